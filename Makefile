@@ -1,0 +1,69 @@
+# Everything sets itself up: Python 3.11 or newer, make and git are enough to begin with.
+#
+#   make demo    a whole deploy on this machine, as yourself, measured
+#   make test    all tests; as root on Debian also those on real systemd hosts
+#   make check   what must hold before every commit: linters, types, layers, fast tests
+#   make bench   the figures of the README, side by side with other tools
+#   make lab     real hosts for you to play with (HOSTS=3); make lab-down removes them
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fast lint acceptance bench lab lab-down packages clean
+
+HOSTS ?= 3
+BIN := .venv/bin
+READY := .venv/.ready
+FAST := $(wildcard tests/unit tests/golden tests/laws)
+
+# The lock names PyPI's own addresses; where only a mirror answers, pip's settings know it.
+export UV_PYTHON_DOWNLOADS := never
+export UV_SYSTEM_CERTS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: $(READY)
+	@$(BIN)/steer demo
+
+test: $(READY) packages fast acceptance
+
+check: $(READY) packages lint fast
+
+lint: $(READY)
+	@echo "ruff"
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { \
+		echo "error: not formatted; run $(BIN)/ruff format"; exit 1; }
+	@echo "mypy --strict"
+	@$(BIN)/mypy --no-error-summary
+	@echo "import-linter"
+	@$(BIN)/lint-imports > .venv/imports.log || { cat .venv/imports.log; exit 1; }
+
+fast: $(READY) packages
+	@echo "tests: $(FAST)"
+	@$(BIN)/pytest -q -n 2 --no-header $(FAST)
+
+acceptance: $(READY) packages
+	@echo "tests: tests/acceptance"
+	@$(BIN)/pytest -q --no-header tests/acceptance
+
+bench: $(READY) packages
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks
+
+lab: $(READY) packages
+	@PYTHONPATH=tests $(BIN)/python -m lab up --hosts $(HOSTS)
+
+lab-down: $(READY)
+	@PYTHONPATH=tests $(BIN)/python -m lab down
+
+packages:
+	@tests/debian-packages
+
+clean:
+	@rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(READY): pyproject.toml uv.lock tests/make-venv
+	@tests/make-venv
+	@touch $@

@@ -1,0 +1,1 @@
+"""steersman: declarative deploys for twelve-factor apps on plain Linux hosts."""

@@ -1,0 +1,1 @@
+"""The words: kinds, conditions, events and errors. No I/O."""

@@ -1,0 +1,63 @@
+"""Release: one numbered, immutable meeting of a build and a configuration."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from steersman.api.app import Build, Config, ReleaseCommand
+from steersman.api.meta import Conditions, Object
+from steersman.api.model import Model, Number, Positive
+from steersman.api.names import AppName, Name, ProcessName, User
+from steersman.api.process import ProcessTemplate
+from steersman.api.source import Source
+
+ReleaseState = Literal["pending", "deployed", "rejected", "superseded"]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Commit = Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
+
+
+class ReleaseTemplate(Model):
+    """What of an App a release fixes. Counts are not here: scaling makes no release."""
+
+    config: Config = Config()
+    release: ReleaseCommand | None = None
+    processes: Mapping[ProcessName, ProcessTemplate]
+    user: User | None = None
+
+
+class ReleaseSpec(Model):
+    """What was released: `builds` by platform, `digest` over everything that makes it differ.
+
+    `content` names what the source resolved to, so that another platform's build is of the same.
+    """
+
+    app: AppName
+    number: Positive
+    source: Source
+    build: Build = Build()
+    content: str
+    commit: Commit | None = None
+    ref: str | None = None
+    builds: Mapping[str, Digest]
+    digest: Digest
+    template: ReleaseTemplate
+    secret_versions: Mapping[Name, str] = Field(default_factory=dict)
+
+
+class ReleaseStatus(Model):
+    """How it went; `logs` are the app's last lines when it was rejected."""
+
+    observed_generation: Number = 0
+    conditions: Conditions = ()
+    state: ReleaseState = "pending"
+    message: str = ""
+    logs: tuple[str, ...] = ()
+
+
+class Release(Object):
+    """A release: `kind: Release`, written by the controller only."""
+
+    kind: Literal["Release"] = "Release"
+    spec: ReleaseSpec
+    status: ReleaseStatus = ReleaseStatus()

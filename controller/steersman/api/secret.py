@@ -1,0 +1,158 @@
+"""Secret: key-values that become variables, and the type that keeps them out of sight."""
+
+import hmac
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from steersman.api.errors import SteersmanError
+from steersman.api.meta import Conditions, Object
+from steersman.api.model import Model, Number
+from steersman.api.names import EnvName
+from steersman.api.refusal import Refused
+from steersman.api.text import InnerPath, has_control
+
+MIN_SECRET = 6
+"""Fewer bytes than this cannot be masked in output: they are found everywhere."""
+
+MASK = "«secret»"
+
+
+class SecretExposed(SteersmanError):
+    """Something tried to write a secret where it would be seen."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(
+            f"a secret value cannot be {how}; keep its key, or store `Secret.masked()` instead"
+        )
+
+
+class SecretValue:
+    """A text that only `reveal` shows: it does not print, pickle or serialise."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text. For the encoder that sends it to a host or seals it, and no other."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return MASK
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return MASK
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SecretValue):
+            return NotImplemented
+        return hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    # A hash would put values into sets and dicts, whose order then tells of them.
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> NoReturn:
+        raise SecretExposed("pickled")
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            _parse_value,
+            serialization=core_schema.plain_serializer_function_ser_schema(_refuse_to_serialise),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "string", "writeOnly": True, "minLength": MIN_SECRET}
+
+
+def check_secret_text(text: str) -> SecretValue:
+    """Return `text` as a secret when it fits in a variable and can be masked."""
+    if len(text.encode()) < MIN_SECRET:
+        raise Refused(
+            f"fewer than {MIN_SECRET} bytes",
+            f"at least {MIN_SECRET}: a shorter value cannot be masked in output; what is not "
+            "secret goes under the app's config.env",
+        )
+    if has_control(text, but="\t"):
+        raise Refused(
+            "a newline or control character", "one line of text; encode others, as with base64"
+        )
+    return SecretValue(text)
+
+
+def _parse_value(value: object) -> SecretValue:
+    if isinstance(value, SecretValue):
+        return value
+    if not isinstance(value, str):
+        raise Refused("something other than text", "text; write a number in quotes")
+    return check_secret_text(value)
+
+
+def _refuse_to_serialise(value: SecretValue) -> NoReturn:
+    raise SecretExposed("serialised")
+
+
+class SecretSource(Model):
+    """Where one value comes from: exactly one of these.
+
+    `stored` is what the controller writes in place of a value it keeps: a keyed digest. Applying
+    it again leaves the kept value as it is.
+    """
+
+    value: SecretValue | None = None
+    from_file: InnerPath | None = None
+    from_env: EnvName | None = None
+    stored: Annotated[str, Field(pattern=r"^[A-Za-z0-9:_-]{1,128}$")] | None = None
+
+    @model_validator(mode="after")
+    def _has_one(self) -> "SecretSource":
+        given = (self.value, self.from_file, self.from_env, self.stored)
+        count = sum(each is not None for each in given)
+        if count != 1:
+            raise Refused(f"{count or 'none'} of them", "one of value, fromFile and fromEnv")
+        return self
+
+
+class SecretSpec(Model):
+    """Each key of `data` becomes a variable of the apps that name this Secret."""
+
+    data: Mapping[EnvName, SecretSource] = Field(default_factory=dict)
+
+
+class SecretStatus(Model):
+    """What the controller keeps; `version` changes when any value does."""
+
+    observed_generation: Number = 0
+    conditions: Conditions = ()
+    version: str | None = None
+
+
+class Secret(Object):
+    """A secret: `kind: Secret`."""
+
+    kind: Literal["Secret"] = "Secret"
+    spec: SecretSpec
+    status: SecretStatus = SecretStatus()
+
+    def masked(self, digests: Mapping[str, str]) -> "Secret":
+        """Return this Secret with the values that have a digest replaced by it, fit to be stored.
+
+        `digests` are keyed (HMAC), by the keys of `data`: a plain hash could be guessed.
+        """
+        data = {
+            key: SecretSource(stored=digests[key]) if key in digests else source
+            for key, source in self.spec.data.items()
+        }
+        return self.model_copy(update={"spec": SecretSpec(data=data)})

@@ -1,0 +1,123 @@
+"""Child processes: argv only, a group of their own, killed with whoever waits for them."""
+
+import asyncio
+import os
+import signal
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from steersman.builds.text import clean
+
+Progress = Callable[[str], None]
+
+_TAIL = 20
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a child ended; `tail` is the end of what it said on stderr, made printable."""
+
+    code: int
+    stdout: bytes
+    tail: tuple[str, ...]
+
+    @property
+    def last(self) -> str:
+        return self.tail[-1] if self.tail else f"exit status {self.code}, without a word"
+
+
+async def run(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    stdin: bytes | None = None,
+    progress: Progress | None = None,
+    merge: bool = False,
+) -> Finished:
+    """Run `argv` to its end; each line of stderr, with `merge` of stdout too, is progress."""
+    async with started(argv, env=env, cwd=cwd, stdin=stdin is not None, merge=merge) as child:
+        lines: deque[str] = deque(maxlen=_TAIL)
+        talk = child.stdout if merge else child.stderr
+        quiet = None if merge else child.stdout
+        _, stdout, _ = await asyncio.gather(
+            _follow(talk, lines, progress), _read(quiet), feed(child.stdin, stdin or b"")
+        )
+        return Finished(await child.wait(), stdout, tuple(lines))
+
+
+@asynccontextmanager
+async def started(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    stdin: bool = False,
+    merge: bool = False,
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Start `argv` in a session of its own, without a terminal to prompt on."""
+    pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    child = await asyncio.create_subprocess_exec(
+        *argv,
+        env=dict(env),
+        cwd=cwd,
+        stdin=pipe if stdin else null,
+        stdout=pipe,
+        stderr=asyncio.subprocess.STDOUT if merge else pipe,
+        start_new_session=True,
+    )
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            await asyncio.shield(child.wait())
+
+
+def output(child: asyncio.subprocess.Process) -> asyncio.StreamReader:
+    """Return the child's standard output, which `started` always connects."""
+    if child.stdout is None:
+        raise ValueError("the child was started without a pipe; start it with started()")
+    return child.stdout
+
+
+async def feed(writer: asyncio.StreamWriter | None, data: bytes) -> None:
+    """Write all of `data`; a child that stopped reading says why on its stderr."""
+    if writer is None:
+        return
+    with suppress(BrokenPipeError, ConnectionResetError):
+        writer.write(data)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+
+async def _read(reader: asyncio.StreamReader | None) -> bytes:
+    return b"" if reader is None else await reader.read()
+
+
+async def _follow(
+    reader: asyncio.StreamReader | None, lines: deque[str], progress: Progress | None
+) -> None:
+    rest = b""
+    while reader is not None and (chunk := await reader.read(_CHUNK)):
+        # A progress bar ends its lines with CR only; a line without an end is cut at the chunk.
+        *whole, rest = (rest + chunk).replace(b"\r", b"\n").split(b"\n")
+        if len(rest) > _CHUNK:
+            whole, rest = [*whole, rest], b""
+        _tell(whole, lines, progress)
+    _tell([rest], lines, progress)
+
+
+def _tell(raw: Sequence[bytes], lines: deque[str], progress: Progress | None) -> None:
+    for line in raw:
+        text = clean(line.decode("utf-8", "surrogateescape"))
+        if text:
+            lines.append(text)
+            if progress is not None:
+                progress(text)

@@ -1,0 +1,75 @@
+"""The one way git is run: hardened settings, a clean environment, a deadline."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from steersman.builds.children import Finished, Progress, run
+from steersman.builds.environment import git_environment
+
+_SETTINGS = {
+    "core.hooksPath": "/dev/null",
+    "core.fsmonitor": "false",
+    "core.symlinks": "false",
+    "core.quotePath": "false",
+    "fetch.fsckObjects": "true",
+    "transfer.fsckObjects": "true",
+    "gc.autoDetach": "false",
+    "maintenance.autoDetach": "false",
+    "http.lowSpeedLimit": "1000",
+    "http.lowSpeedTime": "60",
+    "protocol.allow": "never",
+    "protocol.https.allow": "always",
+    "protocol.ssh.allow": "always",
+    "protocol.file.allow": "always",
+    "submodule.recurse": "false",
+}
+_GIT = ("git", *(word for pair in _SETTINGS.items() for word in ("-c", "=".join(pair))))
+_ANSWER_SECONDS = 60.0
+_TIMED_OUT = 124
+# What git says around the line that tells the reason.
+_BOILERPLATE = re.compile(
+    r"fatal: Could not read from remote repository|Please make sure you have|and the repository ex"
+)
+
+
+class GitCli:
+    """Runs git by argv with settings that let a repository execute nothing."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._env = git_environment(environ)
+
+    def argv(self, words: Sequence[str], folder: Path | None = None) -> list[str]:
+        return [*_GIT, *(("-C", str(folder)) if folder is not None else ()), *words]
+
+    def env(self, folder: Path | None = None) -> dict[str, str]:
+        if folder is None:
+            return self._env
+        # A folder that is no repository must not stand for one that contains it.
+        return self._env | {"GIT_CEILING_DIRECTORIES": str(folder.parent)}
+
+    async def run(
+        self,
+        words: Sequence[str],
+        folder: Path | None = None,
+        *,
+        stdin: bytes | None = None,
+        seconds: float = _ANSWER_SECONDS,
+        progress: Progress | None = None,
+    ) -> Finished:
+        """Run git to its end; silence beyond `seconds` reads as a failure that says so."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await run(
+                    self.argv(words, folder), env=self.env(folder), stdin=stdin, progress=progress
+                )
+        except TimeoutError:
+            return Finished(_TIMED_OUT, b"", (f"no answer within {seconds:.0f} s",))
+
+
+def reason(done: Finished) -> str:
+    """Return the line of git's stderr that tells why it failed."""
+    telling = [line for line in done.tail if not _BOILERPLATE.match(line)]
+    fatal = [line for line in telling if line.startswith(("fatal:", "error:"))]
+    return (fatal or telling or [done.last])[-1]

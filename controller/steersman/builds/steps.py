@@ -1,0 +1,83 @@
+"""The commands of spec.build.steps, run in a copy of the tree with a clean environment."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from steersman.builds.blobs import BlobStore
+from steersman.builds.children import Progress, run
+from steersman.builds.environment import step_environment
+from steersman.builds.errors import StepFailed
+from steersman.builds.model import BuildSpec, Wheel
+from steersman.builds.platforms import Platform
+from steersman.builds.pythons import find_python
+from steersman.builds.text import printable
+from steersman.builds.tools import Tools, dependency_error
+
+
+async def run_steps(
+    spec: BuildSpec,
+    folder: Path,
+    home: Path,
+    programs: Path | None,
+    environ: Mapping[str, str],
+    progress: Progress,
+) -> None:
+    """Run each step in `folder`, stopping at the first that fails; `home` takes their litter."""
+    tmp = home / "tmp"
+    tmp.mkdir(parents=True, exist_ok=True)
+    path = [] if programs is None else [str(programs)]
+    env = step_environment(environ, spec.index, str(home), str(tmp), path)
+    for step in spec.steps:
+        shown = printable(step if isinstance(step, str) else shlex.join(step))
+        progress(f"$ {shown}")
+        argv = _words(step, shown)
+        try:
+            done = await run(argv, env=env, cwd=folder, progress=progress, merge=True)
+        except (FileNotFoundError, PermissionError) as error:
+            why = f"could not start: {printable(str(error.filename))}: {error.strerror}"
+            raise StepFailed(shown, why, ()) from error
+        if done.code != 0:
+            how = f"was killed by signal {-done.code}" if done.code < 0 else f"exited {done.code}"
+            raise StepFailed(shown, how, done.tail)
+
+
+async def make_venv(
+    folder: Path,
+    wheels: Sequence[Wheel],
+    blobs: BlobStore,
+    tools: Tools,
+    platform: Platform,
+    progress: Progress,
+) -> Path | None:
+    """Return the bin folder of a venv with the locked wheels, where they run on this machine."""
+    if not Platform.here().runs_native(platform) and not platform.runs_native(Platform.here()):
+        progress(f"steps run without the dependencies: these are for {platform.key}")
+        return None
+    env = tools.env()
+    python = await find_python(platform, tools.uv, env)
+    house = folder / "wheels"
+    house.mkdir(parents=True)
+    for wheel in wheels:
+        (house / wheel.filename).symlink_to(blobs.path(wheel.sha256))
+    files = [str(house / wheel.filename) for wheel in wheels]
+    venv = folder / "venv"
+    install = ["pip", "install", "--quiet", "--offline", "--no-index", "--no-deps"]
+    commands = [["venv", "--quiet", "--no-project", "--python", python, str(venv)]]
+    if files:
+        commands.append([*install, "--python", str(venv / "bin" / "python"), *files])
+    for words in commands:
+        done = await run([tools.uv, *words], env=env, cwd=folder, progress=progress)
+        if done.code != 0:
+            raise dependency_error("the build steps' venv", done)
+    return venv / "bin"
+
+
+def _words(step: str | tuple[str, ...], shown: str) -> list[str]:
+    try:
+        words = shlex.split(step) if isinstance(step, str) else list(step)
+    except ValueError as error:
+        raise StepFailed(shown, f"cannot be split into words ({error})", ()) from error
+    if not words:
+        raise StepFailed(shown, "is empty", ())
+    return words

@@ -1,0 +1,1 @@
+"""The steer command, one verb a file."""

@@ -1,0 +1,1 @@
+"""Reconcilers: resolve, build, release, rollout, converge."""

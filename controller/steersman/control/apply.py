@@ -1,0 +1,288 @@
+"""What people ask for: apply, diff, delete, and the changes of one object."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from steersman.api.app import App, AppStatus, ProcessStatus
+from steersman.api.errors import SteersmanError
+from steersman.api.host import Host
+from steersman.api.meta import READY, Condition, set_condition
+from steersman.api.objects import AnyObject
+from steersman.api.secret import Secret
+from steersman.control.admission import admit, placed
+from steersman.control.artifacts import Artifacts
+from steersman.control.converge import Unhealthy
+from steersman.control.memory import Memory
+from steersman.control.release import PINNED, RESTARTED_AT, SCALE, counts_of, last_good
+from steersman.control.rollout import Outcome, Rejected, Rollout
+from steersman.control.session import Session
+from steersman.manifests.document import Sourced
+from steersman.manifests.secrets import resolve
+
+HOLDING = 3600.0
+
+
+class StillUsed(SteersmanError):
+    """An object that others need is not removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of the objects and of each app."""
+
+    changes: tuple[tuple[str, str], ...]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def is_good(self) -> bool:
+        return all(outcome.is_good for outcome in self.outcomes)
+
+
+class Controller:
+    """The verbs, over one session."""
+
+    def __init__(self, session: Session, artifacts: Artifacts) -> None:
+        self._session = session
+        self._memory: Memory = session.memory
+        self._artifacts = artifacts
+
+    async def apply(self, sourced: Sequence[Sourced]) -> Applied:
+        """Remember the objects, then converge every app they touch.
+
+        Raises before anything is remembered when the objects do not fit together.
+        """
+        objects = [_anchored(each) for each in sourced]
+        values = {
+            obj.name: resolve(obj, os.environ, each.base_dir)
+            for obj, each in zip(objects, sourced, strict=True)
+            if isinstance(obj, Secret)
+        }
+        await self._admit(objects)
+        changes = []
+        for obj in objects:
+            if isinstance(obj, Secret):
+                shown = {key: value.reveal() for key, value in values[obj.name].items()}
+                change = await self._memory.put_secret(obj, shown)
+            else:
+                change = await self._memory.put(obj)
+            key = f"{obj.kind.lower()}/{obj.name}"
+            self._session.report.object_changed(key, change)
+            changes.append((key, change))
+        names = await self._touched(objects)
+        outcomes = await asyncio.gather(*(self.reconcile(name) for name in names))
+        return Applied(tuple(changes), tuple(outcomes))
+
+    async def _admit(self, objects: Sequence[AnyObject]) -> None:
+        apps, hosts = await self._memory.apps(), await self._memory.hosts()
+        apps |= {obj.name: obj for obj in objects if isinstance(obj, App)}
+        hosts |= {obj.name: obj for obj in objects if isinstance(obj, Host)}
+        known = [stored.name for stored in await self._memory.store.list("Secret")]
+        admit(apps, hosts, {*known, *(o.name for o in objects if isinstance(o, Secret))})
+
+    async def _touched(self, objects: Sequence[AnyObject]) -> list[str]:
+        """Return the apps to converge: those given, on given hosts, or with given secrets."""
+        apps, hosts = await self._memory.apps(), await self._memory.hosts()
+        given = {(obj.kind, obj.name) for obj in objects}
+
+        def is_touched(app: App) -> bool:
+            names = {*placed(app, hosts), *app.status.hosts}
+            return (
+                ("App", app.name) in given
+                or any(("Host", name) in given for name in names)
+                or any(("Secret", name) in given for name in app.spec.config.secrets)
+            )
+
+        return sorted(name for name, app in apps.items() if is_touched(app))
+
+    async def reconcile(self, name: str) -> Outcome:
+        """Converge one app and remember how it went."""
+        store = self._memory.store
+        lease = await store.acquire_lease(f"app/{name}", "steer", HOLDING)
+        try:
+            app, hosts = await self._memory.app(name), await self._memory.hosts()
+            outcome = await Rollout(self._session, self._artifacts).run(app, hosts)
+            await self._remember(app, hosts, outcome)
+        finally:
+            await store.release_lease(lease)
+        return outcome
+
+    async def _remember(self, app: App, hosts: Mapping[str, Host], outcome: Outcome) -> None:
+        status = app_status(app, hosts, outcome, datetime.now(UTC))
+        if status != app.status:
+            await self._memory.set_app_status(app, status)
+        for host in outcome.hosts:
+            if host.error is not None and not isinstance(host.error, Unhealthy):
+                text = str(host.error)
+                await self._memory.note("App", app.name, "HostFailed", text, host.host, "Warning")
+
+    async def diff(self, sourced: Sequence[Sourced]) -> list[Outcome]:
+        """Return what applying would do, without doing it."""
+        objects = [_anchored(each) for each in sourced]
+        await self._admit(objects)
+        apps, hosts = await self._memory.apps(), await self._memory.hosts()
+        new_hosts = {obj.name: obj for obj in objects if isinstance(obj, Host)}
+        hosts |= new_hosts
+        for obj in objects:
+            if isinstance(obj, App):
+                status = apps[obj.name].status if obj.name in apps else AppStatus()
+                apps[obj.name] = await self._memory.as_applied(obj, status)
+        names = {obj.name for obj in objects if isinstance(obj, App)}
+        for app in apps.values():
+            used = {obj.name for obj in objects if isinstance(obj, Secret)}
+            if used & set(app.spec.config.secrets) or set(new_hosts) & set(placed(app, hosts)):
+                names.add(app.name)
+        rollout = Rollout(self._session, self._artifacts, is_dry=True)
+        return list(
+            await asyncio.gather(*(rollout.run(apps[name], hosts) for name in sorted(names)))
+        )
+
+    async def delete_app(self, name: str, cascade: Literal["background", "orphan"]) -> Outcome:
+        """Remove an app from its hosts and from memory; `orphan` leaves the hosts as they are."""
+        app = await self._memory.app(name)
+        outcome = Outcome(name)
+        if cascade != "orphan":
+            hosts = await self._memory.hosts()
+            outcome = await Rollout(self._session, self._artifacts).remove(app, hosts)
+            if not outcome.is_good:
+                return outcome
+        for release in await self._memory.releases(name):
+            await self._memory.store.delete("Release", release.name)
+        await self._memory.store.delete("App", name)
+        await self._memory.note("App", name, "Deleted", f"app {name} was deleted")
+        self._session.report.object_changed(f"app/{name}", "deleted")
+        return outcome
+
+    async def delete_host(
+        self, name: str, cascade: Literal["background", "orphan"]
+    ) -> list[Outcome]:
+        """Forget a host, after every app has left it; `orphan` leaves it as it is."""
+        await self._memory.host(name)
+        outcomes: list[Outcome] = []
+        hosts = await self._memory.hosts()
+        apps = [a for a in (await self._memory.apps()).values() if name in a.status.hosts]
+        if cascade != "orphan":
+            rollout = Rollout(self._session, self._artifacts)
+            outcomes = [await rollout.remove_from(app, hosts, [name]) for app in apps]
+            if not all(outcome.is_good for outcome in outcomes):
+                return outcomes
+        for app in apps:
+            left = tuple(host for host in app.status.hosts if host != name)
+            await self._memory.set_app_status(app, app.status.model_copy(update={"hosts": left}))
+        await self._memory.store.delete("Host", name)
+        self._session.report.object_changed(f"host/{name}", "deleted")
+        return outcomes
+
+    async def delete_secret(self, name: str) -> None:
+        users = [
+            a.name for a in (await self._memory.apps()).values() if name in a.spec.config.secrets
+        ]
+        if users:
+            raise StillUsed(
+                f"secret {name} is used by {', '.join(users)};"
+                " take it out of their spec.config.secrets first"
+            )
+        await self._memory.store.delete("Secret", name)
+        self._session.report.object_changed(f"secret/{name}", "deleted")
+
+    async def restart(self, name: str) -> Outcome:
+        """Start every process anew, as a new release with the same content."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        await self._memory.annotate(name, {RESTARTED_AT: now})
+        return await self.reconcile(name)
+
+    async def undo(self, name: str, to: int | None) -> Outcome:
+        """Go back to release `to`, or to the last good one before the one that serves."""
+        app, releases = await self._memory.app(name), await self._memory.releases(name)
+        serving = app.status.release or (releases[-1].spec.number if releases else 0)
+        if to is None:
+            now = next((r for r in releases if r.spec.number == serving), None)
+            older = [r for r in releases if now is None or r.spec.digest != now.spec.digest]
+            previous = last_good(older, serving)
+            if previous is None:
+                raise SteersmanError(
+                    f"app {name} has no earlier good release to go back to;"
+                    f" `steer rollout history app/{name}` lists what there is"
+                )
+            to = previous.spec.number
+        await self._memory.annotate(name, {PINNED: str(to)})
+        await self._memory.note("App", name, "RolledBack", f"going back to release {to}")
+        return await self.reconcile(name)
+
+    async def scale(self, name: str, counts: Mapping[str, int]) -> Outcome:
+        """Set how many instances of processes each host runs."""
+        app, releases = await self._memory.app(name), await self._memory.releases(name)
+        known = set(app.spec.processes)
+        if not known and releases:
+            known = set(releases[-1].spec.template.processes)
+        for process in counts:
+            if process not in known:
+                raise SteersmanError(
+                    f"app {name} has no process {process};"
+                    f" it has {', '.join(sorted(known)) or 'none yet'}"
+                )
+        if app.spec.processes:
+            await self._memory.set_counts(app, counts)
+        else:
+            merged = {**(counts_of(app, dict.fromkeys(known)) if known else {}), **counts}
+            text = " ".join(f"{process}={count}" for process, count in sorted(merged.items()))
+            await self._memory.annotate(name, {SCALE: text})
+        return await self.reconcile(name)
+
+
+def _anchored(sourced: Sourced) -> AnyObject:
+    """Return the object with a relative source path made absolute by its manifest's folder."""
+    obj = sourced.obj
+    if not isinstance(obj, App) or obj.spec.source.path is None:
+        return obj
+    path = str((sourced.base_dir / obj.spec.source.path).resolve())
+    source = obj.spec.source.model_copy(update={"path": path})
+    return obj.model_copy(update={"spec": obj.spec.model_copy(update={"source": source})})
+
+
+def app_status(app: App, hosts: Mapping[str, Host], outcome: Outcome, now: datetime) -> AppStatus:
+    """Return the status after `outcome`: where the app is, what serves, and whether it is well."""
+    there = {h.host for h in outcome.hosts if h.verdict in ("converged", "unchanged", "rejected")}
+    # Until a host says otherwise, it may hold the app: it is not forgotten.
+    unsure = {h.host for h in outcome.hosts if h.verdict in ("failed", "unreachable")}
+    release = outcome.release
+    is_rejected = isinstance(outcome.error, Rejected)
+    serving = app.status.release
+    if release is not None and not is_rejected and outcome.error is None and there:
+        serving = release.spec.number
+    error = outcome.error or next((h.error for h in outcome.hosts if h.error is not None), None)
+    reason = (
+        "ReleaseRejected" if is_rejected else "HostsFailed" if error is not None else "Deployed"
+    )
+    ready = Condition(
+        type=READY,
+        status="False" if error is not None else "True",
+        reason=reason,
+        message="" if error is None else str(error).splitlines()[0],
+        last_transition_time=now,
+        observed_generation=app.metadata.generation,
+    )
+    running = dict(release.spec.template.processes) if release is not None else {}
+    counts = counts_of(app, running)
+    return AppStatus(
+        observed_generation=app.metadata.generation,
+        conditions=set_condition(app.status.conditions, ready),
+        release=serving,
+        latest_release=release.spec.number if release is not None else app.status.latest_release,
+        commit=release.spec.commit if release is not None else app.status.commit,
+        hosts=tuple(sorted(there | (unsure & {*app.status.hosts, *placed(app, hosts)}))),
+        processes=tuple(
+            ProcessStatus(
+                host=host, process=process, release=serving or 0, desired=count, ready=count
+            )
+            for host in sorted(there)
+            for process, count in counts.items()
+        )
+        if serving
+        else (),
+    )

@@ -1,0 +1,92 @@
+"""Builds in the words of control: from an app's source to what a host should hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Literal
+
+import orjson
+
+from steersman import builds
+from steersman.api.app import Build as BuildSpec
+from steersman.api.release import Release
+from steersman.api.source import Source
+from steersman.builds import Builder, Platform, Resolved
+from steersman.control.hosts import HostLink
+from steersman.planning.target import BuildTarget
+
+Say = Callable[[str], None]
+
+
+def builder_source(source: Source) -> builds.Source:
+    """Return an App's source as the builder names it."""
+    if source.git is not None:
+        return builds.GitSource(source.git.url, source.git.ref, source.git.path)
+    if source.path is not None:
+        return builds.PathSource(source.path)
+    return builds.PackageSource(source.package or "")
+
+
+def resolved_again(release: Release) -> Resolved:
+    """Return what the release's source resolved to when it was made."""
+    spec = release.spec
+    kind: Literal["git", "path", "package"] = "package"
+    if spec.source.git is not None:
+        kind = "git"
+    elif spec.source.path is not None:
+        kind = "path"
+    commit = spec.commit or spec.ref or spec.content
+    return Resolved(kind, builder_source(spec.source), commit, spec.content)
+
+
+def platform_of(link: HostLink, spec: BuildSpec) -> Platform:
+    """Return the platform that an app's build for this host is made for."""
+    hello = link.hello
+    python = str(hello["python"])
+    wanted = ".".join((spec.python or "").split(".")[:2])
+    if wanted and wanted in hello["pythons"]:
+        python = wanted
+    libc = hello["libc"]
+    return Platform(python, str(hello["machine"]), (str(libc[0]), str(libc[1])))
+
+
+class Artifacts:
+    """Resolves and builds, each thing once at a time in this process."""
+
+    def __init__(self, builder: Builder) -> None:
+        self._builder = builder
+        # One builder saturates this machine; hosts are waited for elsewhere.
+        self._one = asyncio.Lock()
+
+    async def resolve(self, source: Source) -> Resolved:
+        return await self._builder.resolve(builder_source(source))
+
+    async def build(
+        self, resolved: Resolved, spec: BuildSpec, platform: Platform, say: Say
+    ) -> builds.Build:
+        """Return the Build for `platform`; made only if nobody made it before."""
+        wanted = builds.BuildSpec(spec.python, spec.steps, spec.index)
+        found = self._builder.find(resolved, wanted, platform)
+        if found is not None:
+            return found
+        async with self._one:
+            say(f"building {resolved.commit[:12]} for {platform.key}")
+            return await self._builder.build(resolved, wanted, platform, say)
+
+    async def target(self, build: builds.Build, platform: Platform, say: Say) -> BuildTarget:
+        """Return what a host of `platform` should hold; adds the manifest to the blobs."""
+        uv = await self._builder.uv_blob(platform, say)
+        manifest = build.manifest
+        listed = orjson.dumps(
+            {
+                "files": [[file.path, file.mode, file.sha256] for file in manifest.files],
+                "links": [[link.path, link.target] for link in manifest.symlinks],
+                "wheels": [[wheel.filename, wheel.sha256] for wheel in manifest.wheels],
+                "uv": uv.sha256,
+            }
+        )
+        blob = self._builder.blobs.add_bytes(listed)
+        own = [part.sha256 for part in manifest.blobs]
+        blobs = tuple(dict.fromkeys((uv.sha256, *sorted(own), blob.sha256)))
+        return BuildTarget(build.digest, blob.sha256, uv.sha256, platform.python, blobs)

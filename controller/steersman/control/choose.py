@@ -1,0 +1,153 @@
+"""Which release an app should run: the one it has, a new one, or an older one again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from steersman.api.app import App
+from steersman.api.errors import SteersmanError
+from steersman.api.meta import API_VERSION, ObjectMeta
+from steersman.api.names import release_name
+from steersman.api.release import Release, ReleaseSpec, ReleaseTemplate
+from steersman.builds import Platform, Resolved
+from steersman.control.artifacts import Artifacts, platform_of, resolved_again
+from steersman.control.hosts import HostLink
+from steersman.control.memory import is_pinned
+from steersman.control.release import (
+    from_procfile,
+    kept,
+    next_number,
+    release_digest,
+    secret_version,
+)
+from steersman.control.session import Session
+from steersman.control.target import Wanted, release_folder
+from steersman.planning.target import BuildTarget
+
+
+class RouteLost(SteersmanError):
+    """A route leads to a process that the Procfile does not have."""
+
+
+class Chooser:
+    """Makes releases, and says what a host needs to run one."""
+
+    def __init__(self, session: Session, artifacts: Artifacts, *, is_dry: bool) -> None:
+        self._memory = session.memory
+        self._report = session.report
+        self._artifacts = artifacts
+        self._is_dry = is_dry
+
+    async def choose(self, app: App, links: list[HostLink]) -> Release:
+        """Return the release that `app` should run, made now unless it exists."""
+        releases = await self._memory.releases(app.name)
+        pinned = is_pinned(app)
+        if pinned is not None:
+            return await self._again(app, pinned, releases)
+        values = await self._memory.secrets(app.spec.config.secrets)
+        key = await self._memory.store.key()
+        versions = {name: secret_version(key, each) for name, each in values.items()}
+        resolved = await self._artifacts.resolve(app.spec.source)
+        digest = release_digest(app, resolved.content, versions)
+        if releases and releases[-1].spec.digest == digest:
+            return releases[-1]
+        template = await self._template(app, resolved, links)
+        is_commit = resolved.kind == "git"
+        spec = ReleaseSpec(
+            app=app.name,
+            number=next_number(releases, [await _number_on(link, app.name) for link in links]),
+            source=app.spec.source,
+            build=app.spec.build,
+            content=resolved.content,
+            commit=resolved.commit if is_commit else None,
+            ref=app.spec.source.git.ref if app.spec.source.git is not None else resolved.commit,
+            builds={},
+            digest=digest,
+            template=template,
+            secret_versions=versions,
+        )
+        what = f"{resolved.commit[:12]} {resolved.subject or ''}".strip()
+        return await self._remember(app, spec, f"release {spec.number}: {what}")
+
+    async def _template(
+        self, app: App, resolved: Resolved, links: list[HostLink]
+    ) -> ReleaseTemplate:
+        spec = app.spec
+        processes = {name: each.template() for name, each in spec.processes.items()}
+        if not processes:
+            platform = platform_of(links[0], spec.build)
+            build = await self._artifacts.build(
+                resolved, spec.build, platform, lambda text: self._report.said(app.name, text)
+            )
+            found = from_procfile(build.manifest.procfile)
+            processes = {name: each.template() for name, each in found.items()}
+            _check_routes(app, processes)
+        return ReleaseTemplate(
+            config=spec.config, release=spec.release, processes=processes, user=spec.user
+        )
+
+    async def _again(self, app: App, number: int, releases: list[Release]) -> Release:
+        """Return a release like `number`: the newest if it is, else a new number."""
+        old = next((r for r in releases if r.spec.number == number), None)
+        if old is None:
+            raise SteersmanError(
+                f"app {app.name} has no release {number};"
+                f" `steer rollout history app/{app.name}` lists them"
+            )
+        if releases[-1].spec.digest == old.spec.digest:
+            return releases[-1]
+        spec = old.spec.model_copy(update={"number": next_number(releases, [])})
+        return await self._remember(app, spec, f"release {spec.number}: as release {number}")
+
+    async def _remember(self, app: App, spec: ReleaseSpec, what: str) -> Release:
+        meta = ObjectMeta(name=release_name(app.name, spec.number), owner_references=(app.ref,))
+        release = Release(api_version=API_VERSION, metadata=meta, spec=spec)
+        self._report.said(app.name, what)
+        if not self._is_dry:
+            await self._memory.put_release(release)
+            await self._memory.note("App", app.name, "ReleaseMade", what)
+        return release
+
+    async def wanted(
+        self, app: App, release: Release, releases: list[Release], links: list[HostLink]
+    ) -> dict[str, Wanted]:
+        """Return what each host should run; builds for each platform among them."""
+        values = await self._memory.secrets(release.spec.template.config.secrets)
+        secrets = {key: value for each in values.values() for key, value in each.items()}
+        keep = frozenset(
+            release_folder(r) for r in kept(releases, app.spec.history, release.spec.number)
+        )
+        made: dict[str, Wanted] = {}
+        by_platform: dict[str, Wanted] = {}
+        for link in links:
+            platform = platform_of(link, release.spec.build)
+            if platform.key not in by_platform:
+                target = await self._build(app, release, platform)
+                by_platform[platform.key] = Wanted(app, release, target, secrets, keep)
+            made[link.name] = by_platform[platform.key]
+        return made
+
+    async def _build(self, app: App, release: Release, platform: Platform) -> BuildTarget:
+        def say(text: str) -> None:
+            self._report.said(app.name, text)
+
+        # As it was resolved then: a branch that moved on does not change an older release.
+        resolved = resolved_again(release)
+        build = await self._artifacts.build(resolved, release.spec.build, platform, say)
+        return await self._artifacts.target(build, platform, say)
+
+
+def _check_routes(app: App, processes: Mapping[str, object]) -> None:
+    for route in app.spec.routes:
+        if route.process is not None and route.process not in processes:
+            raise RouteLost(
+                f"app {app.name}: the route {route.host}{route.path} leads to process"
+                f" {route.process}, and its Procfile has {', '.join(processes) or 'none'};"
+                " change spec.routes or the Procfile"
+            )
+
+
+async def _number_on(link: HostLink, app: str) -> int:
+    """Return the highest release number of `app` that a host has."""
+    names = (await link.observe()).app(app).releases
+    return max([int(n.partition("-")[0]) for n in names if n.partition("-")[0].isdigit()] or [0])

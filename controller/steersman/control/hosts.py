@@ -1,0 +1,145 @@
+"""One connected host: observed, changed step by step, and known by its facts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from steersman.api.host import Host
+from steersman.control import failpoints
+from steersman.control.report import Reporter
+from steersman.drivers.hosts import facts_of, layout_of
+from steersman.drivers.model import Facts, Layout
+from steersman.planning.seen import BadAnswer, HostSeen, parse_seen
+from steersman.planning.steps import Step, Upload
+from steersman.transport.blobs import put_blob
+from steersman.transport.errors import ProtocolError
+from steersman.transport.frames import Reply
+from steersman.transport.link import Link
+from steersman.transport.target import Target
+
+# Uploads share one connection; more at once only helps while blobs are small.
+UPLOADS = 16
+
+
+def target_of(host: Host, hosts: Mapping[str, Host], *, use_ssh_config: bool = True) -> Target:
+    """Return how to reach `host`; a jump that names another Host takes that one's settings."""
+    return _target(host, hosts, use_ssh_config, frozenset())
+
+
+def _target(
+    host: Host, hosts: Mapping[str, Host], use_ssh_config: bool, passed: frozenset[str]
+) -> Target:
+    spec = host.spec
+    jump: Target | None = None
+    if spec.jump is not None and spec.jump in hosts and spec.jump not in passed:
+        over = hosts[spec.jump]
+        jump = _target(over, hosts, use_ssh_config, passed | {host.name})
+    elif spec.jump is not None:
+        user, _, rest = spec.jump.rpartition("@")
+        address, _, port = rest.rpartition(":") if ":" in rest else (rest, "", "")
+        jump = Target(
+            name=spec.jump,
+            address=address.strip("[]"),
+            port=int(port) if port else None,
+            user=user or None,
+            use_ssh_config=use_ssh_config,
+        )
+    return Target(
+        name=host.name,
+        address=spec.address,
+        port=spec.port,
+        user=spec.user,
+        identity=Path(spec.identity).expanduser() if spec.identity is not None else None,
+        host_keys=spec.host_key,
+        jump=jump,
+        become=spec.become,
+        use_ssh_config=use_ssh_config,
+    )
+
+
+class HostLink:
+    """A host that answers. `hello` holds its facts; `seen` what it was last observed to hold."""
+
+    def __init__(
+        self,
+        host: Host,
+        link: Link,
+        hello: Mapping[str, Any],
+        blob_path: Callable[[str], Path],
+        epoch_above: Callable[[int], Awaitable[int]],
+    ) -> None:
+        self.host = host
+        self.name = host.name
+        self.link = link
+        self.hello = hello
+        self.facts: Facts = facts_of(hello)
+        self.layout: Layout = layout_of(host.spec)
+        self._blob_path = blob_path
+        self._epoch_above = epoch_above
+        self._epoch: int | None = None
+        self._digest = ""
+        self._seen: HostSeen | None = None
+        self._changes = 0
+        self._looking: tuple[int, asyncio.Task[HostSeen]] | None = None
+
+    async def observe(self) -> HostSeen:
+        """Look at the host: one round trip, a few bytes if nothing changed since the last.
+
+        Whoever asks while a look is under way shares it, unless a step was made since it began.
+        """
+        looking = self._looking
+        if looking is None or looking[0] != self._changes or looking[1].done():
+            looking = self._looking = self._changes, asyncio.create_task(self._look())
+        return await asyncio.shield(looking[1])
+
+    async def _look(self) -> HostSeen:
+        reply = await self.link.call("observe", known=self._digest, timeout=60)
+        answer = reply.header
+        if answer.get("same") is True and self._seen is not None:
+            return self._seen
+        try:
+            self._seen = parse_seen(answer["seen"])
+            self._digest = str(answer["digest"])
+        except (BadAnswer, KeyError) as error:
+            raise ProtocolError(self.name, str(error)) from error
+        return self._seen
+
+    async def apply(self, app: str, step: Step, number: int, of: int, report: Reporter) -> None:
+        """Make one step, the `number`-th of a plan of `of`."""
+        report.step_began(self.name, app, step, number, of)
+        began = time.monotonic()
+        count = failpoints.next_step()
+        failpoints.reached("before", count)
+        if isinstance(step, Upload):
+            await self._upload(step.blobs)
+        else:
+            await self.call(step.op, **step.args)
+        self._changes += 1
+        failpoints.reached("after", count)
+        report.step_ended(self.name, app, step, time.monotonic() - began)
+
+    async def call(
+        self, op: str, /, *, body: bytes = b"", timeout: float | None = None, **args: Any
+    ) -> Reply:
+        """Ask for a change, under this session's epoch."""
+        if self._epoch is None:
+            self._epoch = await self._epoch_above(int(self.hello.get("epoch") or 0))
+        return await self.link.call(op, body=body, timeout=timeout, epoch=self._epoch, **args)
+
+    async def _upload(self, blobs: Sequence[str]) -> None:
+        missing = (await self.link.call("missing", digests=list(blobs))).header["missing"]
+        slots = asyncio.Semaphore(UPLOADS)
+
+        async def send(sha256: str) -> None:
+            async with slots:
+                await put_blob(self, sha256, self._blob_path(sha256))
+
+        async with asyncio.TaskGroup() as tasks:
+            for sha256 in missing:
+                # What the host asks for is data: only what this upload offered may leave.
+                if sha256 in blobs:
+                    tasks.create_task(send(sha256))

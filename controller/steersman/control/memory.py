@@ -1,0 +1,183 @@
+"""The store in the words of the api: objects in, objects out."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Literal
+
+from steersman.api.app import App, AppStatus
+from steersman.api.errors import SteersmanError
+from steersman.api.host import Host, HostStatus
+from steersman.api.names import release_name
+from steersman.api.objects import AnyObject, dump_object, parse_object
+from steersman.api.release import Release, ReleaseState, ReleaseStatus
+from steersman.api.secret import Secret, SecretStatus
+from steersman.control.release import PINNED, RESTARTED_AT, SCALE, secret_version
+from steersman.store.protocol import Store, Stored
+
+OURS = (RESTARTED_AT, SCALE)
+
+
+class NotFound(SteersmanError):
+    """There is no such object."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(
+            f"{kind.lower()} {name} is not known; `steer get {kind.lower()}s` lists them"
+        )
+
+
+class Memory:
+    """What the controller remembers."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    async def hosts(self) -> dict[str, Host]:
+        return {h.name: h for h in [_host(s) for s in await self.store.list("Host")]}
+
+    async def apps(self) -> dict[str, App]:
+        return {a.name: a for a in [_app(s) for s in await self.store.list("App")]}
+
+    async def app(self, name: str) -> App:
+        stored = await self.store.get("App", name)
+        if stored is None:
+            raise NotFound("App", name)
+        return _app(stored)
+
+    async def host(self, name: str) -> Host:
+        stored = await self.store.get("Host", name)
+        if stored is None:
+            raise NotFound("Host", name)
+        return _host(stored)
+
+    async def releases(self, app: str) -> list[Release]:
+        """Return the releases of `app`, oldest first."""
+        stored = [parse_object(s.object) for s in await self.store.list("Release")]
+        mine = [r for r in stored if isinstance(r, Release) and r.spec.app == app]
+        return sorted(mine, key=lambda release: release.spec.number)
+
+    async def put(self, obj: AnyObject) -> str:
+        """Remember what somebody wants; return created, configured or unchanged."""
+        if isinstance(obj, App):
+            obj = await self._with_our_annotations(obj)
+        return (await self.store.put(dump_object(obj))).change
+
+    async def _with_our_annotations(self, app: App) -> App:
+        # A manifest knows nothing of `scale` and `rollout restart`: applying it undoes neither.
+        stored = await self.store.get("App", app.name)
+        known = _app(stored).metadata.annotations if stored is not None else {}
+        ours = {key: known[key] for key in OURS if key in known}
+        annotations = {**ours, **app.metadata.annotations}
+        metadata = app.metadata.model_copy(update={"annotations": annotations})
+        return app.model_copy(update={"metadata": metadata})
+
+    async def as_applied(self, app: App, status: AppStatus) -> App:
+        """Return `app` as it would be remembered, with the status that it has."""
+        return (await self._with_our_annotations(app)).model_copy(update={"status": status})
+
+    async def set_counts(self, app: App, counts: Mapping[str, int]) -> None:
+        """Change how many instances an app's processes have."""
+        processes = {
+            name: process.model_copy(update={"count": counts.get(name, process.count)})
+            for name, process in app.spec.processes.items()
+        }
+        spec = app.spec.model_copy(update={"processes": processes})
+        await self.store.put(dump_object(app.model_copy(update={"spec": spec})))
+
+    async def annotate(self, name: str, annotations: Mapping[str, str | None]) -> App:
+        """Set annotations of an app; None removes one."""
+        app = await self.app(name)
+        merged = {**app.metadata.annotations, **annotations}
+        kept = {key: value for key, value in merged.items() if value is not None}
+        metadata = app.metadata.model_copy(update={"annotations": kept})
+        await self.store.put(dump_object(app.model_copy(update={"metadata": metadata})))
+        return await self.app(name)
+
+    async def put_secret(self, secret: Secret, values: Mapping[str, str]) -> str:
+        """Remember a Secret: its values apart from the object, which holds keyed digests."""
+        old = await self.store.get_secret(secret.name) or {}
+        kept = {key: old[key] for key in secret.spec.data if key in old and key not in values}
+        merged = {**kept, **values}
+        key = await self.store.key()
+        digests = {name: _digest(key, secret.name, name, value) for name, value in merged.items()}
+        stored = await self.store.put(dump_object(secret.masked(digests)))
+        is_new = await self.store.put_secret(secret.name, merged)
+        status = SecretStatus(
+            observed_generation=stored.generation, version=secret_version(key, merged)
+        )
+        await self._put_status("Secret", secret.name, status)
+        return "configured" if is_new and stored.change == "unchanged" else stored.change
+
+    async def secrets(self, names: tuple[str, ...]) -> dict[str, dict[str, str]]:
+        """Return the values of the named Secrets."""
+        found = {}
+        for name in names:
+            values = await self.store.get_secret(name)
+            if values is None:
+                raise NotFound("Secret", name)
+            found[name] = dict(values)
+        return found
+
+    async def put_release(self, release: Release) -> Release:
+        await self.store.put(dump_object(release))
+        return release
+
+    async def set_release_state(
+        self, release: Release, state: ReleaseState, message: str = "", logs: tuple[str, ...] = ()
+    ) -> None:
+        status = ReleaseStatus(state=state, message=message, logs=logs)
+        await self._put_status(
+            "Release", release_name(release.spec.app, release.spec.number), status
+        )
+
+    async def set_app_status(self, app: App, status: AppStatus) -> None:
+        await self._put_status("App", app.name, status)
+
+    async def set_host_status(self, host: Host, status: HostStatus) -> None:
+        await self._put_status("Host", host.name, status)
+
+    async def _put_status(
+        self, kind: str, name: str, status: AppStatus | HostStatus | ReleaseStatus | SecretStatus
+    ) -> None:
+        data = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        await self.store.put_status(kind, name, data)
+
+    async def note(
+        self,
+        kind: str,
+        name: str,
+        reason: str,
+        message: str,
+        host: str | None = None,
+        type_: Literal["Normal", "Warning"] = "Normal",
+    ) -> None:
+        """Record an event."""
+        await self.store.add_event(kind, name, type_, reason, message, host)
+
+
+def is_pinned(app: App) -> int | None:
+    """Return the number of the release that `rollout undo` chose, if it did."""
+    number = app.metadata.annotations.get(PINNED)
+    return int(number) if number is not None and number.isdigit() else None
+
+
+def _digest(key: bytes, secret: str, name: str, value: str) -> str:
+    text = f"{secret}\0{name}\0{value}".encode()
+    return "hmac-sha256:" + hmac.new(key, text, hashlib.sha256).hexdigest()[:32]
+
+
+def _app(stored: Stored) -> App:
+    obj = parse_object(stored.object)
+    if not isinstance(obj, App):
+        raise NotFound("App", stored.name)
+    return obj
+
+
+def _host(stored: Stored) -> Host:
+    obj = parse_object(stored.object)
+    if not isinstance(obj, Host):
+        raise NotFound("Host", stored.name)
+    return obj

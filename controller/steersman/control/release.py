@@ -1,0 +1,94 @@
+"""What makes a release: its digest, its number, and which one an app should run."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from steersman.api.app import App
+from steersman.api.process import Process
+from steersman.api.release import Release
+
+RESTARTED_AT = "steersman/restarted-at"
+PINNED = "steersman/pinned-release"
+SCALE = "steersman/scale"
+
+KEPT_STATES = frozenset({"deployed", "superseded"})
+
+
+def secret_version(key: bytes, values: Mapping[str, str]) -> str:
+    """Return a keyed digest of a Secret's values: equal for equal values, and never guessable."""
+    return hmac.new(
+        key, orjson.dumps(dict(values), option=orjson.OPT_SORT_KEYS), hashlib.sha256
+    ).hexdigest()[:32]
+
+
+def release_digest(app: App, content: str, secrets: Mapping[str, str]) -> str:
+    """Return the digest of everything that makes a release differ; counts and routes do not.
+
+    `content` is what the source resolved to, `secrets` the version of each Secret in use.
+    """
+    spec = app.spec
+    processes = {name: process.template() for name, process in spec.processes.items()}
+    parts: dict[str, Any] = {
+        "content": content,
+        "build": spec.build.model_dump(mode="json"),
+        "config": spec.config.model_dump(mode="json"),
+        "release": None if spec.release is None else spec.release.model_dump(mode="json"),
+        "processes": {name: each.model_dump(mode="json") for name, each in processes.items()},
+        "user": spec.user,
+        "secrets": dict(secrets),
+        "restarted": app.metadata.annotations.get(RESTARTED_AT, ""),
+    }
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def next_number(releases: Sequence[Release], seen: Sequence[int]) -> int:
+    """Return a number above every release remembered and every one that a host has."""
+    return max([0, *(release.spec.number for release in releases), *seen]) + 1
+
+
+def last_good(releases: Sequence[Release], before: int) -> Release | None:
+    """Return the newest release below `before` that has served."""
+    good = [r for r in releases if r.spec.number < before and r.status.state in KEPT_STATES]
+    return max(good, key=lambda release: release.spec.number, default=None)
+
+
+def kept(releases: Sequence[Release], history: int, running: int) -> tuple[Release, ...]:
+    """Return the releases whose files stay: the running one, and the last `history` good ones."""
+    good = [r for r in releases if r.status.state in KEPT_STATES]
+    good.sort(key=lambda release: release.spec.number)
+    return tuple(r for r in releases if r in good[-history:] or r.spec.number == running)
+
+
+def counts_of(app: App, processes: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many instances of each process the app wants on a host.
+
+    The Procfile has no counts: `steer scale` keeps those in an annotation.
+    """
+    scaled = dict(
+        pair.split("=", 1)
+        for pair in app.metadata.annotations.get(SCALE, "").split()
+        if "=" in pair
+    )
+    return {
+        name: app.spec.processes[name].count
+        if name in app.spec.processes
+        else int(scaled.get(name, "1"))
+        for name in processes
+    }
+
+
+def from_procfile(procfile: Mapping[str, str]) -> dict[str, Process]:
+    """Return a Procfile's processes: `web` gets the port, `release` is no process."""
+    return {
+        name: Process.model_validate({"command": command, "port": "http"})
+        if name == "web"
+        else Process.model_validate({"command": command})
+        for name, command in procfile.items()
+        if name != "release"
+    }

@@ -1,0 +1,111 @@
+"""One run of the controller: its memory, its links and its epoch."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from steersman.api.errors import SteersmanError
+from steersman.api.host import Host, HostStatus
+from steersman.builds.blobs import BlobStore
+from steersman.control.hosts import HostLink, target_of
+from steersman.control.memory import Memory
+from steersman.control.report import Reporter
+from steersman.drivers.hosts import settings_of
+from steersman.store.protocol import Store
+from steersman.transport.link import Link
+from steersman.transport.pool import LinkPool
+from steersman.transport.target import Target
+
+FACTS = ("python", "machine", "systemd")
+
+
+class Session:
+    """Connects to hosts on demand and keeps the links until it is closed."""
+
+    def __init__(
+        self,
+        store: Store,
+        report: Reporter,
+        cache: Path,
+        *,
+        trust_files: tuple[Path, ...] = (),
+        use_ssh_config: bool = True,
+    ) -> None:
+        self.memory = Memory(store)
+        self.report = report
+        self.blobs = BlobStore(cache)
+        self.cache = cache
+        self._trust_files = trust_files
+        self._use_ssh_config = use_ssh_config
+        self._settings: dict[str, Mapping[str, object]] = {}
+        self._pool = LinkPool(self._open)
+        self._links: dict[str, HostLink] = {}
+        self._epoch = 0
+        self._numbering = asyncio.Lock()
+
+    async def close(self) -> None:
+        await self._pool.close_all()
+
+    async def connect(self, host: Host, hosts: Mapping[str, Host]) -> HostLink:
+        """Return the host's link, opened if need be; raises the link's errors."""
+        self._settings[host.name] = settings_of(host.spec, holder())
+        target = target_of(host, hosts, use_ssh_config=self._use_ssh_config)
+        link = await self._pool.get(target)
+        known = self._links.get(host.name)
+        if known is not None and known.link is link and known.host.spec == host.spec:
+            return known
+        hello = (await link.call("hello", timeout=30)).header
+        made = HostLink(host, link, hello, self.blobs.path, self._epoch_above)
+        self._links[host.name] = made
+        await self._remember(made)
+        return made
+
+    async def connect_all(
+        self, names: Iterable[str], hosts: Mapping[str, Host]
+    ) -> tuple[dict[str, HostLink], dict[str, SteersmanError]]:
+        """Return the links of those hosts that answer, and the error of each that does not."""
+        wanted = [name for name in dict.fromkeys(names) if name in hosts]
+        made = await asyncio.gather(*(self._try(hosts[name], hosts) for name in wanted))
+        links = {n: m for n, m in zip(wanted, made, strict=True) if isinstance(m, HostLink)}
+        errors = {n: m for n, m in zip(wanted, made, strict=True) if isinstance(m, SteersmanError)}
+        return links, errors
+
+    async def _try(self, host: Host, hosts: Mapping[str, Host]) -> HostLink | SteersmanError:
+        try:
+            return await self.connect(host, hosts)
+        except SteersmanError as error:
+            return error
+
+    async def _epoch_above(self, seen: int) -> int:
+        """Return this run's epoch, which is above `seen`, what a host had seen when it answered.
+
+        A run keeps its epoch: one that was overtaken meanwhile is refused by the host and stops.
+        """
+        async with self._numbering:
+            if self._epoch <= seen:
+                known = [int(link.hello.get("epoch") or 0) for link in self._links.values()]
+                self._epoch = await self.memory.store.next_epoch(1 + max([seen, *known]))
+            return self._epoch
+
+    async def _open(self, target: Target) -> Link:
+        return await Link.open(target, self._settings[target.name], trust_files=self._trust_files)
+
+    async def _remember(self, link: HostLink) -> None:
+        facts = {key: str(link.hello[key]) for key in FACTS if key in link.hello}
+        if dict(link.host.status.facts) != facts:
+            status = HostStatus(facts=facts, apps=link.host.status.apps)
+            await self.memory.set_host_status(link.host, status)
+
+
+def holder() -> str:
+    """Return who changes a host, for whoever finds it locked: user@machine (pid)."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"steer of {user}@{platform.node()} (pid {os.getpid()})"

@@ -1,0 +1,207 @@
+"""From an app's release and a host's facts to what that host should look like."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from steersman.api.app import App
+from steersman.api.errors import SteersmanError
+from steersman.api.host import HostSpec
+from steersman.api.release import Release
+from steersman.control.release import counts_of
+from steersman.drivers.hosts import layout_of, proxy_of, supervisor_of
+from steersman.drivers.model import Facts, Generation, Layout, ProcessUnits
+from steersman.drivers.servers import way_of
+from steersman.drivers.unitfile import env_file
+from steersman.planning.app import AppGone
+from steersman.planning.seen import HostSeen, parse_unit
+from steersman.planning.target import AppTarget, BuildTarget, File
+
+PORTS = (20000, 30000)
+
+
+class NoProxy(SteersmanError):
+    """An app with routes is placed on a host that has no proxy."""
+
+
+class NoPort(SteersmanError):
+    """Every port for apps that only take $PORT is in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One app at one release, ready to be put on any host of its build's platform.
+
+    `secrets` are the values themselves: they leave this process only inside env files, over the
+    link. `keep` are the names of the releases whose files stay.
+    """
+
+    app: App
+    release: Release
+    build: BuildTarget
+    secrets: Mapping[str, str]
+    keep: frozenset[str]
+
+    @property
+    def release_name(self) -> str:
+        return release_folder(self.release)
+
+
+def release_folder(release: Release) -> str:
+    """Return the name of a release's folder on hosts: `<number>-<digest>`."""
+    return f"{release.spec.number}-{release.spec.digest[:12]}"
+
+
+def app_target(wanted: Wanted, spec: HostSpec, facts: Facts, seen: HostSeen) -> AppTarget:
+    """Render `wanted` for one host; `seen` is asked only for the ports it already uses."""
+    layout, app = layout_of(spec), wanted.app
+    number, name = wanted.release.spec.number, app.name
+    template = wanted.release.spec.template
+    env_files = _env_files(wanted, layout)
+    paths = tuple(file.path for file in env_files)
+    counts = counts_of(app, template.processes)
+    taken = set(seen.ports)
+    processes = []
+    for process, each in sorted(template.processes.items()):
+        way = way_of(process, each)
+        instances: tuple[int, ...] = tuple(range(1, counts[process] + 1))
+        if way == "port":
+            instances = pick_ports(name, process, number, counts[process], seen, taken)
+        own = tuple(
+            p for p in paths if "." not in p.rpartition("/")[2] or p.endswith(f".{process}")
+        )
+        processes.append(ProcessUnits(process, each, way, instances, own))
+    user = app.user if spec.scope == "system" else ""
+    generation = Generation(
+        app=name,
+        number=number,
+        release=wanted.release_name,
+        user=user,
+        revision=wanted.release.spec.commit or wanted.release.spec.content,
+        host_header=app.spec.routes[0].host.lstrip("*.") if app.spec.routes else "localhost",
+        processes=tuple(processes),
+    )
+    rendered = supervisor_of(spec, facts).render(generation)
+    site = _site(app, spec)
+    return AppTarget(
+        name=name,
+        root=layout.root,
+        run=layout.run,
+        user=user,
+        home=layout.app(name, "shared"),
+        number=number,
+        release=wanted.release_name,
+        record=_record(wanted),
+        build=wanted.build,
+        folders=rendered.folders,
+        env_files=env_files,
+        unit_files=rendered.unit_files,
+        boot_files=rendered.boot_files,
+        boot_links=rendered.boot_links,
+        site=site,
+        server_names=tuple(sorted({route.host for route in app.spec.routes})),
+        processes=rendered.processes,
+        keep=wanted.keep,
+        units_dir=layout.units,
+        site_path=_site_path(name, spec),
+        settle=1.0 if all(p.way != "none" for p in processes) else 2.0,
+        deadline=float(app.spec.rollout.progress_deadline_seconds),
+        patience=_patience(wanted.release),
+        min_ready=float(app.spec.rollout.min_ready_seconds),
+    )
+
+
+def app_gone(app: App, spec: HostSpec, facts: Facts) -> AppGone:
+    """Return what to remove so that `app` leaves no trace on a host."""
+    layout = layout_of(spec)
+    return AppGone(
+        name=app.name,
+        user=app.user,
+        run=layout.run,
+        units_dir=layout.units,
+        site_path=_site_path(app.name, spec),
+        boot=supervisor_of(spec, facts).boot_paths(app.name),
+    )
+
+
+def _record(wanted: Wanted) -> dict[str, object]:
+    """Return what release.json says on the host: enough to know it by, and nothing secret."""
+    spec = wanted.release.spec
+    return {
+        "app": spec.app,
+        "number": spec.number,
+        "digest": spec.digest,
+        "commit": spec.commit,
+        "ref": spec.ref,
+        "content": spec.content,
+    }
+
+
+def _patience(release: Release) -> float:
+    checks = [p.health for p in release.spec.template.processes.values() if p.health is not None]
+    return min([check.interval * check.failures for check in checks] or [30.0])
+
+
+def _env_files(wanted: Wanted, layout: Layout) -> tuple[File, ...]:
+    """Return env/<N>, and env/<N>.<process> for each process with variables of its own."""
+    template, number = wanted.release.spec.template, wanted.release.spec.number
+    folder = layout.app(wanted.app.name, "env")
+    shared = {**template.config.env, **wanted.secrets}
+    files = [File(f"{folder}/{number}", env_file(sorted(shared.items())), 0o600)]
+    for name, process in sorted(template.processes.items()):
+        if process.env:
+            data = env_file(sorted(process.env.items()))
+            files.append(File(f"{folder}/{number}.{name}", data, 0o600))
+    return tuple(files)
+
+
+def _site_path(app: str, spec: HostSpec) -> str:
+    proxy = proxy_of(spec)
+    return "" if proxy is None else proxy.site_path(app)
+
+
+def _site(app: App, spec: HostSpec) -> File | None:
+    if not app.spec.routes:
+        return None
+    proxy = proxy_of(spec)
+    if proxy is None:
+        raise NoProxy(
+            f"app {app.name} has routes, and a host it is placed on has `proxy: none`;"
+            " give that host a proxy, or place the app elsewhere"
+        )
+    return proxy.render(app.name, app.spec.routes)
+
+
+def pick_ports(
+    app: str, process: str, number: int, count: int, seen: HostSeen, taken: set[int]
+) -> tuple[int, ...]:
+    """Return `count` ports for a generation: those it has, then free ones; adds them to `taken`.
+
+    A digest of the names says where to begin, so that an equal question has an equal answer.
+    """
+    ports = _ports_of(app, process, number, seen)[:count]
+    start = int.from_bytes(hashlib.sha256(f"{app}/{process}/{number}".encode()).digest()[:4], "big")
+    low, high = PORTS
+    for step in range(high - low):
+        if len(ports) >= count:
+            break
+        port = low + (start + step) % (high - low)
+        if port not in taken and port not in ports:
+            ports.append(port)
+    if len(ports) < count:
+        raise NoPort(f"app {app}: the ports {low} to {high} of the host are all in use; stop some")
+    taken.update(ports)
+    return tuple(sorted(ports))
+
+
+def _ports_of(app: str, process: str, number: int, seen: HostSeen) -> list[int]:
+    names = [parse_unit(unit) for unit in seen.units_of(app)]
+    return sorted(
+        int(name.instance)
+        for name in names
+        if name is not None
+        and (name.process, name.number, name.part) == (process, number, None)
+        and name.instance is not None
+    )

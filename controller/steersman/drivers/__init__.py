@@ -1,0 +1,1 @@
+"""How each supervisor, proxy and server is told what to do."""

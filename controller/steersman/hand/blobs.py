@@ -1,0 +1,78 @@
+"""The host's blob store: files named by their SHA-256, whole or absent."""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, List
+
+from . import files
+from .place import Place
+from .wire import Refused
+
+
+def path_of(place: Place, sha256: str) -> str:
+    if len(sha256) != 64 or not all(c in "0123456789abcdef" for c in sha256):
+        raise Refused("bad-request", "%r is not a SHA-256 digest" % sha256)
+    return os.path.join(place.store, sha256)
+
+
+def missing(place: Place, digests: List[str]) -> List[str]:
+    return [digest for digest in digests if not os.path.exists(path_of(place, digest))]
+
+
+def begin(place: Place, sha256: str, size: int) -> Dict[str, object]:
+    """Say whether the blob is here, and if not how many of its bytes already are."""
+    if os.path.exists(path_of(place, sha256)):
+        return {"have": True, "offset": size}
+    partial = _partial(place, sha256)
+    offset = os.path.getsize(partial) if os.path.exists(partial) else 0
+    if offset > size:
+        os.unlink(partial)
+        offset = 0
+    free = os.statvfs(place.root)
+    room = free.f_bavail * free.f_frsize
+    if room < (size - offset) * 1.2:
+        raise Refused(
+            "disk-full",
+            "a blob of %d bytes does not fit: %d bytes are free in %s; make room there"
+            % (size, room, place.root),
+            need=size,
+            free=room,
+        )
+    return {"have": False, "offset": offset}
+
+
+def put(place: Place, sha256: str, size: int, offset: int, body: bytes) -> Dict[str, object]:
+    """Append one chunk at `offset`; the last one verifies the whole and names it."""
+    final = path_of(place, sha256)
+    if os.path.exists(final):
+        return {"received": size, "stored": True}
+    partial = _partial(place, sha256)
+    fd = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        if os.fstat(fd).st_size < offset:
+            raise Refused("bad-request", "chunk at %d leaves a hole in %s" % (offset, sha256))
+        os.ftruncate(fd, offset)
+        os.lseek(fd, offset, os.SEEK_SET)
+        view = memoryview(body)
+        while view:
+            view = view[os.write(fd, view) :]
+        received = offset + len(body)
+        if received < size:
+            return {"received": received}
+        os.fchmod(fd, 0o644)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    if os.path.getsize(partial) != size or files.sha256_of(partial) != sha256:
+        os.unlink(partial)
+        raise Refused("corrupt", "blob %s arrived damaged and was dropped; send it again" % sha256)
+    os.rename(partial, final)
+    files.sync_dir(place.store)
+    return {"received": received, "stored": True}
+
+
+def _partial(place: Place, sha256: str) -> str:
+    path_of(place, sha256)
+    os.makedirs(place.store, exist_ok=True)
+    return os.path.join(place.store, ".part-" + sha256)

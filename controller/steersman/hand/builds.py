@@ -1,0 +1,186 @@
+"""Builds and releases as folders: made from blobs, complete or absent."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+from typing import Any, Dict, List
+
+from . import blobs, files
+from .place import Place, must, run
+from .wire import Refused
+
+MARK = "build.json"
+
+
+def make_build(place: Place, app: str, digest: str, manifest: str, uv: str, python: str) -> None:
+    """Make apps/<app>/builds/<digest>/{src,venv}; the mark, written last, says it is whole.
+
+    `manifest` is the blob of a JSON object with `files` [[path, mode, sha256]], `links`
+    [[path, target]] and `wheels` [[filename, sha256]]. A venv cannot be moved once made, so the
+    folder is built under its final name and the mark is its commit point.
+    """
+    folder = place.app(app, "builds", digest)
+    if os.path.exists(os.path.join(folder, MARK)):
+        return
+    files.remove(folder)
+    files.make_dir(place.app(app), 0o755)
+    with open(blobs.path_of(place, manifest), "rb") as file:
+        wanted = json.load(file)
+    _make_tree(place, os.path.join(folder, "src"), wanted)
+    _make_venv(place, folder, wanted["wheels"], uv, python)
+    _sync_filesystem(folder)
+    mark = {"digest": digest, "manifest": manifest, "python": python}
+    files.write_file(os.path.join(folder, MARK), json.dumps(mark).encode(), 0o644)
+    files.sync_dir(os.path.dirname(folder))
+
+
+def _make_tree(place: Place, top: str, wanted: Dict[str, Any]) -> None:
+    os.makedirs(top)
+    folders = {top}
+    for path, mode, sha256 in wanted["files"]:
+        target = _inside(top, path)
+        _make_parents(target, folders)
+        blob = blobs.path_of(place, sha256)
+        if mode == 0o644:
+            os.link(blob, target)
+        else:
+            shutil.copyfile(blob, target)
+            os.chmod(target, mode)
+    for path, link in wanted["links"]:
+        target = _inside(top, path)
+        _inside(top, os.path.join(os.path.dirname(path), link))
+        _make_parents(target, folders)
+        os.symlink(link, target)
+
+
+def _make_parents(target: str, made: "set[str]") -> None:
+    parent = os.path.dirname(target)
+    if parent not in made:
+        os.makedirs(parent, exist_ok=True)
+        made.add(parent)
+
+
+def _inside(top: str, path: str) -> str:
+    target = os.path.normpath(os.path.join(top, path))
+    if os.path.isabs(path) or not target.startswith(top + os.sep):
+        raise Refused("bad-request", "the path %r leaves the release" % path)
+    return target
+
+
+def _make_venv(place: Place, folder: str, wheels: List[List[str]], uv: str, python: str) -> None:
+    venv = os.path.join(folder, "venv")
+    program = os.path.join(place.root, "bin", uv)
+    if not os.path.exists(program):
+        os.makedirs(os.path.dirname(program), exist_ok=True)
+        temporary = program + ".tmp"
+        shutil.copyfile(blobs.path_of(place, uv), temporary)
+        os.chmod(temporary, 0o755)  # noqa: S103
+        os.rename(temporary, program)
+    env = {
+        "UV_CACHE_DIR": os.path.join(place.root, "cache"),
+        "UV_OFFLINE": "1",
+        "UV_NO_CONFIG": "1",
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_LINK_MODE": "hardlink",
+        "UV_NO_PROGRESS": "1",
+    }
+    must([program, "venv", "--no-project", "--python", python, venv], env=env)
+    if wheels:
+        # A wheel keeps one path for ever, so that uv's cache serves it to every later release.
+        paths = [_wheel(place, name, sha256) for name, sha256 in wheels]
+        into = ["--python", os.path.join(venv, "bin", "python")]
+        offline = ["--offline", "--no-index", "--no-deps", "--compile-bytecode"]
+        must([program, "pip", "install", *into, *offline, "--", *paths], env=env)
+    # A release is read-only to its app: what is not compiled now is compiled at every start.
+    compiled = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    run([os.path.join(venv, "bin", "python"), *compiled, os.path.join(folder, "src")])
+
+
+def _wheel(place: Place, name: str, sha256: str) -> str:
+    folder = os.path.join(place.root, "wheels", sha256)
+    path = _inside(folder, name)
+    if not os.path.exists(path):
+        os.makedirs(folder, exist_ok=True)
+        temporary = path + ".tmp"
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+        os.link(blobs.path_of(place, sha256), temporary)
+        os.rename(temporary, path)
+    return path
+
+
+def _sync_filesystem(path: str) -> None:
+    """Make everything under `path` durable at once; thousands of fsyncs would take seconds."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syncfs(fd) != 0:
+            raise OSError(ctypes.get_errno(), "syncfs failed", path)
+    finally:
+        os.close(fd)
+
+
+def make_release(place: Place, app: str, name: str, build: str, record: Dict[str, Any]) -> None:
+    """Make apps/<app>/releases/<name>/: links to its build and release.json, in one rename."""
+    if not os.path.exists(place.app(app, "builds", build, MARK)):
+        raise Refused("bad-request", "build %s of %s is not on this host" % (build, app))
+    final = place.app(app, "releases", name)
+    if os.path.exists(final):
+        return
+    stage = place.app(app, "releases", ".tmp-" + name)
+    files.remove(stage)
+    os.makedirs(stage)
+    for part in ("src", "venv"):
+        os.symlink(os.path.join("..", "..", "builds", build, part), os.path.join(stage, part))
+    data = json.dumps({**record, "build": build}, sort_keys=True).encode()
+    files.write_file(os.path.join(stage, "release.json"), data, 0o644)
+    os.rename(stage, final)
+    files.sync_dir(os.path.dirname(final))
+
+
+def collect(
+    place: Place, app: str, releases: List[str], builds: List[str], envs: List[str]
+) -> None:
+    """Remove the named releases, builds and env files of `app`, and blobs nothing refers to."""
+    for name in releases:
+        files.remove(place.app(app, "releases", name))
+    for digest in builds:
+        files.remove(place.app(app, "builds", digest))
+    for name in envs:
+        files.remove(place.app(app, "env", name))
+    for part in ("releases", "builds", "env"):
+        files.clean_temporaries(place.app(app, part))
+    sweep_blobs(place)
+
+
+def sweep_blobs(place: Place) -> None:
+    """Delete the blobs, wheels and programs that no build on this host is made of."""
+    used = set()
+    for app in files.entries(os.path.join(place.root, "apps")):
+        for digest in files.entries(place.app(app, "builds")):
+            used |= _used_by(place, place.app(app, "builds", digest, MARK))
+    for name in files.entries(place.store):
+        if name not in used:
+            files.remove(os.path.join(place.store, name))
+    for name in files.entries(os.path.join(place.root, "wheels")):
+        if name not in used:
+            files.remove(os.path.join(place.root, "wheels", name))
+    if not used:
+        for name in ("bin", "cache", "wheels"):
+            files.remove(os.path.join(place.root, name))
+
+
+def _used_by(place: Place, mark: str) -> "set[str]":
+    try:
+        with open(mark, encoding="utf-8") as file:
+            manifest = json.load(file)["manifest"]
+        with open(blobs.path_of(place, manifest), "rb") as file:
+            wanted = json.load(file)
+    except FileNotFoundError:
+        return set()
+    return {manifest, wanted.get("uv", ""), *(f[2] for f in wanted["files"])} | {
+        wheel[1] for wheel in wanted["wheels"]
+    }

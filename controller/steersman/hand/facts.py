@@ -1,0 +1,130 @@
+"""What this host is and has: the answer to `hello` and to `steer host check`."""
+
+from __future__ import annotations
+
+import grp
+import os
+import platform
+import pwd
+import re
+import shutil
+import sys
+import time
+from typing import Any, Dict, List, Optional
+
+from . import fence
+from .place import Place, run
+
+
+def hello(place: Place) -> Dict[str, Any]:
+    """Return the few facts that every session needs; cheap, no child process."""
+    return {
+        "python": "%d.%d" % sys.version_info[:2],
+        "pythons": pythons(),
+        "machine": platform.machine(),
+        "libc": list(libc()),
+        "uid": os.getuid(),
+        "user": pwd.getpwuid(os.getuid()).pw_name,
+        "boot_id": _read("/proc/sys/kernel/random/boot_id").strip(),
+        "epoch": fence.stored_epoch(place),
+        "systemd": systemd_version(),
+        "proxy_group": proxy_group(place),
+        "socket_proxyd": socket_proxyd(),
+    }
+
+
+def check(place: Place) -> Dict[str, Any]:
+    """Return everything `steer host check` shows."""
+    disk = os.statvfs(place.root if os.path.isdir(place.root) else "/")
+    with open("/proc/meminfo", encoding="ascii") as rows:
+        memory = {row.split(":")[0]: int(row.split()[1]) * 1024 for row in rows}
+    return {
+        **hello(place),
+        "os": _os_name(),
+        "kernel": platform.release(),
+        "hostname": platform.node(),
+        "nginx": _version(["nginx", "-v"]),
+        "nginx_active": run(["systemctl", "is-active", "--quiet", "nginx.service"])[0] == 0
+        if shutil.which("systemctl")
+        else False,
+        "sudo": shutil.which("sudo") is not None,
+        "useradd": shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin") is not None,
+        "disk_free": disk.f_bavail * disk.f_frsize,
+        "disk_size": disk.f_blocks * disk.f_frsize,
+        "inodes_free": disk.f_favail,
+        "memory": memory.get("MemTotal", 0),
+        "memory_free": memory.get("MemAvailable", 0),
+        "time": time.time(),
+    }
+
+
+def pythons() -> List[str]:
+    """Return the CPython minors that are on the PATH, such as ["3.11"]."""
+    found = {"%d.%d" % sys.version_info[:2]}
+    for folder in ("/usr/bin", "/usr/local/bin"):
+        try:
+            names = os.listdir(folder)
+        except FileNotFoundError:
+            continue
+        found |= {n[6:] for n in names if re.fullmatch(r"python3\.\d+", n)}
+    return sorted(found, key=lambda v: [int(part) for part in v.split(".")])
+
+
+def libc() -> "tuple[str, str]":
+    name, version = platform.libc_ver()
+    return (name, version) if name else ("musl", "1.2")
+
+
+def systemd_version() -> int:
+    """Return systemd's major version without starting it, 0 where it does not run."""
+    if not os.path.isdir("/run/systemd/system"):
+        return 0
+    for folder in ("/usr/lib/systemd", "/lib/systemd"):
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            found = re.match(r"libsystemd-(?:shared|core)-(\d+)", name)
+            if found:
+                return int(found.group(1))
+    out = run(["systemctl", "--version"])[1].split()
+    return int(out[1]) if len(out) > 1 and out[1].isdigit() else 1
+
+
+def socket_proxyd() -> Optional[str]:
+    for folder in ("/usr/lib/systemd", "/lib/systemd"):
+        path = os.path.join(folder, "systemd-socket-proxyd")
+        if os.path.exists(path):
+            return path
+    return None
+
+
+def proxy_group(place: Place) -> str:
+    """Return the group of the proxy's workers, which must reach the apps' sockets."""
+    if place.scope == "user" or place.proxy != "nginx":
+        return ""
+    found = re.search(r"^\s*user\s+(\S+?)(?:\s+(\S+?))?\s*;", _read("/etc/nginx/nginx.conf"), re.M)
+    names = [found.group(2) or found.group(1)] if found else []
+    for name in [*names, "www-data", "nginx", "http"]:
+        try:
+            return grp.getgrnam(name).gr_name
+        except KeyError:
+            continue
+    return ""
+
+
+def _os_name() -> str:
+    found = re.search(r'^PRETTY_NAME="?([^"\n]+)', _read("/etc/os-release"), re.M)
+    return found.group(1) if found else platform.system()
+
+
+def _version(argv: List[str]) -> Optional[str]:
+    if shutil.which(argv[0], path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin") is None:
+        return None
+    found = re.search(r"\d+(\.\d+)+", run(argv)[1])
+    return found.group(0) if found else "unknown"
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""

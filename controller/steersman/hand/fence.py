@@ -1,0 +1,74 @@
+"""The fence: one writer at a time, and never one older than the newest seen."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from typing import Optional
+
+from . import files
+from .place import Place
+from .wire import Refused
+
+# A killed controller's hand lets go within its heartbeat's 15 s: wait that long before giving up.
+PATIENCE = 20.0
+
+
+class Fence:
+    """Holds `lock` for the life of this process once a change has been asked for."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._fd: Optional[int] = None
+
+    def check(self, epoch: int, holder: str) -> None:
+        """Let a change of `epoch` through, or refuse it as `busy` or `stale`."""
+        if self._fd is None:
+            self._fd = self._lock(holder)
+        stored = stored_epoch(self._place)
+        if epoch < stored:
+            raise Refused(
+                "stale",
+                "epoch %d is older than %d, which this host has seen: "
+                "another controller took over; run the command again" % (epoch, stored),
+                stored=stored,
+            )
+        if epoch > stored:
+            files.write_file(_epoch_path(self._place), b"%d\n" % epoch, 0o644)
+
+    def _lock(self, holder: str) -> int:
+        os.makedirs(self._place.root, exist_ok=True)
+        fd = os.open(
+            os.path.join(self._place.root, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
+        )
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    other = os.pread(fd, 200, 0).decode("utf-8", "replace").strip()
+                    os.close(fd)
+                    raise Refused(
+                        "busy",
+                        "%s is changing this host; wait for it to end" % (other or "another steer"),
+                        holder=other,
+                    )
+                time.sleep(0.05)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, holder.encode(), 0)
+        return fd
+
+
+def stored_epoch(place: Place) -> int:
+    try:
+        with open(_epoch_path(place), "rb") as file:
+            return int(file.read() or b"0")
+    except FileNotFoundError:
+        return 0
+
+
+def _epoch_path(place: Place) -> str:
+    return os.path.join(place.root, "epoch")

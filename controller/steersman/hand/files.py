@@ -1,0 +1,179 @@
+"""Files, links and trees, written so that a crash leaves the old one or the new one."""
+
+from __future__ import annotations
+
+import grp
+import hashlib
+import os
+import pwd
+import shutil
+import stat
+from typing import Dict, List, Optional, Tuple
+
+from .wire import Refused
+
+Signature = Tuple[int, int, int, int]
+FileSeen = List[object]  # [sha256, mode, "owner:group"]
+
+
+def sync_dir(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_dir(path: str, mode: int = 0o755, owner: str = "") -> None:
+    """Make `path` and its parents; set the mode and owner of the last even if it stood."""
+    os.makedirs(path, exist_ok=True)
+    if owner:
+        chown(path, owner)
+    os.chmod(path, mode)
+
+
+def chown(path: str, owner: str) -> None:
+    user, _, group = owner.partition(":")
+    try:
+        uid = pwd.getpwnam(user).pw_uid if user else -1
+        gid = grp.getgrnam(group).gr_gid if group else -1
+    except KeyError:
+        raise Refused("missing-user", "no user or group %r on this host" % owner)
+    if os.geteuid() == 0:
+        os.chown(path, uid, gid, follow_symlinks=False)
+
+
+def write_file(path: str, data: bytes, mode: int, owner: str = "") -> None:
+    """Replace `path` in one step: temporary in the same folder, fsync, rename, fsync."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(folder, ".tmp-%s-%d" % (os.path.basename(path), os.getpid()))
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fchmod(fd, mode)
+        os.fsync(fd)
+    except OSError:
+        os.unlink(temporary)
+        raise
+    finally:
+        os.close(fd)
+    if owner:
+        chown(temporary, owner)
+    os.rename(temporary, path)
+    sync_dir(folder)
+
+
+def write_link(path: str, target: str) -> None:
+    """Point `path` at `target` in one step; readers see the old target or the new."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(folder, ".tmp-%s-%d" % (os.path.basename(path), os.getpid()))
+    if os.path.lexists(temporary):
+        os.unlink(temporary)
+    os.symlink(target, temporary)
+    os.rename(temporary, path)
+    sync_dir(folder)
+
+
+def remove(path: str) -> None:
+    """Remove a file or a whole tree, following no link; absent is fine."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        trash = os.path.join(os.path.dirname(path), ".trash-" + os.path.basename(path))
+        if os.path.lexists(trash):
+            shutil.rmtree(trash)
+        os.rename(path, trash)
+        shutil.rmtree(trash)
+    else:
+        os.unlink(path)
+
+
+def read_link(path: str) -> Optional[str]:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
+
+
+def entries(path: str) -> List[str]:
+    try:
+        return sorted(name for name in os.listdir(path) if not name.startswith("."))
+    except FileNotFoundError:
+        return []
+
+
+def clean_temporaries(folder: str) -> None:
+    """Take away what a crashed writer left in `folder`."""
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return
+    for name in names:
+        if name.startswith((".tmp-", ".trash-")):
+            path = os.path.join(folder, name)
+            if os.path.isdir(path) and not os.path.islink(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                os.unlink(path)
+
+
+class Digests:
+    """SHA-256 of files, read again only when a file's inode, times or size changed."""
+
+    def __init__(self) -> None:
+        self._known: Dict[str, Tuple[Signature, str]] = {}
+
+    def seen(self, path: str) -> Optional[FileSeen]:
+        """Return [sha256, mode, "owner:group"], or None for what is not a regular file."""
+        try:
+            status = os.lstat(path)
+        except OSError:
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        owner = "%s:%s" % (_user(status.st_uid), _group(status.st_gid))
+        return [self._digest(path, status), stat.S_IMODE(status.st_mode), owner]
+
+    def _digest(self, path: str, status: os.stat_result) -> str:
+        signature = (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+        known = self._known.get(path)
+        if known is not None and known[0] == signature:
+            return known[1]
+        digest = sha256_of(path)
+        self._known[path] = (signature, digest)
+        return digest
+
+
+_names: Dict[Tuple[str, int], str] = {}
+
+
+def _user(uid: int) -> str:
+    if ("u", uid) not in _names:
+        try:
+            _names["u", uid] = pwd.getpwuid(uid).pw_name
+        except KeyError:
+            return str(uid)
+    return _names["u", uid]
+
+
+def _group(gid: int) -> str:
+    if ("g", gid) not in _names:
+        try:
+            _names["g", gid] = grp.getgrgid(gid).gr_name
+        except KeyError:
+            return str(gid)
+    return _names["g", gid]
+
+
+def sha256_of(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for chunk in iter(lambda: file.read(1 << 20), b""):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,197 @@
+"""Is a generation fit to serve, and has an old one emptied? Judged on private sockets."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import time
+from typing import Any, Dict, List, NamedTuple, Sequence
+
+from .wire import Refused
+
+LISTENING = "00010000"
+
+
+class Verdict(NamedTuple):
+    """`wrong` is "" for healthy; `answered` tells a bad answer from none yet."""
+
+    wrong: str
+    answered: bool = True
+
+
+FINE = Verdict("")
+
+
+def probe(check: Dict[str, Any]) -> Verdict:
+    """Ask once.
+
+    `check` holds `socket` (a path), `http` (a path or None for a mere connect), `host` (the
+    Host header) and `timeout` (seconds).
+    """
+    timeout = float(check.get("timeout") or 1)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(timeout)
+            client.connect(check["socket"])
+            if not check.get("http"):
+                return FINE
+            request = (
+                "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: steersman-health\r\n"
+                "X-Forwarded-Proto: https\r\nConnection: close\r\n\r\n"
+            ) % (check["http"], check.get("host") or "localhost")
+            client.sendall(request.encode())
+            return _verdict(_status_line(client, time.monotonic() + timeout), check["http"])
+    except OSError as error:
+        why = "%s: %s" % (os.path.basename(check["socket"]), error.strerror or error)
+        return Verdict(why, answered=False)
+
+
+def _status_line(client: socket.socket, deadline: float) -> bytes:
+    data = b""
+    while b"\r\n" not in data and len(data) < 4096:
+        if time.monotonic() > deadline:
+            raise socket.timeout("timed out")
+        chunk = client.recv(4096)
+        if not chunk:
+            break
+        data += chunk
+    return data.split(b"\r\n", 1)[0]
+
+
+def _verdict(line: bytes, path: str) -> Verdict:
+    words = line.split(b" ", 2)
+    if len(words) < 2 or not words[0].startswith(b"HTTP/"):
+        return Verdict("GET %s: no HTTP answer" % path, answered=False)
+    if words[1].isdigit() and 200 <= int(words[1]) < 400:
+        return FINE
+    return Verdict("GET %s answered %s" % (path, words[1].decode("ascii", "replace")))
+
+
+class Watch:
+    """The processes of one generation, judged together.
+
+    `processes`: [{"process", "units": [...], "check": {...} | None, "good": answers in a row}].
+    """
+
+    def __init__(self, supervisor: Any, processes: List[Dict[str, Any]]) -> None:
+        self._supervisor = supervisor
+        self._processes = processes
+        self.units = [unit for process in processes for unit in process["units"]]
+        first = self._states()
+        self._restarts = {name: int(str(state["restarts"])) for name, state in first.items()}
+
+    def _states(self) -> Dict[str, Dict[str, object]]:
+        return dict(self._supervisor.details(self.units))
+
+    def crashed(self, allowed: int) -> str:
+        """Name the first instance that failed or came back more than `allowed` times."""
+        states = self._states()
+        for unit in self.units:
+            state = states.get(unit)
+            if state is None:
+                return "%s is gone" % unit
+            if state["active"] == "failed":
+                return "%s failed (%s)" % (unit, state["result"])
+            if int(str(state["restarts"])) - self._restarts.get(unit, 0) > allowed:
+                return "%s exits again and again (%s)" % (unit, state["result"])
+        return ""
+
+    def waiting(self) -> str:
+        """Name the first instance that is not running yet."""
+        states = self._states()
+        for unit in self.units:
+            if unit not in states or states[unit]["active"] != "active":
+                return "%s is %s" % (unit, states.get(unit, {}).get("sub", "absent"))
+        return ""
+
+    def judge(self) -> Verdict:
+        """Probe each process once; return what is wrong with the first that is not well."""
+        for process in self._processes:
+            if process.get("check"):
+                wrong, answered = probe(process["check"])
+                if wrong:
+                    return Verdict("%s: %s" % (process["process"], wrong), answered)
+        return FINE
+
+    def logs(self) -> List[str]:
+        return list(self._supervisor.tail(self.units, 20))
+
+    @property
+    def good_in_a_row(self) -> int:
+        return max([int(process.get("good") or 1) for process in self._processes] or [1])
+
+
+def gate(watch: Watch, deadline: float, settle: float, patience: float) -> None:
+    """Return once every instance ran for `settle` s and answered well often enough; else refuse.
+
+    An app may take until `deadline` to answer at all, but one that answers badly for `patience`
+    seconds on end is not going to get better.
+    """
+    started = time.monotonic()
+    good, bad_since = 0, None
+    while True:
+        crash = watch.crashed(allowed=1)
+        if crash:
+            raise Refused("unhealthy", crash, logs=watch.logs())
+        waiting = watch.waiting()
+        wrong, answered = Verdict(waiting, False) if waiting else watch.judge()
+        now = time.monotonic()
+        good = 0 if wrong else good + 1
+        bad_since = (bad_since or now) if wrong and answered else None
+        if good >= watch.good_in_a_row and now - started >= settle:
+            return
+        late = now - started > deadline
+        if late or (bad_since is not None and now - bad_since > patience):
+            limit = deadline if late else patience
+            why = wrong or "too few good answers in a row"
+            raise Refused("unhealthy", "%s for %g s" % (why, limit), logs=watch.logs())
+        # Good answers must not all fall into one lucky instant, and a slow boot costs nothing.
+        time.sleep(0.05)
+
+
+def soak(watch: Watch, seconds: float, failures: int) -> None:
+    """Watch a serving generation for `seconds`; refuse at the first restart or bad streak."""
+    end = time.monotonic() + seconds
+    bad = 0
+    while time.monotonic() < end:
+        crash = watch.crashed(allowed=0)
+        wrong = watch.judge().wrong
+        bad = bad + 1 if wrong else 0
+        if crash or bad >= failures:
+            raise Refused("unhealthy", crash or wrong, logs=watch.logs())
+        time.sleep(0.1)
+
+
+def connections(paths: Sequence[str]) -> int:
+    """Count open and queued connections of the listening sockets bound at `paths`."""
+    wanted = set(paths)
+    count = 0
+    with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
+        next(table)
+        for row in table:
+            columns = row.split(None, 7)
+            # An accepted or queued connection carries its listener's path but not its flag.
+            if len(columns) == 8 and columns[7].rstrip() in wanted and columns[3] != LISTENING:
+                count += 1
+    return count
+
+
+def drain(paths: Sequence[str], deadline: float) -> int:
+    """Wait until the sockets at `paths` have no connection; return how many were cut off."""
+    end = time.monotonic() + deadline
+    quiet = 0
+    while quiet < 3:
+        left = connections(paths)
+        quiet = 0 if left else quiet + 1
+        if left and time.monotonic() > end:
+            return left
+        time.sleep(0.05)
+    return 0
+
+
+def is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False

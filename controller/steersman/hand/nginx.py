@@ -1,0 +1,85 @@
+"""nginx as the proxy: a site moves into place only after `nginx -t` passed on a copy."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import threading
+from typing import Dict, List
+
+from . import files
+from .place import Place, must, run, tail
+from .wire import Refused
+
+_SERVER_NAME = re.compile(r"^\s*server_name\s+([^;]+);", re.MULTILINE)
+_INCLUDE_FOLDERS = ("conf.d", "sites-enabled")
+
+
+class Nginx:
+    """The site files named `steersman-*.conf` in its include folder."""
+
+    def __init__(self, place: Place) -> None:
+        self._sites = place.sites
+        self._etc = os.path.dirname(place.sites)
+        self._one_at_a_time = threading.Lock()
+        self._names: Dict[str, object] = {}
+
+    def foreign_names(self) -> Dict[str, str]:
+        """Return {server name: file} of the sites that are not ours."""
+        names: Dict[str, str] = {}
+        for folder in _INCLUDE_FOLDERS:
+            where = os.path.join(self._etc, folder)
+            for entry in files.entries(where):
+                path = os.path.join(where, entry)
+                if not entry.startswith("steersman-") and os.path.isfile(path):
+                    for name in self._names_in(path):
+                        names[name] = path
+        names.pop("_", None)
+        return names
+
+    def _names_in(self, path: str) -> List[str]:
+        status = os.stat(path)
+        signature = (status.st_ino, status.st_mtime_ns, status.st_size)
+        known = self._names.get(path)
+        if known is None or known[0] != signature:  # type: ignore[index]
+            with open(path, encoding="utf-8", errors="replace") as file:
+                found = [n for group in _SERVER_NAME.findall(file.read()) for n in group.split()]
+            known = self._names[path] = (signature, found)
+        return known[1]  # type: ignore[index,no-any-return]
+
+    def write_site(self, path: str, data: bytes) -> None:
+        """Test `data` in a copy of the configuration, put it in place, reload."""
+        with self._one_at_a_time:
+            self._test(os.path.basename(path), data)
+            files.write_file(path, data, 0o644)
+            self._reload()
+
+    def remove_site(self, path: str) -> None:
+        with self._one_at_a_time:
+            files.remove(path)
+            self._reload()
+
+    def _test(self, name: str, data: bytes) -> None:
+        with tempfile.TemporaryDirectory(prefix=".steersman-test-", dir="/run") as scratch:
+            copy = os.path.join(scratch, "nginx")
+            shutil.copytree(self._etc, copy, symlinks=False, ignore_dangling_symlinks=True)
+            folder = os.path.join(copy, os.path.basename(self._sites))
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(data)
+            main = os.path.join(copy, "nginx.conf")
+            with open(main, encoding="utf-8") as file:
+                text = file.read().replace(self._etc + "/", copy + "/")
+            with open(main, "w", encoding="utf-8") as file:
+                file.write(text)
+            code, out = run(["nginx", "-t", "-q", "-c", main], timeout=30)
+            if code != 0:
+                why = tail(out.replace(copy, self._etc), 3)
+                raise Refused("proxy-refused", "nginx -t refused the site %s: %s" % (name, why))
+
+    def _reload(self) -> None:
+        if run(["systemctl", "is-active", "--quiet", "nginx.service"])[0] != 0:
+            must(["systemctl", "start", "nginx.service"])
+        else:
+            must(["systemctl", "reload", "nginx.service"])

@@ -1,0 +1,122 @@
+"""Everything a plan needs to know of this host, in one answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import Any, Dict, List, Tuple
+
+from . import fence, files, users
+from .builds import MARK
+from .place import Place
+
+PREFIX = "steersman-"
+# Ports handed to apps that only take $PORT; below the kernel's ephemeral range.
+PORTS = range(20000, 30000)
+
+
+class Eye:
+    """Looks at the host; remembers digests so that an unchanged file is not read twice."""
+
+    def __init__(self, place: Place, supervisor: Any, proxy: Any) -> None:
+        self._place = place
+        self._supervisor = supervisor
+        self._proxy = proxy
+        self._digests = files.Digests()
+        self._passwd: Tuple[object, Dict[str, List[object]]] = (None, {})
+
+    def look(self, known: str = "") -> Dict[str, Any]:
+        """Return {"digest", "seen"}, or {"digest", "same": True} if `known` still holds."""
+        seen = self._seen()
+        raw = json.dumps(seen, sort_keys=True, separators=(",", ":")).encode()
+        digest = hashlib.sha256(raw).hexdigest()
+        if digest == known:
+            return {"digest": digest, "same": True}
+        return {"digest": digest, "seen": seen}
+
+    def _seen(self) -> Dict[str, Any]:
+        place = self._place
+        apps = {app: self._app(app) for app in self._names()}
+        return {
+            "epoch": fence.stored_epoch(place),
+            "users": self._users(),
+            "apps": apps,
+            "files": self._managed(),
+            "units": self._supervisor.seen(),
+            "names": self._proxy.foreign_names(),
+            "ports": listening(PORTS),
+        }
+
+    def _names(self) -> List[str]:
+        made = files.entries(os.path.join(self._place.root, "apps"))
+        return sorted({*made, *files.entries(self._place.run)})
+
+    def _users(self) -> Dict[str, List[object]]:
+        if self._place.scope == "user":
+            return {}
+        status = os.stat("/etc/passwd")
+        signature = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if self._passwd[0] != signature:
+            self._passwd = (signature, users.seen(self._place))
+        return self._passwd[1]
+
+    def _app(self, app: str) -> Dict[str, Any]:
+        place = self._place
+        env = place.app(app, "env")
+        run = place.run_of(app)
+        links = {name: files.read_link(os.path.join(run, name)) for name in files.entries(run)}
+        builds = place.app(app, "builds")
+        releases = place.app(app, "releases")
+        return {
+            "builds": [
+                name
+                for name in files.entries(builds)
+                if os.path.exists(os.path.join(builds, name, MARK))
+            ],
+            "releases": {name: self._build_of(app, name) for name in files.entries(releases)},
+            "current": files.read_link(place.app(app, "current")),
+            "dirs": files.entries(place.app(app)),
+            "envs": {
+                name: self._digests.seen(os.path.join(env, name)) for name in files.entries(env)
+            },
+            "links": {name: target for name, target in links.items() if target is not None},
+            "run": files.entries(run),
+        }
+
+    def _build_of(self, app: str, release: str) -> str:
+        """Return the digest of the build that a release's `src` leads to."""
+        link = files.read_link(self._place.app(app, "releases", release, "src")) or ""
+        return os.path.basename(os.path.dirname(link))
+
+    def _managed(self) -> Dict[str, Any]:
+        """Return {path: [sha256, mode, owner]} or {path: "-> target"} of files that are ours."""
+        place = self._place
+        found: Dict[str, Any] = {}
+        wants = os.path.join(place.units, "multi-user.target.wants")
+        for folder in (place.units, place.sites, place.tmpfiles, wants):
+            if not folder:
+                continue
+            for name in files.entries(folder):
+                if name.startswith(PREFIX):
+                    path = os.path.join(folder, name)
+                    link = files.read_link(path)
+                    found[path] = self._digests.seen(path) if link is None else "-> " + link
+        return found
+
+
+def listening(ports: range) -> List[int]:
+    """Return which of `ports` have a TCP listener."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(table, encoding="ascii") as rows:
+                next(rows)
+                for row in rows:
+                    columns = row.split()
+                    port = int(columns[1].rpartition(":")[2], 16)
+                    if columns[3] == "0A" and port in ports:
+                        found.add(port)
+        except FileNotFoundError:
+            continue  # no IPv6 here
+    return sorted(found)

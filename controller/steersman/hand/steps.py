@@ -1,0 +1,139 @@
+"""The changes a plan can ask for; each may be repeated after a crash at any point."""
+
+from __future__ import annotations
+
+import base64
+import os
+from typing import Any, Callable, Dict
+
+from . import blobs, builds, files, health, users
+from .place import Place
+from .wire import Refused
+
+Args = Dict[str, Any]
+Result = Dict[str, Any]
+
+
+class Steps:
+    """Each public method is one step of `planning.steps`, named alike, its fields the arguments."""
+
+    def __init__(self, place: Place, supervisor: Any, proxy: Any) -> None:
+        self._place = place
+        self._supervisor = supervisor
+        self._proxy = proxy
+
+    def find(self, name: str) -> Callable[..., Result]:
+        step = None if name.startswith("_") or name == "find" else getattr(self, name, None)
+        if step is None:
+            raise Refused("bad-request", "this hand knows no operation %r" % name)
+        return step  # type: ignore[no-any-return]
+
+    def put_begin(self, sha256: str, size: int) -> Result:
+        os.makedirs(self._place.store, exist_ok=True)
+        return blobs.begin(self._place, sha256, size)
+
+    def ensure_user(self, name: str, home: str) -> Result:
+        users.ensure(name, home)
+        return {}
+
+    def remove_user(self, name: str) -> Result:
+        users.remove(self._place, name)
+        return {}
+
+    def ensure_dir(self, path: str, mode: int, owner: str) -> Result:
+        self._allowed(path)
+        files.make_dir(path, mode, self._owner(owner))
+        return {}
+
+    def write_file(self, path: str, mode: int, owner: str, data: str) -> Result:
+        self._allowed(path)
+        files.write_file(path, base64.b64decode(data), mode, self._owner(owner))
+        return {}
+
+    def remove_file(self, path: str) -> Result:
+        self._allowed(path)
+        files.remove(path)
+        return {}
+
+    def write_link(self, path: str, target: str) -> Result:
+        self._allowed(path)
+        files.write_link(path, target)
+        return {}
+
+    def make_build(self, app: str, digest: str, manifest: str, uv: str, python: str) -> Result:
+        builds.make_build(self._place, app, digest, manifest, uv, python)
+        return {}
+
+    def make_release(self, app: str, name: str, build: str, record: Dict[str, Any]) -> Result:
+        builds.make_release(self._place, app, name, build, record)
+        return {}
+
+    def reload_units(self) -> Result:
+        self._supervisor.reload()
+        return {}
+
+    def start_units(self, units: "list[str]") -> Result:
+        self._supervisor.start(units)
+        return {}
+
+    def stop_units(self, units: "list[str]", within: float) -> Result:
+        self._supervisor.stop(units, within)
+        return {}
+
+    def pass_gate(
+        self, processes: "list[Args]", deadline: float, settle: float, patience: float
+    ) -> Result:
+        health.gate(health.Watch(self._supervisor, processes), deadline, settle, patience)
+        return {}
+
+    def soak(self, processes: "list[Args]", seconds: float, failures: int) -> Result:
+        health.soak(health.Watch(self._supervisor, processes), seconds, failures)
+        return {}
+
+    def drain(self, sockets: "list[str]", deadline: float) -> Result:
+        return {"cut": health.drain(sockets, deadline)}
+
+    def write_site(self, path: str, data: str) -> Result:
+        self._allowed(path)
+        self._proxy.write_site(path, base64.b64decode(data))
+        return {}
+
+    def remove_site(self, path: str) -> Result:
+        self._allowed(path)
+        self._proxy.remove_site(path)
+        return {}
+
+    def collect(
+        self, app: str, releases: "list[str]", builds_: "list[str]", envs: "list[str]"
+    ) -> Result:
+        builds.collect(self._place, app, releases, builds_, envs)
+        return {}
+
+    def remove_app(self, app: str) -> Result:
+        """Remove every file of `app`; the last app takes the product's own folders with it."""
+        place = self._place
+        files.remove(place.run_of(app))
+        files.remove(place.app(app))
+        builds.sweep_blobs(place)
+        if not files.entries(os.path.join(place.root, "apps")):
+            # The fence stays: a lower epoch must be refused for as long as the host lives.
+            for name in ("apps", "store"):
+                files.remove(os.path.join(place.root, name))
+            if not files.entries(place.run):
+                files.remove(place.run)
+        return {}
+
+    def _owner(self, owner: str) -> str:
+        return "" if self._place.scope == "user" else owner
+
+    def _allowed(self, path: str) -> None:
+        """Refuse to touch anything that is not ours, whatever the controller says."""
+        place = self._place
+        clean = os.path.normpath(path) == path and os.path.isabs(path)
+        if clean and path.startswith((place.root + os.sep, place.run + os.sep)):
+            return
+        folder, name = os.path.split(path)
+        wants = os.path.join(place.units, "multi-user.target.wants")
+        ours = folder in (place.units, place.sites, place.tmpfiles, wants)
+        if not (clean and ours and name.startswith("steersman-")):
+            raise Refused("bad-request", "%r is not a path of steersman's" % path)

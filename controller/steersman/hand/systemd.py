@@ -1,0 +1,131 @@
+"""systemd as the supervisor: asked over D-Bus, told by `systemctl`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, TypeVar
+
+from . import dbus
+from .place import CHILD_ENV, Place, must, run
+from .wire import Refused
+
+PATTERN = "steersman-*"
+Answer = TypeVar("Answer")
+
+
+class Systemd:
+    """The units whose names start with `steersman-`."""
+
+    def __init__(self, place: Place) -> None:
+        self._bus: Optional[dbus.Bus] = None
+        # Gates and observations ask from threads of their own, on this one connection.
+        self._asking = threading.Lock()
+
+    def seen(self) -> Dict[str, List[str]]:
+        """Return {unit: [active state, sub state]} for every loaded unit of ours."""
+        rows = self._ask(lambda bus: bus.units(PATTERN))
+        return {name: [active, sub] for name, active, sub, _ in rows}
+
+    def details(self, names: Sequence[str]) -> Dict[str, Dict[str, object]]:
+        """Return state, restart count, main pid and result of the named services."""
+
+        def ask(bus: dbus.Bus) -> Dict[str, Dict[str, object]]:
+            service = "org.freedesktop.systemd1.Service"
+            wanted = set(names)
+            return {
+                name: {
+                    "active": active,
+                    "sub": sub,
+                    "restarts": bus.property(path, service, "NRestarts"),
+                    "pid": bus.property(path, service, "MainPID"),
+                    "result": bus.property(path, service, "Result"),
+                    "memory": bus.property(path, service, "MemoryCurrent"),
+                    "since": bus.property(
+                        path, "org.freedesktop.systemd1.Unit", "ActiveEnterTimestamp"
+                    ),
+                }
+                for name, active, sub, path in bus.units(PATTERN)
+                if name in wanted
+            }
+
+        return self._ask(ask)
+
+    def start(self, names: Sequence[str]) -> None:
+        # A unit that cannot start is the gate's to judge: it has the reason and the log.
+        run(["systemctl", "reset-failed", *names])
+        run(["systemctl", "start", "--", *names], timeout=120)
+
+    def stop(self, names: Sequence[str], timeout: float) -> None:
+        must(["systemctl", "stop", "--", *names], timeout=timeout + 30)
+        run(["systemctl", "reset-failed", *names])
+
+    def reload(self) -> None:
+        must(["systemctl", "daemon-reload"])
+
+    def tail(self, names: Sequence[str], count: int) -> List[str]:
+        """Return the last `count` lines the units wrote, or what the supervisor said of them."""
+        lines = self._journal(names, count, "_SYSTEMD_UNIT")
+        return lines or self._journal(names, count, "UNIT")
+
+    def _journal(self, names: Sequence[str], count: int, field: str) -> List[str]:
+        matches: List[str] = []
+        for name in names:
+            matches += ["%s=%s" % (field, name)]
+        argv = ["journalctl", "--quiet", "--no-pager", "--output=cat", "-n", str(count)]
+        _, out = run([*argv, *matches])
+        return out.splitlines()[-count:]
+
+    def follow(
+        self, pattern: str, since: str, lines: int, follow: bool, stop: threading.Event
+    ) -> Iterator[Dict[str, object]]:
+        """Yield {"t": seconds, "unit", "line"} from the journal, oldest first."""
+        argv = ["journalctl", "--quiet", "--no-pager", "--output=json", "--unit", pattern]
+        argv += ["--output-fields=_SYSTEMD_UNIT,UNIT,MESSAGE,__REALTIME_TIMESTAMP"]
+        argv += ["-n", str(lines)] if lines >= 0 else ["-n", "all"]
+        if since:
+            argv += ["--since", since]
+        if follow:
+            argv += ["--follow"]
+        with subprocess.Popen(
+            argv, env=CHILD_ENV, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        ) as child:
+            # The reader blocks on the pipe; ending the child is what wakes it.
+            killer = threading.Thread(target=_end_with, args=(stop, child), daemon=True)
+            killer.start()
+            for raw in child.stdout or ():
+                yield _entry(json.loads(raw))
+            stop.set()
+
+    def _ask(self, question: Callable[[dbus.Bus], Answer]) -> Answer:
+        with self._asking:
+            try:
+                if self._bus is None:
+                    self._bus = dbus.Bus()
+                return question(self._bus)
+            except OSError:
+                self._bus = None
+            try:
+                # A daemon-reexec closes the connection; one fresh try tells it from a real fault.
+                self._bus = dbus.Bus()
+                return question(self._bus)
+            except OSError as error:
+                self._bus = None
+                raise Refused("supervisor", "systemd does not answer: %s" % error)
+
+
+def _end_with(stop: threading.Event, child: "subprocess.Popen[bytes]") -> None:
+    stop.wait()
+    child.terminate()
+
+
+def _entry(record: Dict[str, object]) -> Dict[str, object]:
+    message = record.get("MESSAGE")
+    if isinstance(message, list):  # the journal gives bytes that are not text as numbers
+        message = bytes(message).decode("utf-8", "backslashreplace")
+    return {
+        "t": int(str(record["__REALTIME_TIMESTAMP"])) / 1e6,
+        "unit": record.get("UNIT") or record.get("_SYSTEMD_UNIT") or "",
+        "line": message or "",
+    }

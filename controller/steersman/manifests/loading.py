@@ -1,0 +1,173 @@
+"""Files, folders and standard input -> objects, or every problem in them at once."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from steersman.api.objects import MANIFEST_KINDS
+from steersman.api.refusal import Refused
+from steersman.manifests.document import Sourced, Text, fault_of, read_object
+from steersman.manifests.problem import ManifestErrors, Mark, Problem
+from steersman.manifests.tree import Node, Unreadable, read_trees
+
+MAX_BYTES = 4 * 1024 * 1024
+STDIN = "<stdin>"
+
+_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+# YAML 1.2 §5.1: everything else is refused in a stream; U+FEFF only begins one.
+_UNPRINTABLE = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the manifests say: what others refer to comes first, then the order of reading."""
+
+    objects: tuple[Sourced, ...]
+
+
+def load(
+    paths: Sequence[str | Path],
+    *,
+    recursive: bool = False,
+    stdin: bytes | TextIO | BinaryIO | None = None,
+) -> Loaded:
+    """Return every object in files, folders and `-` (standard input).
+
+    A folder gives its .yaml, .yml and .json files, with `recursive` those of its folders too;
+    hidden ones are left out. Raises ManifestErrors with everything that is wrong.
+    """
+    loader = _Loader(stdin)
+    for path in paths:
+        loader.load(str(path), recursive=recursive)
+    if not loader.problems and not loader.sourced:
+        names = ", ".join(str(path) for path in paths) or "no files"
+        loader.complain(names, "no objects", "at least one; folders need -R to look into theirs")
+    if loader.problems:
+        raise ManifestErrors(loader.problems)
+    return Loaded(tuple(sorted(loader.sourced.values(), key=_rank)))
+
+
+class _Loader:
+    """Gathers objects and problems, file by file."""
+
+    def __init__(self, stdin: bytes | TextIO | BinaryIO | None) -> None:
+        self.problems: list[Problem] = []
+        self.sourced: dict[str, Sourced] = {}
+        self._stdin = stdin
+        self._read: set[str] = set()
+
+    def complain(self, name: str, found: str, allowed: str) -> None:
+        self.problems.append(Problem(name, None, "", found, allowed))
+
+    def load(self, path: str, *, recursive: bool) -> None:
+        try:
+            if path == "-":
+                self._load_stdin()
+                return
+            for file in _files(path, recursive=recursive):
+                self._load_file(file)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            self.complain(path, why or str(error), "a file or folder that can be read")
+
+    def _load_stdin(self) -> None:
+        if self._stdin is None:
+            self.complain(STDIN, "no standard input", "files and folders")
+            return
+        data = self._stdin if isinstance(self._stdin, bytes) else self._stdin.read(MAX_BYTES + 1)
+        if isinstance(data, str):
+            # What is not UTF-8 must come back as bytes that are not, to be told with its place.
+            data = data.encode(errors="surrogatepass")
+        self._load_bytes(STDIN, Path.cwd(), data)
+
+    def _load_file(self, file: str) -> None:
+        real = os.path.realpath(file)
+        if real in self._read:
+            return
+        self._read.add(real)
+        with open(file, "rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+        self._load_bytes(file, Path(file).parent, data)
+
+    def _load_bytes(self, name: str, base_dir: Path, data: bytes) -> None:
+        if len(data) > MAX_BYTES:
+            self.complain(name, "more than 4 MiB", "a smaller file")
+            return
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            before = data[: error.start].decode("utf-8-sig", "replace")
+            source = Text(name, base_dir, before)
+            refused = Refused(f"the byte 0x{data[error.start]:02x}", "UTF-8 text")
+            self.problems.append(source.problem(fault_of(_end(before), (), refused)))
+            return
+        source = Text(name, base_dir, text)
+        if bad := _UNPRINTABLE.search(text):
+            refused = Refused(f"the character U+{ord(bad[0]):04X}", "printable text")
+            self.problems.append(source.problem(fault_of(_end(text[: bad.start()]), (), refused)))
+            return
+        self._load_text(source)
+
+    def _load_text(self, source: Text) -> None:
+        found: list[Problem] = []
+        trees = read_trees(
+            source.text,
+            lambda mark, path, refused: found.append(source.problem(fault_of(mark, path, refused))),
+        )
+        try:
+            for root in trees:
+                self._take(source, root, found)
+        except Unreadable:
+            pass  # The reason is the last of what was found.
+        self.problems += sorted(found, key=_position)
+
+    def _take(self, source: Text, root: Node, found: list[Problem]) -> None:
+        result = read_object(source, root)
+        if isinstance(result, list):
+            # A value that could not even be read has no second fault.
+            known = {problem.mark for problem in found}
+            found += [problem for problem in result if problem.mark not in known]
+            return
+        first = self.sourced.setdefault(result.obj.key, result)
+        if first is not result:
+            place = f"{first.file}:{first.line}"
+            found.append(
+                result.problem(
+                    ("metadata", "name"),
+                    f"{result.obj.key} again, first in {place}",
+                    "each object once",
+                )
+            )
+
+
+def _files(path: str, *, recursive: bool) -> Iterator[str]:
+    if not os.path.isdir(path):
+        yield path
+        return
+    for folder, folders, names in os.walk(path, onerror=_raise):
+        folders[:] = sorted(each for each in folders if recursive and not each.startswith("."))
+        for name in sorted(names):
+            if os.path.splitext(name)[1] in _SUFFIXES and not name.startswith("."):
+                yield os.path.join(folder, name)
+
+
+def _rank(sourced: Sourced) -> int:
+    return MANIFEST_KINDS.index(sourced.obj.kind)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _end(text: str) -> Mark:
+    lines = text.split("\n")
+    return Mark(len(lines), len(lines[-1]) + 1)
+
+
+def _position(problem: Problem) -> tuple[int, int]:
+    return (problem.mark.line, problem.mark.column) if problem.mark is not None else (0, 0)

@@ -1,0 +1,290 @@
+"""From what an app should be on a host and what is there: the steps between, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from steersman.api.errors import SteersmanError
+from steersman.planning.seen import FileSeen, HostSeen, parse_unit
+from steersman.planning.steps import (
+    Collect,
+    Commit,
+    Drain,
+    EnsureDir,
+    EnsureUser,
+    MakeBuild,
+    MakeRelease,
+    PassGate,
+    ReloadUnits,
+    RemoveApp,
+    RemoveFile,
+    RemoveSite,
+    RemoveUser,
+    Soak,
+    StartUnits,
+    Step,
+    StopUnits,
+    Switch,
+    Upload,
+    WriteFile,
+    WriteSite,
+)
+from steersman.planning.target import AppTarget, File, ProcessTarget
+
+STOP_LIMIT = 3600.0
+HELD = (".socket", "-hold.service")
+
+
+class NameTaken(SteersmanError):
+    """A route wants a server name that another site on the host already has."""
+
+
+def plan_app(target: AppTarget, seen: HostSeen) -> tuple[Step, ...]:
+    """Return the steps from `seen` to `target`.
+
+    Level-triggered: after a crash anywhere, planning again from what is then seen gives what is
+    left to do. Nothing takes traffic before its gate, nothing is retired before the commit.
+    """
+    refuse_taken_names(target, seen)
+    steps = [*_prepare(target, seen)]
+    steps += _start(target, seen)
+    steps += _hand_over(target, seen)
+    steps += _retire(target, seen)
+    steps += _collect(target, seen)
+    return tuple(steps)
+
+
+def refuse_taken_names(target: AppTarget, seen: HostSeen) -> None:
+    for name in target.server_names:
+        if name in seen.foreign_names:
+            raise NameTaken(
+                f"app {target.name}: the name {name} is already served by"
+                f" {seen.foreign_names[name]} on that host;"
+                " remove that site or change spec.routes"
+            )
+
+
+def _prepare(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
+    app = seen.app(target.name)
+    if target.user and seen.users.get(target.user) != target.home:
+        yield EnsureUser("the app runs as its own user", target.user, target.home)
+    for folder in target.folders:
+        if not _has_folder(folder.path, target, seen):
+            yield EnsureDir("absent", folder.path, folder.mode, folder.owner)
+    build = target.build
+    if build.digest not in app.builds:
+        why = "this build is not on the host"
+        yield Upload(why, f"build {build.digest[:12]}", build.blobs)
+        yield MakeBuild(why, target.name, build.digest, build.manifest, build.uv, build.python)
+    if app.releases.get(target.release) != build.digest:
+        why = f"release {target.number} is not on the host"
+        yield MakeRelease(why, target.name, target.release, build.digest, dict(target.record))
+    for file in target.env_files:
+        name = file.path.rpartition("/")[2]
+        yield from _plan_file(file, app.envs.get(name))
+    units = [s for f in target.unit_files for s in _plan_file(f, seen.files.get(f.path))]
+    yield from units
+    if units:
+        yield ReloadUnits("unit files changed")
+
+
+def _has_folder(path: str, target: AppTarget, seen: HostSeen) -> bool:
+    app, (folder, _, name) = seen.app(target.name), path.rpartition("/")
+    return name in (app.run if folder == f"{target.run}/{target.name}" else app.dirs)
+
+
+def _plan_file(file: File, seen: FileSeen | str | None) -> Iterator[Step]:
+    if seen is None:
+        why = "absent"
+    elif isinstance(seen, str) or seen.sha256 != file.sha256:
+        why = "its content differs"
+    elif seen.mode != file.mode:
+        why = f"its mode is {seen.mode:o}, not {file.mode:o}"
+    elif file.owner and seen.owner != file.owner:
+        why = f"it belongs to {seen.owner}, not {file.owner}"
+    else:
+        return
+    yield WriteFile(why, file.path, file.mode, file.owner, file.data)
+
+
+def _start(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
+    stopped = tuple(u for p in target.processes for u in p.units if not seen.is_running(u))
+    for process in target.processes:
+        if process.stop_first:
+            old = _others_of(process, target, seen)
+            yield from _stop(old, (), 0.0, f"only one {process.name} may run at a time", seen)
+    if stopped:
+        state = ", ".join(sorted({seen.units.get(u, ("absent", ""))[0] for u in stopped}))
+        yield StartUnits(state, stopped)
+    if target.processes and (stopped or not is_committed(target, seen)):
+        yield PassGate(
+            "no traffic before it is healthy",
+            tuple(process.watch for process in target.processes),
+            target.deadline,
+            target.settle,
+            target.patience,
+        )
+
+
+def _others_of(process: ProcessTarget, target: AppTarget, seen: HostSeen) -> list[str]:
+    prefix = f"steersman-{target.name}.{process.name}.g"
+    units = [unit for unit in seen.units if unit.startswith(prefix)]
+    return sorted(unit for unit in units if unit not in process.units)
+
+
+def is_committed(target: AppTarget, seen: HostSeen) -> bool:
+    """Whether traffic and the next boot both already belong to the target's release."""
+    app = seen.app(target.name)
+    return app.current == f"releases/{target.release}" and not list(_switches(target, seen))
+
+
+def _switches(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
+    links = seen.app(target.name).links
+    wanted = f"{target.root}/apps/{target.name}/releases/{target.release}"
+    if links.get("serving") != wanted:
+        yield Switch(_was(links.get("serving")), target.serving, wanted)
+    for process in target.processes:
+        if process.link is None or process.link_target is None:
+            continue
+        now = links.get(process.link.rpartition("/")[2])
+        if now != process.link_target:
+            yield Switch(_was(now), process.link, process.link_target)
+
+
+def _was(link: str | None) -> str:
+    return "absent" if link is None else f"it points at {link}"
+
+
+def _hand_over(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
+    committed = is_committed(target, seen)
+    yield from _switches(target, seen)
+    yield from _plan_site(target, seen)
+    if not committed and target.min_ready > 0 and target.processes:
+        watched = tuple(process.watch for process in target.processes)
+        failures = min(process.failures for process in target.processes)
+        yield Soak("a release proves itself first", watched, target.min_ready, failures)
+    boot = [s for f in target.boot_files for s in _plan_file(f, seen.files.get(f.path))]
+    for path, link in target.boot_links.items():
+        if seen.files.get(path) != f"-> {link}":
+            boot.append(Commit("a reboot must start the app", path, link))
+    yield from boot
+    if boot:
+        yield ReloadUnits("what a reboot starts changed")
+    app = seen.app(target.name)
+    if app.current != f"releases/{target.release}":
+        yield Commit(_was(app.current), target.current, f"releases/{target.release}")
+
+
+def _plan_site(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
+    now = seen.files.get(target.site_path)
+    if target.site is None:
+        if now is not None:
+            yield RemoveSite("the app has no routes", target.site_path)
+    elif not isinstance(now, FileSeen) or now.sha256 != target.site.sha256:
+        why = "absent" if now is None else "its routes changed"
+        yield WriteSite(why, target.site_path, target.site.data)
+
+
+def _retire(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
+    why = f"release {target.number} does not want it"
+    surplus = sorted(set(seen.units_of(target.name)) - target.units)
+    sockets = _old_sockets(target, seen)
+    yield from _stop(surplus, sockets, max_stop(target), why, seen)
+    wanted = {file.path for file in (*target.unit_files, *target.boot_files)}
+    yield from _remove_files(target.name, target.units_dir, wanted, seen, why)
+
+
+def _old_sockets(target: AppTarget, seen: HostSeen) -> tuple[str, ...]:
+    """Private sockets of generations that are not the target's and may still have clients."""
+    mine = {process.socket for process in target.processes}
+    paths = {
+        path for unit in seen.units_of(target.name) for path in private_sockets(target.run, unit)
+    }
+    return tuple(sorted(paths - mine))
+
+
+def private_sockets(run: str, unit: str) -> tuple[str, ...]:
+    """Return where the generation of `unit` may listen: a held socket or one it binds itself."""
+    name = parse_unit(unit)
+    if name is None:
+        return ()
+    folder, base = f"{run}/{name.app}", f"{name.process}-g{name.number}.sock"
+    return (f"{folder}/{base}", f"{folder}/inst/{base}")
+
+
+def max_stop(target: AppTarget) -> float:
+    return max([process.stop_timeout for process in target.processes] or [30.0])
+
+
+def _stop(
+    units: list[str], sockets: tuple[str, ...], deadline: float, why: str, seen: HostSeen
+) -> Iterator[Step]:
+    running = [unit for unit in units if seen.units[unit][0] != "inactive"]
+    if not running:
+        return
+    if sockets:
+        yield Drain("nothing accepted may be lost", sockets, deadline)
+    # Services first: a socket closed before its servers would reset what still queues on it.
+    services = tuple(unit for unit in running if not unit.endswith(HELD))
+    held = tuple(unit for unit in running if unit.endswith(HELD))
+    if services:
+        yield StopUnits(why, services, STOP_LIMIT)
+    if held:
+        yield StopUnits(why, held, STOP_LIMIT)
+
+
+def _remove_files(
+    app: str, units_dir: str, wanted: set[str], seen: HostSeen, why: str
+) -> Iterator[Step]:
+    prefix = f"{units_dir}/steersman-{app}."
+    stale = [path for path in seen.files if path.startswith(prefix) and path not in wanted]
+    for path in stale:
+        yield RemoveFile(why, path)
+    if stale:
+        yield ReloadUnits("unit files went away")
+
+
+def _collect(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
+    app = seen.app(target.name)
+    keep = target.keep | {target.release}
+    old = tuple(sorted(name for name in app.releases if name not in keep))
+    kept_builds = {build for name, build in app.releases.items() if name in keep}
+    builds = tuple(sorted(app.builds - kept_builds - {target.build.digest}))
+    numbers = {name.partition("-")[0] for name in keep}
+    wanted = {file.path.rpartition("/")[2] for file in target.env_files}
+    envs = tuple(
+        sorted(n for n in app.envs if n not in wanted and n.partition(".")[0] not in numbers)
+    )
+    if old or builds or envs:
+        yield Collect("past the history that is kept", target.name, old, builds, envs)
+
+
+@dataclass(frozen=True, slots=True)
+class AppGone:
+    """An app that a host should hold no trace of; `boot` are the paths that start it."""
+
+    name: str
+    user: str
+    run: str
+    units_dir: str
+    site_path: str
+    boot: tuple[str, ...]
+
+
+def plan_absent(gone: AppGone, seen: HostSeen) -> tuple[Step, ...]:
+    """Return the steps that remove every trace of an app: first its traffic, last its user."""
+    why = "the app is not wanted here"
+    steps: list[Step] = []
+    if gone.site_path in seen.files:
+        steps.append(RemoveSite(why, gone.site_path))
+    steps += [RemoveFile(why, path) for path in gone.boot if path in seen.files]
+    units = [unit for unit in seen.units if unit.startswith(f"steersman-{gone.name}.")]
+    sockets = {path for unit in units for path in private_sockets(gone.run, unit)}
+    steps += _stop(sorted(units), tuple(sorted(sockets)), 30.0, why, seen)
+    steps += _remove_files(gone.name, gone.units_dir, set(gone.boot), seen, why)
+    if gone.name in seen.apps:
+        steps.append(RemoveApp(why, gone.name))
+    if gone.user in seen.users:
+        steps.append(RemoveUser(why, gone.user))
+    return tuple(steps)

@@ -1,0 +1,131 @@
+"""What a host was seen to hold: the hand's answer, checked and typed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+RUNNING = frozenset({"active", "activating", "reloading"})
+_UNIT = re.compile(
+    r"^steersman-(?P<app>[a-z0-9-]+)\.(?P<process>[a-z0-9-]+)\.g(?P<number>\d+)"
+    r"(?:-(?P<part>hold|relay))?(?:@(?P<instance>\d+))?\.(?P<kind>service|socket)$"
+)
+
+
+class BadAnswer(ValueError):
+    """The host answered something that no honest hand would."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitName:
+    """The parts of `steersman-<app>.<process>.g<N>[-part][@instance].<kind>`."""
+
+    app: str
+    process: str
+    number: int
+    part: str | None
+    instance: str | None
+    kind: str
+
+
+def parse_unit(name: str) -> UnitName | None:
+    found = _UNIT.match(name)
+    if found is None:
+        return None
+    return UnitName(
+        found["app"],
+        found["process"],
+        int(found["number"]),
+        found["part"],
+        found["instance"],
+        found["kind"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FileSeen:
+    sha256: str
+    mode: int
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppSeen:
+    """One app's folders and links. `links` are those in its run folder."""
+
+    builds: frozenset[str] = frozenset()
+    releases: Mapping[str, str] = field(default_factory=dict)
+    current: str | None = None
+    dirs: frozenset[str] = frozenset()
+    envs: Mapping[str, FileSeen | None] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    run: frozenset[str] = frozenset()
+
+    @property
+    def current_number(self) -> int | None:
+        """The release number that `current` names."""
+        name = (self.current or "").rpartition("/")[2]
+        number = name.partition("-")[0]
+        return int(number) if number.isdigit() else None
+
+
+@dataclass(frozen=True, slots=True)
+class HostSeen:
+    """Everything one `observe` tells."""
+
+    epoch: int
+    users: Mapping[str, str]
+    apps: Mapping[str, AppSeen]
+    files: Mapping[str, FileSeen | str | None]
+    units: Mapping[str, tuple[str, str]]
+    foreign_names: Mapping[str, str]
+    ports: frozenset[int]
+
+    def app(self, name: str) -> AppSeen:
+        return self.apps.get(name, AppSeen())
+
+    def units_of(self, app: str) -> dict[str, tuple[str, str]]:
+        """The loaded units of `app` and their (active, sub) states."""
+        prefix = f"steersman-{app}."
+        return {n: s for n, s in self.units.items() if n.startswith(prefix) and parse_unit(n)}
+
+    def is_running(self, unit: str) -> bool:
+        return self.units.get(unit, ("absent", ""))[0] in RUNNING
+
+
+def parse_seen(answer: Mapping[str, Any]) -> HostSeen:
+    """Check the shape of a hand's `seen`; raise `BadAnswer` on anything else."""
+    try:
+        return HostSeen(
+            epoch=int(answer["epoch"]),
+            users={str(name): str(row[2]) for name, row in answer["users"].items()},
+            apps={str(name): _app(row) for name, row in answer["apps"].items()},
+            files={str(path): _file(row) for path, row in answer["files"].items()},
+            units={str(n): (str(row[0]), str(row[1])) for n, row in answer["units"].items()},
+            foreign_names={str(name): str(path) for name, path in answer["names"].items()},
+            ports=frozenset(int(port) for port in answer["ports"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise BadAnswer(f"the host's answer to observe makes no sense: {error!r}") from error
+
+
+def _app(row: Mapping[str, Any]) -> AppSeen:
+    return AppSeen(
+        builds=frozenset(map(str, row["builds"])),
+        releases={str(name): str(build) for name, build in row["releases"].items()},
+        current=None if row["current"] is None else str(row["current"]),
+        dirs=frozenset(map(str, row["dirs"])),
+        envs={str(name): _file_only(seen) for name, seen in row["envs"].items()},
+        links={str(name): str(target) for name, target in row["links"].items()},
+        run=frozenset(map(str, row["run"])),
+    )
+
+
+def _file(row: Any) -> FileSeen | str | None:
+    return row if isinstance(row, str) else _file_only(row)
+
+
+def _file_only(row: Any) -> FileSeen | None:
+    return None if row is None else FileSeen(str(row[0]), int(row[1]), str(row[2]))

@@ -1,0 +1,1 @@
+"""The controller's memory: objects, events, epochs, leases and secret values."""

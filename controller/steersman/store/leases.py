@@ -1,0 +1,76 @@
+"""Advisory leases in SQLite: two commands on one app take turns.
+
+They keep people from surprises; what protects a host is the epoch that it checks itself.
+"""
+
+import os
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from steersman.store.database import Session
+from steersman.store.errors import LeaseHeld, LeaseLost
+from steersman.store.protocol import Lease
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that cannot be mistaken for a later one with the same pid."""
+
+    pid: int
+    started: str
+    boot: str
+
+
+def this_process() -> Process:
+    return Process(os.getpid(), started(os.getpid()) or "", _boot())
+
+
+def started(pid: int) -> str | None:
+    """Return when a process started, in the kernel's ticks; None when it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # proc(5): the name in parentheses may hold anything; the state is field 3, the start 22.
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def acquire(session: Session, name: str, holder: str, ttl: float, me: Process) -> Lease:
+    row = session.row("SELECT holder, pid, process, boot, expires FROM leases WHERE name = ?", name)
+    if row is not None:
+        who, pid, process, boot, expires = str(row[0]), int(str(row[1])), *row[2:]
+        alive = boot == me.boot and started(pid) == process
+        if alive and float(str(expires)) > _now():
+            raise LeaseHeld(name, who, pid)
+    lease = Lease(name, holder, me.pid, uuid.uuid4().hex)
+    session.run(
+        "INSERT OR REPLACE INTO leases (name, token, holder, pid, process, boot, expires)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        *(name, lease.token, holder, me.pid, me.started, me.boot, _now() + ttl),
+    )
+    return lease
+
+
+def renew(session: Session, lease: Lease, ttl: float) -> None:
+    changed = session.run(
+        "UPDATE leases SET expires = ? WHERE name = ? AND token = ?",
+        *(_now() + ttl, lease.name, lease.token),
+    )
+    if changed == 0:
+        raise LeaseLost(lease.name)
+
+
+def release(session: Session, lease: Lease) -> None:
+    session.run("DELETE FROM leases WHERE name = ? AND token = ?", lease.name, lease.token)
+
+
+def _now() -> float:
+    # Counts through suspend and ignores changes of the wall clock; one boot shares it.
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

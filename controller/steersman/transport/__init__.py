@@ -1,0 +1,1 @@
+"""SSH links to hosts and the frames on them."""

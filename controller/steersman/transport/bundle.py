@@ -1,0 +1,108 @@
+"""The hand as bytes: its modules packed once, and the one constant command that starts it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import marshal
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Literal
+
+PACKAGE = "steer_hand"
+READY = b"\0steersman-hand-ready\0"
+TOO_OLD = "steersman: this python3 is too old: "
+CUT_SHORT = "steersman: the hand was cut short"
+ALTERED = "steersman: the hand was altered on its way"
+
+# Only characters that mean nothing between single quotes in sh, csh and fish. Old Pythons must
+# parse it to say that they are too old. hashlib would load OpenSSL: half of an interpreter's start.
+_BOOTSTRAP = """\
+import sys
+if sys.version_info < (3, 9):
+ sys.exit({too_old!r} + sys.version.split()[0])
+import marshal, os, zlib
+try:
+ from _sha2 import sha256
+except ImportError:
+ try:
+  from _sha256 import sha256
+ except ImportError:
+  from hashlib import sha256
+def take(n):
+ parts = []
+ while n:
+  part = os.read(0, min(n, 1048576))
+  if not part:
+   sys.exit({cut_short!r})
+  parts.append(part)
+  n -= len(part)
+ return b"".join(parts)
+packed = take({size})
+if sha256(packed).hexdigest() == {digest!r}:
+ loader, magic, modules = marshal.loads(zlib.decompress(packed))
+ scope = {{"__name__": "steer_loader"}}
+ exec(loader, scope)
+ scope["run"](modules, magic, take, {ready!r})
+else:
+ sys.exit({altered!r})
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What goes to a host's standard input first, and the command that reads it."""
+
+    packed: bytes
+    command: str
+
+    def for_user(self, become: Literal["sudo", "none"]) -> str:
+        return f"exec sudo -n -- {self.command}" if become == "sudo" else f"exec {self.command}"
+
+
+def make_bundle(sources: Mapping[str, bytes]) -> Bundle:
+    """Pack modules by their names inside the package (`__init__`, `main`, …).
+
+    Each goes as source and as bytecode of this Python: a host with the same one compiles nothing.
+    """
+    modules = {
+        PACKAGE if name == "__init__" else f"{PACKAGE}.{name}": source
+        for name, source in sources.items()
+    }
+    compiled = {name: (source, _compile(name, source)) for name, source in sorted(modules.items())}
+    loader = resources.files("steersman.transport").joinpath("remote_loader.py").read_bytes()
+    # Version 2 of marshal, without references, is what every Python since 2.5 reads alike.
+    content = marshal.dumps((loader, importlib.util.MAGIC_NUMBER, compiled), 2)
+    packed = zlib.compress(content, 9)
+    digest = hashlib.sha256(packed).hexdigest()
+    script = _BOOTSTRAP.format(
+        size=len(packed),
+        digest=digest,
+        ready=READY,
+        too_old=TOO_OLD,
+        cut_short=CUT_SHORT,
+        altered=ALTERED,
+    )
+    return Bundle(packed, f"python3 -I -S -E -c 'exec({_quoted(script)})'")
+
+
+@cache
+def hand_bundle() -> Bundle:
+    """Return the bundle of `steersman.hand`, packed once for each controller process."""
+    folder = resources.files("steersman.hand")
+    files = [file for file in folder.iterdir() if file.name.endswith(".py")]
+    return make_bundle({file.name.removesuffix(".py"): file.read_bytes() for file in files})
+
+
+def _compile(name: str, source: bytes) -> bytes:
+    code = compile(source, f"<{name}>", "exec", dont_inherit=True, optimize=2)
+    return marshal.dumps(code)
+
+
+def _quoted(script: str) -> str:
+    """Return `script` as one line of a Python string without any single quote."""
+    return json.dumps(script).replace("'", "\\u0027")

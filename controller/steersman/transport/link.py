@@ -1,0 +1,309 @@
+"""A link: one SSH connection to a host and the one hand at its other end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+import structlog
+
+from steersman.api.errors import HostUnreachable, SteersmanError
+from steersman.transport import ssh
+from steersman.transport.blobs import put_blob
+from steersman.transport.bundle import READY, Bundle, hand_bundle
+from steersman.transport.errors import CallTimedOut, ProtocolError, StreamOverrun, hand_error
+from steersman.transport.frames import Decoder, Frame, Reply, pack
+from steersman.transport.inbox import Inbox
+from steersman.transport.output import Tail, hand_failure, startup_error
+from steersman.transport.target import Target
+
+log = structlog.get_logger(__name__)
+
+# Replies to these requests are not waited for.
+_UNASKED = 0
+_MOST_NOISE = 64 * 1024
+_SIGN_OF_LIFE = 64 * 1024
+_PUSHES = (1024, 1024 * 1024)
+_STREAM = (1024, 4 * 1024 * 1024)
+_CREDIT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """In seconds. The hand kills itself after as long a silence as makes us drop the link."""
+
+    ping: float = 5.0
+    silence: float = 15.0
+    start: float = 15.0
+
+
+class Link:
+    """Calls to the hand of one host; made by `open`, of no use once `lost` is set.
+
+    `hello` is the hand's first answer, `pushes` what it said without being asked (the oldest are
+    dropped when nobody reads, and counted).
+    """
+
+    def __init__(self, target: Target, timing: Timing) -> None:
+        self.target = target
+        self.name = target.name
+        self.hello: dict[str, Any] = {}
+        self.pushes = Inbox(*_PUSHES)
+        self.lost = asyncio.Event()
+        self._timing = timing
+        self._loop = asyncio.get_running_loop()
+        self._decoder = Decoder(target.name)
+        self._tail = Tail()
+        self._noise: bytes | None = b""
+        self._pending: dict[int, Callable[[Frame | SteersmanError], None]] = {}
+        self._next_id = 1
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._heard_at = self._loop.time()
+        self._heard_bytes = 0
+        self._connection: ssh.Connection | None = None
+        self._channel: ssh.Channel | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+        self._loss: Callable[[], SteersmanError] | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        target: Target,
+        settings: Mapping[str, Any],
+        *,
+        trust_files: Sequence[Path] = (),
+        bundle: Bundle | None = None,
+        timing: Timing = Timing(),
+    ) -> Self:
+        """Log in, start the hand with `settings`, and return once it answers.
+
+        Raises what `ssh.connect` raises, and PythonMissing, PythonTooOld, SudoRefused,
+        BundleRefused, HandFailed or ProtocolError.
+        """
+        chosen = bundle if bundle is not None else hand_bundle()
+        link = cls(target, timing)
+        link._connection = await ssh.connect(target, trust_files=trust_files)
+        try:
+            await link._start(link._connection, chosen, settings)
+            reply = await link.call("ping", timeout=timing.start)
+        except BaseException:
+            await link.close()
+            raise
+        link.hello = reply.header
+        return link
+
+    async def _start(
+        self, connection: ssh.Connection, bundle: Bundle, settings: Mapping[str, Any]
+    ) -> None:
+        command = bundle.for_user(self.target.become)
+        self._channel = await connection.start(command, self)
+        encoded = orjson.dumps(settings)
+        self._channel.write(bundle.packed + len(encoded).to_bytes(4, "big") + encoded)
+        self._heard_at = self._loop.time()
+        self._tick()
+
+    async def call(
+        self, op: str, /, *, body: bytes = b"", timeout: float | None = None, **args: Any
+    ) -> Reply:
+        """Ask the hand and return its answer; any number of calls may be under way.
+
+        Raises HandError (StaleEpoch, HostBusy) when it says no, CallTimedOut after `timeout`
+        seconds, and HostUnreachable or another link error when the link goes.
+        """
+        answer: asyncio.Future[Frame] = self._loop.create_future()
+        number = self._expect(partial(_settle, answer))
+        try:
+            async with asyncio.timeout(timeout):
+                await self._send({"id": number, "op": op, **args}, body)
+                frame = await answer
+        except TimeoutError:
+            self._cancel(number)
+            raise CallTimedOut(self.name, op, timeout or 0) from None
+        except asyncio.CancelledError:
+            self._cancel(number)
+            raise
+        finally:
+            self._pending.pop(number, None)
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # seen, even when a cancellation came before we read it
+        return self._reply(frame)
+
+    async def stream(self, op: str, /, *, body: bytes = b"", **args: Any) -> AsyncGenerator[Reply]:
+        """Yield the answers to one request until the hand sends the last, which ends it.
+
+        Leaving the loop early tells the hand to stop. The request carries `credit`, how many
+        answers the hand may be ahead; reading gives it more with the op `credit`.
+        """
+        inbox = Inbox(*_STREAM)
+        number = self._expect(partial(self._feed_stream, op, inbox))
+        more = True
+        unread = 0
+        try:
+            await self._send({"id": number, "op": op, "credit": _CREDIT, **args}, body)
+            while more and (frame := await inbox.get()) is not None:
+                more = frame.header.get("more") is True
+                yield self._reply(frame)
+                unread += 1
+                if more and unread == _CREDIT // 2:
+                    await self._send(
+                        {"id": _UNASKED, "op": "credit", "target": number, "n": unread}
+                    )
+                    unread = 0
+        finally:
+            if self._pending.pop(number, None) is not None and more:
+                self._cancel(number)
+
+    async def close(self) -> None:
+        """End the hand by end of file, then the connection. Pending calls fail."""
+        self._end(lambda: HostUnreachable(self.name, "the link was closed"))
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def put_blob(self, sha256: str, path: Path) -> bool:
+        """Send a file to the host's store; see `blobs.put_blob`."""
+        return await put_blob(self, sha256, path)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._loss is None
+
+    def data_received(self, data: bytes) -> None:
+        """Part of ssh.Receiver: never raises, so a broken host ends its own link only."""
+        if self._loss is not None:
+            return
+        try:
+            frames = self._decoder.feed(self._skip_noise(data))
+        except ProtocolError as error:
+            self._lose(partial(ProtocolError, self.name, error.why))
+            return
+        self._heard_bytes += len(data)
+        # A slow link may take long for one big frame; a host that drips bytes is none.
+        if frames or self._heard_bytes >= _SIGN_OF_LIFE:
+            self._heard_at, self._heard_bytes = self._loop.time(), 0
+        for frame in frames:
+            self._dispatch(frame)
+
+    def stderr_received(self, data: bytes) -> None:
+        self._tail.feed(data)
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def ended(self, status: int | None, error: SteersmanError | None) -> None:
+        said = self._tail.lines()
+        if error is not None and not isinstance(error, HostUnreachable):
+            self._lose(lambda: error)
+        elif error is not None:
+            self._lose(lambda: HostUnreachable(self.name, "the link was lost"))
+        elif self._noise is not None:
+            self._lose(lambda: startup_error(self.target, status, said))
+        elif status is None and not said:
+            self._lose(lambda: HostUnreachable(self.name, "the link was lost"))
+        else:
+            self._lose(lambda: hand_failure(self.target, status, said))
+
+    def _skip_noise(self, data: bytes) -> bytes:
+        """Return the bytes after the hand's first word; login scripts may print before it."""
+        if self._noise is None:
+            return data
+        self._noise += data
+        before, ready, after = self._noise.partition(READY)
+        if ready:
+            self._noise = None
+            return after
+        if len(before) > _MOST_NOISE:
+            raise ProtocolError(self.name, "a flood of text instead of the hand")
+        return b""
+
+    def _dispatch(self, frame: Frame) -> None:
+        if "push" in frame.header:
+            self.pushes.put(frame)
+            return
+        # An answer that nobody waits for any more came after its cancel: nothing to do.
+        number = frame.header.get("id")
+        deliver = self._pending.get(number) if type(number) is int else None
+        if deliver is not None:
+            deliver(frame)
+
+    def _feed_stream(self, op: str, inbox: Inbox, arrived: Frame | SteersmanError) -> None:
+        if isinstance(arrived, SteersmanError):
+            inbox.close(arrived)
+        elif not inbox.put(arrived):
+            inbox.close(StreamOverrun(self.name, op))
+
+    def _expect(self, deliver: Callable[[Frame | SteersmanError], None]) -> int:
+        if self._loss is not None:
+            raise self._loss()
+        number = self._next_id
+        self._next_id += 1
+        self._pending[number] = deliver
+        return number
+
+    async def _send(self, header: Mapping[str, Any], body: bytes = b"") -> None:
+        frame = pack(header, body)
+        while not self._writable.is_set():
+            await self._writable.wait()
+        self._write(frame)
+
+    def _write(self, frame: bytes) -> None:
+        # Whoever waits for an answer learns of a loss by that, so there is nothing to raise here.
+        if self._loss is None and self._channel is not None:
+            with contextlib.suppress(BrokenPipeError):  # `ended` follows and tells why
+                self._channel.write(frame)
+
+    def _cancel(self, number: int) -> None:
+        self._write(pack({"id": _UNASKED, "op": "cancel", "target": number}))
+
+    def _reply(self, frame: Frame) -> Reply:
+        if frame.header.get("ok") is not True:
+            raise hand_error(self.name, frame.header.get("error"))
+        return Reply(frame.header, frame.body)
+
+    def _tick(self) -> None:
+        silence = self._loop.time() - self._heard_at
+        has_started = self._noise is None
+        left = (self._timing.silence if has_started else self._timing.start) - silence
+        if left <= 0:
+            self._lose(lambda: HostUnreachable(self.name, f"it was silent for {silence:.0f} s"))
+            return
+        self._write(pack({"id": _UNASKED, "op": "ping"}))
+        self._ticker = self._loop.call_later(min(self._timing.ping, left), self._tick)
+
+    def _lose(self, make_error: Callable[[], SteersmanError]) -> None:
+        if self._loss is None:
+            log.warning("link_lost", host=self.name, why=str(make_error()))
+            self._end(make_error)
+            if self._connection is not None:
+                self._connection.abort()
+
+    def _end(self, make_error: Callable[[], SteersmanError]) -> None:
+        """End everything once; each waiter gets an error of its own, so tracebacks do not mix."""
+        if self._loss is not None:
+            return
+        self._loss = make_error
+        if self._ticker is not None:
+            self._ticker.cancel()
+        for deliver in list(self._pending.values()):
+            deliver(make_error())
+        self.pushes.close()
+        self.lost.set()
+        self._writable.set()
+
+
+def _settle(answer: asyncio.Future[Frame], arrived: Frame | SteersmanError) -> None:
+    if answer.done():
+        return
+    if isinstance(arrived, SteersmanError):
+        answer.set_exception(arrived)
+    else:
+        answer.set_result(arrived)

@@ -1,0 +1,1 @@
+"""Plugins that ship errors, metrics and logs; they import steersman.api only."""

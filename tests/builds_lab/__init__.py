@@ -1,0 +1,1 @@
+"""Real repositories, packages and servers for the tests of builds."""

@@ -1,0 +1,79 @@
+"""Small wheels and source distributions, made by hand so that no test waits for an index."""
+
+import base64
+import hashlib
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+_BACKEND = """
+import base64, hashlib, zipfile
+def get_requires_for_build_wheel(config_settings=None):
+    return []
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    name = "{name}-{version}-{tag}.whl"
+    info = "{name}-{version}.dist-info"
+    with zipfile.ZipFile(directory + "/" + name, "w") as wheel:
+        wheel.writestr(zipfile.ZipInfo("{name}.py"), "VERSION = '{version}'")
+        wheel.writestr(zipfile.ZipInfo(info + "/METADATA"),
+            "Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n")
+        wheel.writestr(zipfile.ZipInfo(info + "/WHEEL"),
+            "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: {tag}\\n")
+        wheel.writestr(zipfile.ZipInfo(info + "/RECORD"), "")
+    return name
+"""
+
+
+def make_wheel(
+    folder: Path, name: str, version: str, needs: tuple[str, ...] = (), tag: str = "py3-none-any"
+) -> str:
+    """Write a wheel and return its hash as a requirements file writes it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    files = {
+        f"{name}.py": f"VERSION = '{version}'\n",
+        f"{info}/METADATA": metadata + "".join(f"Requires-Dist: {need}\n" for need in needs),
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: {tag}\n",
+    }
+    record = "".join(f"{path},{_record(text)},{len(text)}\n" for path, text in files.items())
+    path = folder / f"{name}-{version}-{tag}.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for member, text in (files | {f"{info}/RECORD": record + f"{info}/RECORD,,\n"}).items():
+            wheel.writestr(zipfile.ZipInfo(member), text)
+    return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def make_sdist(folder: Path, name: str, version: str, tag: str = "py3-none-any") -> str:
+    """Write a source distribution with a build backend inside, and return its hash."""
+    folder.mkdir(parents=True, exist_ok=True)
+    root = f"{name}-{version}"
+    files = {
+        "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\n'
+        'backend-path = ["."]\n',
+        "backend.py": _BACKEND.format(name=name, version=version, tag=tag),
+    }
+    path = folder / f"{root}.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for member, text in files.items():
+            entry = tarfile.TarInfo(f"{root}/{member}")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def project_files(name: str, version: str) -> dict[str, str]:
+    """Return a project that builds its own wheel without any index."""
+    return {
+        "pyproject.toml": f'[project]\nname = "{name}"\nversion = "{version}"\n'
+        f'[project.scripts]\n{name} = "{name}:main"\n'
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": _BACKEND.format(name=name, version=version, tag="py3-none-any"),
+    }
+
+
+def _record(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return "sha256=" + base64.urlsafe_b64encode(digest).decode().rstrip("=")

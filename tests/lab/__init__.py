@@ -1,0 +1,1 @@
+"""Real systemd hosts on this machine: network namespaces, overlays and systemd-nspawn."""

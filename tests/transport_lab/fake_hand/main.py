@@ -1,0 +1,124 @@
+"""The loop: one request after the other; `wait` is never answered, `flow` obeys its credit."""
+
+import base64
+import hashlib
+import json
+import os
+import sys
+import time
+
+from . import wire
+from .wire import write_frame
+
+cancelled = []
+flows = {}
+store = {}
+stored = set()
+
+
+def main(stdin, stdout, settings):
+    state = {"stdout": stdout, "settings": json.loads(settings)}
+    while True:
+        try:
+            header, body = wire.read_frame(stdin)
+        except EOFError:
+            return
+        handler = globals()["do_" + header["op"]]
+        answer = handler(state, header, body)
+        if answer is not None:
+            fields, reply_body = answer
+            write_frame(stdout, {"id": header["id"], "ok": True, **fields}, reply_body)
+
+
+def do_ping(state, header, body):
+    return {"settings": state["settings"], "pid": os.getpid(), "euid": os.geteuid()}, b""
+
+
+def do_echo(state, header, body):
+    return {"args": header["args"]}, body
+
+
+def do_source(state, header, body):
+    loader = sys.modules[__name__].__loader__
+    return {"bytecode": loader.has_bytecode, "text": loader.get_source("steer_hand.wire")}, b""
+
+
+def do_refuse(state, header, body):
+    error = {"kind": header["kind"], "message": "no \x1b[31mred", "holder": "c2"}
+    write_frame(state["stdout"], {"id": header["id"], "ok": False, "error": error})
+
+
+def do_wait(state, header, body):
+    return None
+
+
+def do_cancel(state, header, body):
+    cancelled.append(header["target"])
+    flows.pop(header["target"], None)
+
+
+def do_cancelled(state, header, body):
+    return {"ids": cancelled, "flows": list(flows)}, b""
+
+
+def do_flow(state, header, body):
+    flows[header["id"]] = iter(range(header["count"]))
+    pour(state, header["id"], header["credit"])
+
+
+def do_credit(state, header, body):
+    if header["target"] in flows:  # it may have ended while the credit was on its way
+        pour(state, header["target"], header["n"])
+
+
+def pour(state, number, credit):
+    flow = flows[number]
+    for _ in range(credit):
+        value = next(flow, None)
+        if value is None:
+            write_frame(state["stdout"], {"id": number, "ok": True, "end": True})
+            del flows[number]
+            return
+        write_frame(state["stdout"], {"id": number, "ok": True, "more": True, "value": value})
+
+
+def do_overrun(state, header, body):
+    for value in range(header["count"]):
+        write_frame(state["stdout"], {"id": header["id"], "ok": True, "more": True, "value": value})
+
+
+def do_push(state, header, body):
+    for value in range(header["count"]):
+        pushed = {"push": "test", "value": value, "pad": "x" * header["pad"]}
+        write_frame(state["stdout"], pushed)
+    return {}, b""
+
+
+def do_garbage(state, header, body):
+    wire.write_all(state["stdout"], base64.b64decode(header["data"]))
+
+
+def do_die(state, header, body):
+    sys.stderr.write(header["words"])
+    sys.exit(header["status"])
+
+
+def do_freeze(state, header, body):
+    time.sleep(3600)
+
+
+def do_put_begin(state, header, body):
+    kept = store.setdefault(header["sha256"], bytearray())
+    return {"have": header["sha256"] in stored, "offset": len(kept)}, b""
+
+
+def do_put(state, header, body):
+    kept = store[header["sha256"]]
+    assert header["offset"] == len(kept)
+    kept += body
+    if len(kept) < header["size"]:
+        return {"received": len(kept)}, b""
+    matches = hashlib.sha256(kept).hexdigest() == header["sha256"]
+    if matches:
+        stored.add(header["sha256"])
+    return {"received": len(kept), "stored": matches}, b""

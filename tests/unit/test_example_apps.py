@@ -1,0 +1,95 @@
+"""The examples are valid, and the server without a framework ends as gracefully as it says."""
+
+import http.client
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from steersman.api.app import App
+from steersman.manifests import load
+
+EXAMPLES = Path(__file__).parents[2] / "manifests/examples"
+NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/app.yaml"))
+
+
+@pytest.fixture
+def server(
+    unused_tcp_port_factory: Callable[[], int], tmp_path: Path
+) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
+    port = unused_tcp_port_factory()
+    env = {"PORT": str(port), "STATE_DIR": str(tmp_path), "GREETING": "hello"}
+    script = str(EXAMPLES / "port-plain/src/server.py")
+    with subprocess.Popen(
+        [sys.executable, script], env=env, stdout=subprocess.PIPE, text=True
+    ) as process:
+        wait_for_port(port)
+        yield port, process
+        process.kill()
+
+
+def wait_for_port(port: int) -> None:
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            continue
+        return
+
+
+def test_there_are_examples() -> None:
+    assert NAMES == ["asgi-board", "django-shop", "port-plain"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_is_valid_and_its_source_exists(name: str) -> None:
+    loaded = load([str(EXAMPLES / name)])
+    apps = [each.object for each in loaded.objects if isinstance(each.object, App)]
+    assert len(apps) == 1
+    assert apps[0].spec.source.path is not None
+    assert (EXAMPLES / name / "src/VERSION").read_text() == "1\n"
+
+
+def test_the_plain_server_answers_on_its_port(
+    server: tuple[int, "subprocess.Popen[str]"], tmp_path: Path
+) -> None:
+    link = http.client.HTTPConnection("127.0.0.1", server[0])
+    for method, path, body in (
+        ("GET", "/", None),
+        ("GET", "/healthz", None),
+        ("POST", "/orders", "order-1"),
+    ):
+        link.request(method, path, body)
+        answer = link.getresponse()
+        assert answer.getheader("X-Revision") == "1"
+        told = answer.read().decode()
+        assert {"/": "hello", "/healthz": "ok", "/orders": "order-1"}[path] in told
+    assert (tmp_path / "orders").read_text() == "order-1\n"
+    link.close()
+
+
+def test_term_lets_a_request_under_way_end_and_closes_idle_connections(
+    server: tuple[int, "subprocess.Popen[str]"],
+) -> None:
+    port, process = server
+    idle = socket.create_connection(("127.0.0.1", port))
+    busy = socket.create_connection(("127.0.0.1", port))
+    busy.sendall(
+        b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\nExpect: 100-continue\r\n\r\n"
+    )
+    # The interim answer proves that the request is under way.
+    assert busy.recv(100).startswith(b"HTTP/1.1 100")
+    process.send_signal(signal.SIGTERM)
+    assert idle.recv(1) == b""
+    busy.sendall(b"order-2")
+    answer = b"".join(iter(lambda: busy.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 201")
+    assert b"Connection: close" in answer
+    assert answer.endswith(b"order-2")
+    assert process.wait(timeout=10) == 0
+    idle.close()
+    busy.close()

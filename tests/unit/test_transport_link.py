@@ -1,0 +1,397 @@
+"""Calls, streams and pushes over a real sshd to a hand that runs in a real python3."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import os
+import struct
+
+import pytest
+
+from steersman.api.errors import HostUnreachable
+from steersman.transport.bundle import Bundle
+from steersman.transport.errors import (
+    BundleRefused,
+    CallTimedOut,
+    HandError,
+    HandFailed,
+    HostBusy,
+    ProtocolError,
+    PythonMissing,
+    PythonTooOld,
+    StaleEpoch,
+    StreamOverrun,
+    SudoRefused,
+)
+from steersman.transport.frames import MAX_BODY, pack
+from steersman.transport.link import Link, Timing
+from transport_lab import SSHD, Cutter, fake_bundle, run_sshd
+
+pytestmark = pytest.mark.skipif(SSHD is None, reason="needs OpenSSH's sshd")
+
+BUNDLE = fake_bundle()
+HASTY = Timing(ping=0.1, silence=0.6)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with run_sshd(tmp_path_factory.mktemp("sshd")) as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def opened(target, **options):
+    link = await Link.open(target, {"root": "/srv/x"}, **{"bundle": BUNDLE, **options})
+    try:
+        yield link
+    finally:
+        await link.close()
+
+
+@pytest.fixture
+async def link(server):
+    async with opened(server.target()) as link:
+        yield link
+
+
+async def test_the_hand_gets_its_settings_and_answers(link):
+    assert link.hello["settings"] == {"root": "/srv/x"}
+    assert link.is_alive
+
+
+async def test_any_bytes_and_arguments_come_back(link):
+    args = {"text": "a\n'\"$(reboot)\0\u2028é", "deep": [{"n": -1.5, "none": None}]}
+    body = bytes(range(256)) * 4096
+    assert len(body) == MAX_BODY
+    reply = await link.call("echo", body=body, args=args)
+    assert (reply.header["args"], reply.body) == (args, body)
+
+
+async def test_a_thousand_calls_at_once_get_their_own_answers(link):
+    async def ask(number):
+        reply = await link.call("echo", body=b"%d" % number, args=number)
+        return reply.header["args"], reply.body
+
+    answers = await asyncio.gather(*map(ask, range(1000)))
+    assert answers == [(number, b"%d" % number) for number in range(1000)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "retryable"),
+    [("stale", StaleEpoch, False), ("busy", HostBusy, True), ("other", HandError, False)],
+)
+async def test_errors_of_the_hand(link, kind, error, retryable):
+    with pytest.raises(error) as caught:
+        await link.call("refuse", kind=kind)
+    assert type(caught.value) is error
+    assert (caught.value.kind, caught.value.retryable) == (kind, retryable)
+    assert caught.value.detail == {"holder": "c2"}
+    assert str(caught.value) == "host h1: no \\x1b[31mred"
+
+
+async def test_a_call_that_takes_too_long_is_cancelled_on_the_host(link):
+    with pytest.raises(CallTimedOut, match=r"no answer to wait within 0\.05 s"):
+        await link.call("wait", timeout=0.05)
+    waiting = asyncio.create_task(link.call("wait"))
+    await link.call("ping")
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    timed_out, cancelled = (await link.call("cancelled")).header["ids"]
+    assert 1 < timed_out < cancelled
+
+
+async def test_a_stream_ends_by_itself_and_gives_credit(link):
+    values = [reply.header.get("value") async for reply in link.stream("flow", count=500)]
+    assert values == [*range(500), None]
+    assert (await link.call("cancelled")).header == {"id": 3, "ok": True, "ids": [], "flows": []}
+
+
+async def test_a_slow_reader_holds_the_stream_and_not_the_link(link):
+    async with contextlib.aclosing(link.stream("flow", count=100_000)) as flow:
+        assert (await anext(flow)).header["value"] == 0
+        assert (await link.call("echo", args=1)).header["args"] == 1
+        assert (await anext(flow)).header["value"] == 1
+    report = (await link.call("cancelled")).header
+    assert (report["ids"], report["flows"]) == ([2], [])
+
+
+async def test_a_stream_that_ignores_its_credit_is_bounded(link):
+    async with contextlib.aclosing(link.stream("overrun", count=50_000)) as flow:
+        await anext(flow)
+        await link.call("ping")
+        with pytest.raises(StreamOverrun):
+            async for _ in flow:
+                pass
+
+
+async def test_an_error_in_a_stream(link):
+    with pytest.raises(HostBusy):
+        async for _ in link.stream("refuse", kind="busy"):
+            pass
+
+
+async def test_pushes_are_kept_up_to_a_limit(link):
+    await link.call("push", count=3, pad=0)
+    assert [(await link.pushes.get()).header["value"] for _ in range(3)] == [0, 1, 2]
+    await link.call("push", count=5000, pad=1000)
+    kept = (await link.pushes.get()).header["value"]
+    assert kept == link.pushes.dropped > 3900
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"Traceback (most recent call last):\n",
+        b"\xff" * 100,
+        struct.pack(">II", 0, 0),
+        struct.pack(">II", 9, 0) + b'{"a":NaN}',
+    ],
+)
+async def test_garbage_ends_the_link_with_the_host_named(link, garbage):
+    with pytest.raises(ProtocolError, match="host h1: its answer broke the protocol"):
+        await link.call("garbage", data=base64.b64encode(garbage).decode())
+    assert link.lost.is_set()
+    with pytest.raises(ProtocolError):
+        await link.call("ping")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"id": 999, "ok": True},
+        {"id": [2], "ok": True},
+        {"id": True, "ok": True},
+        {"ok": True},
+        {"id": -1, "push": None},
+    ],
+)
+async def test_answers_to_nobody_are_ignored(link, odd):
+    with pytest.raises(CallTimedOut):
+        await link.call("garbage", data=base64.b64encode(pack(odd)).decode(), timeout=0.05)
+    await link.call("ping")
+
+
+@pytest.mark.parametrize("error", [None, "text", 5, {"kind": 7, "message": ["x"]}, {}])
+async def test_malformed_refusals_are_still_refusals(link, error):
+    refusal = base64.b64encode(pack({"id": 2, "ok": False, "error": error})).decode()
+    with pytest.raises(HandError):
+        await link.call("garbage", data=refusal)
+
+
+async def test_a_hand_that_dies_tells_its_last_twenty_lines(link):
+    words = "".join(f"line {number}\n" for number in range(100)) + "\x1b[2Jboom \u202e"
+    waiting = asyncio.create_task(link.call("wait"))
+    with pytest.raises(HandFailed, match="ended with status 3") as caught:
+        await link.call("die", status=3, words=words)
+    assert caught.value.output[0] == "line 81"
+    assert caught.value.output[-1] == "\\x1b[2Jboom \\u202e"
+    assert len(caught.value.output) == 20
+    with pytest.raises(HandFailed):
+        await waiting
+    assert [push async for push in link.pushes] == []
+
+
+async def test_the_hand_ends_with_its_link(server):
+    async with opened(server.target()) as link:
+        pid = link.hello["pid"]
+        waiting = asyncio.create_task(link.call("wait"))
+        await link.call("ping")
+    with pytest.raises(HostUnreachable, match="the link was closed"):
+        await waiting
+    descriptor = None
+    with contextlib.suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(pid)
+    if descriptor is not None:
+        gone = asyncio.Event()
+        asyncio.get_running_loop().add_reader(descriptor, gone.set)
+        async with asyncio.timeout(5):
+            await gone.wait()
+        asyncio.get_running_loop().remove_reader(descriptor)
+        os.close(descriptor)
+
+
+async def test_a_frozen_hand_is_declared_dead(server):
+    async with opened(server.target(), timing=HASTY) as link:
+        with pytest.raises(HostUnreachable, match="silent for"):
+            await link.call("freeze")
+
+
+async def test_pings_keep_an_idle_link_alive(server):
+    async with opened(server.target(), timing=HASTY) as link:
+        with pytest.raises(CallTimedOut):
+            await link.call("wait", timeout=1.5)
+        assert link.is_alive
+
+
+async def cut_session(server, limits, *, stalls=False):
+    """Open a link through a relay with `limits`, use it, and return what ended it."""
+    relay = Cutter(server.port)
+    relay.limits, relay.stalls = limits, stalls
+    async with relay.running(), asyncio.timeout(20):
+        try:
+            async with opened(server.target(port=relay.port)) as link:
+                calls = [link.call("echo", args=n, body=b"x" * 5000) for n in range(3)]
+                replies = await asyncio.gather(*calls, return_exceptions=True)
+                with pytest.raises(HostUnreachable):
+                    await link.call("wait")
+        except HostUnreachable as error:
+            return relay.passed, [error]
+    return relay.passed, replies
+
+
+async def test_a_cut_at_any_byte_fails_every_pending_call_at_once(server):
+    relay = Cutter(server.port)
+    async with relay.running(), opened(server.target(port=relay.port)) as link:
+        calls = [link.call("echo", args=n, body=b"x" * 5000) for n in range(3)]
+        await asyncio.gather(*calls)
+        whole = dict(relay.passed)
+    for way, size in whole.items():
+        for limit in range(1, size, size // 8):
+            _, outcomes = await cut_session(server, {way: limit})
+            lost = [o for o in outcomes if isinstance(o, BaseException)]
+            assert all(type(error) is HostUnreachable for error in lost), (way, limit, lost)
+
+
+async def test_a_link_that_stalls_without_a_word_is_declared_dead(server):
+    relay = Cutter(server.port)
+    async with (
+        asyncio.timeout(30),
+        relay.running(),
+        opened(server.target(port=relay.port), timing=HASTY) as link,
+    ):
+        relay.stalls = True
+        calls = [link.call("echo", args=n) for n in range(5)]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [HostUnreachable] * 5
+
+
+async def test_a_big_blob_arrives_whole(link, tmp_path):
+    path = tmp_path / "blob"
+    path.write_bytes(os.urandom(3 * MAX_BODY + 17))
+    assert await link.put_blob(hashlib.sha256(path.read_bytes()).hexdigest(), path) is True
+
+
+@pytest.mark.parametrize("size", [0, 1, 256 * 1024, 256 * 1024 + 1])
+async def test_blobs_of_every_edge_size(link, tmp_path, size):
+    path = tmp_path / "blob"
+    path.write_bytes(b"z" * size)
+    assert await link.put_blob(hashlib.sha256(path.read_bytes()).hexdigest(), path) is True
+
+
+async def test_a_blob_that_is_not_what_it_says_is_not_stored(link, tmp_path):
+    path = tmp_path / "blob"
+    path.write_bytes(b"other")
+    with pytest.raises(ProtocolError, match="did not store"):
+        await link.put_blob("0" * 64, path)
+
+
+async def test_login_scripts_may_print_but_not_without_end(server):
+    greeting = fake_bundle(__init__=b"import os\nos.write(1, b'Welcome!\\n' * 1000)\n")
+    async with opened(server.target(), bundle=greeting) as link:
+        await link.call("ping")
+    flood = fake_bundle(main=b"import os\nwhile True: os.write(1, b'motd ' * 3000)\n")
+    with pytest.raises(ProtocolError, match="flood of text"):
+        await Link.open(server.target(), {}, bundle=flood)
+
+
+async def test_a_hand_that_cannot_be_imported_says_why(server):
+    broken = fake_bundle(main=b"import nonsense\n")
+    with pytest.raises(HandFailed, match="No module named 'nonsense'"):
+        await Link.open(server.target(), {}, bundle=broken)
+
+
+async def test_an_altered_bundle_is_refused_by_the_host(server):
+    altered = bytearray(BUNDLE.packed)
+    altered[100] ^= 1
+    with pytest.raises(BundleRefused, match="altered"):
+        await Link.open(server.target(), {}, bundle=Bundle(bytes(altered), BUNDLE.command))
+
+
+async def test_bytecode_is_used_by_the_same_python_and_source_is_there_anyway(link):
+    report = (await link.call("source")).header
+    assert "def read_frame" in report["text"]
+    assert report["bytecode"] in (True, False)
+
+
+def test_the_command_is_one_constant_line_without_quotes_inside():
+    assert fake_bundle().command == BUNDLE.command
+    prefix, script = BUNDLE.command.split(" -c ", 1)
+    assert prefix == "python3 -I -S -E"
+    assert script[0] == script[-1] == "'"
+    assert not set(script[1:-1]) & set("'!\n")
+    assert BUNDLE.for_user("sudo") == f"exec sudo -n -- {BUNDLE.command}"
+
+
+@pytest.fixture
+def programs(tmp_path):
+    """A server whose PATH is one folder, and a way to put scripts there."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+
+    def put(name, script):
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+
+    (tmp_path / "sshd").mkdir()
+    with run_sshd(tmp_path / "sshd", f"SetEnv PATH={folder}") as server:
+        yield server, put
+
+
+async def test_a_host_without_python(programs):
+    server, _ = programs
+    with pytest.raises(PythonMissing, match="steer host check h1"):
+        await Link.open(server.target(), {}, bundle=BUNDLE)
+
+
+async def test_a_host_whose_python_is_too_old(programs):
+    server, put = programs
+    lie = "import sys; sys.version_info = (3, 6, 9); sys.version = '3.6.9 (x)'; exec(sys.argv[-1])"
+    put("python3", f'exec {sys.executable} -c "{lie}" "$@"')
+    with pytest.raises(PythonTooOld, match=r"python3 is 3\.6\.9 and 3\.9 is the oldest"):
+        await Link.open(server.target(), {}, bundle=BUNDLE)
+
+
+@pytest.mark.parametrize(
+    "said", ["sudo: a password is required", "steer is not allowed to run sudo on h1."]
+)
+async def test_sudo_that_refuses(programs, said):
+    server, put = programs
+    put("sudo", f'echo "{said}" >&2; exit 1')
+    with pytest.raises(SudoRefused, match="NOPASSWD"):
+        await Link.open(server.target(become="sudo"), {}, bundle=BUNDLE)
+
+
+async def test_a_host_without_sudo(programs):
+    server, _ = programs
+    with pytest.raises(SudoRefused, match="not found"):
+        await Link.open(server.target(become="sudo"), {}, bundle=BUNDLE)
+
+
+async def test_sudo_without_python(programs):
+    server, put = programs
+    put("sudo", 'echo "sudo: python3: command not found" >&2; exit 1')
+    with pytest.raises(PythonMissing):
+        await Link.open(server.target(become="sudo"), {}, bundle=BUNDLE)
+
+
+async def test_sudo_that_agrees(programs):
+    server, put = programs
+    put("sudo", 'test "$1 $2" = "-n --" && shift 2 && shift && exec {sys.executable} "$@"')
+    async with opened(server.target(become="sudo")) as link:
+        await link.call("ping")
+
+
+async def test_a_blob_goes_on_where_it_stopped_and_is_sent_once(link, tmp_path):
+    path = tmp_path / "blob"
+    path.write_bytes(os.urandom(700_000))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    await link.call("put_begin", sha256=digest, size=700_000)
+    part = path.read_bytes()[:300_000]
+    await link.call("put", sha256=digest, size=700_000, offset=0, body=part)
+    # The hand refuses a chunk at any other offset than the one it stands at.
+    assert await link.put_blob(digest, path) is True
+    assert await link.put_blob(digest, path) is False
