@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from lab.commands import LabError
-from lab.lab import Lab, erase, standing
+from lab.lab import Lab, erase, kept_for
 from lab.machine import reason_to_skip
 
 
@@ -15,10 +15,12 @@ def main() -> int:
     verbs = parser.add_subparsers(required=True)
     up = verbs.add_parser("up", help="boot hosts and say how to reach them")
     up.add_argument("--hosts", type=int, default=3)
-    up.add_argument("--to", type=Path, default=Path(".lab"), help="where manifests are written")
     up.add_argument("--user", choices=["root", "deploy"], default="root")
     up.set_defaults(do=_up)
-    verbs.add_parser("down", help="remove them").set_defaults(do=_down)
+    down = verbs.add_parser("down", help="remove the hosts made for this folder, and no others")
+    down.set_defaults(do=_down)
+    for verb in (up, down):
+        verb.add_argument("--to", type=Path, default=Path(".lab"), help="where manifests go")
     chosen = parser.parse_args()
     reason = reason_to_skip()
     if reason is not None:
@@ -33,11 +35,11 @@ def main() -> int:
 
 
 def _up(chosen: argparse.Namespace) -> None:
-    kept = [state["run_id"] for state in standing() if state["keep"]]
+    kept = kept_for(chosen.to)
     if kept:
         raise LabError(f"lab {kept[0]} is up already; take it down with `make lab-down` first")
     began = time.monotonic()
-    lab = Lab(count=chosen.hosts, keep=True)
+    lab = Lab(count=chosen.hosts, keep_for=chosen.to)
     lab.up()
     files = lab.write_reach(chosen.to, chosen.user)
     print(f"{chosen.hosts} hosts are up after {time.monotonic() - began:.1f} s:")
@@ -49,8 +51,8 @@ def _up(chosen: argparse.Namespace) -> None:
     print("take them down with: make lab-down")
 
 
-def _down(_: argparse.Namespace) -> None:
-    kept = [state["run_id"] for state in standing() if state["keep"]]
+def _down(chosen: argparse.Namespace) -> None:
+    kept = kept_for(chosen.to)
     for run_id in kept:
         erase(run_id)
         print(f"lab {run_id} is down")

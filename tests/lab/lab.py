@@ -24,19 +24,22 @@ _RUN_ID = re.compile(r"[a-z0-9]{1,8}")
 
 
 class Lab:
-    """`count` hosts. A lab goes with the process that made it, unless that says `keep`.
+    """`count` hosts, which belong to the process that made them or to the folder `keep_for`.
 
-    A lab whose process died is removed by the next `up`, of whatever lab.
+    A lab whose process died is removed by the next `up`, of whatever lab; one kept for a folder
+    stays until it is taken down or the machine boots again.
     """
 
-    def __init__(self, run_id: str | None = None, count: int = 3, *, keep: bool = False) -> None:
+    def __init__(
+        self, run_id: str | None = None, count: int = 3, *, keep_for: Path | None = None
+    ) -> None:
         self.run_id = run_id if run_id is not None else secrets.token_hex(3)
         if not _RUN_ID.fullmatch(self.run_id):
             raise LabError(f"run id {self.run_id!r}: use 1 to 8 lower-case letters and digits")
         if not 0 < count <= _MOST_HOSTS:
             raise LabError(f"{count} hosts: a lab has 1 to {_MOST_HOSTS}")
         self.count = count
-        self.keep = keep
+        self.keep_for = keep_for
         self.folder = FOLDER / self.run_id
         self.hosts: list[Host] = []
 
@@ -79,13 +82,13 @@ class Lab:
             raise LabError(f"lab {self.run_id} exists in {self.folder}; take it down first")
         network = Network(self.run_id, free_subnet())
         self.folder.mkdir(mode=0o700)
-        owner = None if self.keep else _this_process()
+        kept = str(self.keep_for.absolute()) if self.keep_for is not None else None
         state: dict[str, Any] = {
             "run_id": self.run_id,
             "boot": _boot_id(),
             "subnet": network.subnet,
         }
-        state |= {"keep": self.keep, "owner": owner}
+        state |= {"kept_for": kept, "owner": _this_process()}
         write_whole(self.folder / "lab.json", json.dumps(state))
         cgroups.make(f"steersman-lab-{self.run_id}")
         network.up(self.count)
@@ -136,11 +139,17 @@ def standing() -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*/lab.json"))]
 
 
+def kept_for(folder: Path) -> list[str]:
+    """Return the run ids of the labs that were made to stay for `folder`."""
+    wanted = str(folder.absolute())
+    return [state["run_id"] for state in standing() if state.get("kept_for") == wanted]
+
+
 def remove_dead() -> None:
     """Remove the labs whose process is gone, and those from before a reboot."""
     for state in standing():
-        of_this_boot = state["boot"] == _boot_id()
-        if not of_this_boot or not (state["keep"] or _lives(state["owner"])):
+        wanted = state.get("kept_for") is not None or _lives(state["owner"])
+        if state["boot"] != _boot_id() or not wanted:
             erase(state["run_id"])
 
 

@@ -31,7 +31,7 @@ KbdInteractiveAuthentication no
 PermitRootLogin yes
 MaxStartups 200
 MaxSessions 100
-{extra}
+SetEnv PATH={path} SHLVL=1
 """
 
 
@@ -77,15 +77,19 @@ class Server:
 
 
 @contextlib.contextmanager
-def run_sshd(folder: Path, extra: str = "") -> Iterator[Server]:
-    """Run an own sshd on a free loopback port, logging to `folder`/log."""
+def run_sshd(folder: Path, path: Path | None = None) -> Iterator[Server]:
+    """Run an own sshd on a free loopback port; commands see only the programs in `path`.
+
+    SHLVL keeps bash from reading the .bashrc of whoever runs the tests.
+    """
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     host_key = make_key(folder / "host_ed25519")
     (folder / "authorized_keys").write_text(make_key(folder / "identity") + "\n")
     port = free_port()
     config = folder / "sshd_config"
-    config.write_text(_CONFIG.format(port=port, folder=folder, extra=extra))
+    programs = path if path is not None else Path("/usr/bin")
+    config.write_text(_CONFIG.format(port=port, folder=folder, path=programs))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(config)], stderr=log)
     try:

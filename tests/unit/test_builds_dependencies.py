@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builds_lab.packages import make_sdist, make_wheel, project_files
 
+from builds_lab.packages import make_sdist, make_wheel, project_files
 from steersman.builds import Build, Builder, BuildSpec, PackageSource, PathSource, Platform
 from steersman.builds.errors import DependencyError, IndexUnreachable, PythonMismatch
 
 HERE = Platform.here()
+PLAIN = BuildSpec()
 OTHER = replace(HERE, python="3.12" if HERE.python != "3.12" else "3.11")
 
 
@@ -32,6 +33,7 @@ class Bench:
                 "HOME": str(folder),
                 "PIP_CONFIG_FILE": "/dev/null",
                 "PIP_NO_INDEX": "1",
+                "UV_HTTP_RETRIES": "0",
                 "PIP_FIND_LINKS": str(self.index),
             },
         )
@@ -40,7 +42,7 @@ class Bench:
         for name, text in files.items():
             (self.src / name.replace("__", ".")).write_text(text)
 
-    async def build(self, spec: BuildSpec = BuildSpec(), platform: Platform = HERE) -> Build:
+    async def build(self, spec: BuildSpec = PLAIN, platform: Platform = HERE) -> Build:
         source = PathSource(str(self.src))
         resolved = await self.builder.resolve(source)
         return await self.builder.build(resolved, spec, platform, self.said.append)
@@ -118,6 +120,12 @@ async def test_a_package_without_wheels_is_built(bench: Bench) -> None:
     ]
 
 
+async def test_any_python_builds_what_has_no_machine_code(bench: Bench) -> None:
+    hashed = make_sdist(bench.index, "beta", "1.0")
+    bench.write(requirements__txt=f"beta==1.0 --hash={hashed}\n")
+    assert await bench.wheels(replace(HERE, python="3.99")) == ["beta-1.0-py3-none-any.whl"]
+
+
 async def test_machine_code_for_another_machine_is_refused(bench: Bench) -> None:
     hashed = make_sdist(bench.index, "beta", "1.0", f"{HERE.interpreter}-none-linux_{HERE.machine}")
     bench.write(requirements__txt=f"beta==1.0 --hash={hashed}\n")
@@ -142,7 +150,10 @@ async def test_wheels_are_chosen_for_the_host_not_for_this_machine(bench: Bench)
 async def test_pylock_is_read_with_its_markers(bench: Bench) -> None:
     needed = make_wheel(bench.index, "alpha", "1.0")
     old = make_wheel(bench.index, "backport", "1.0")
-    wheel = '[[packages.wheels]]\nurl = "https://x/{0}-1.0-py3-none-any.whl"\nhashes = {{sha256 = "{1}"}}'
+    wheel = (
+        '[[packages.wheels]]\nurl = "https://x/{0}-1.0-py3-none-any.whl"\n'
+        'hashes = {{sha256 = "{1}"}}'
+    )
     bench.write(
         pylock__toml='lock-version = "1.0"\ncreated-by = "x"\n'
         '[[packages]]\nname = "alpha"\nversion = "1.0"\n'
@@ -246,7 +257,8 @@ async def test_another_python_is_refused_with_what_the_host_has(
 async def test_the_hosts_python_is_accepted_in_every_spelling(bench: Bench) -> None:
     bench.write(
         **{"__python-version": f"cpython-{HERE.python}.{sys.version_info.micro}\n"},
-        pyproject__toml=f'[project]\nname = "x"\nversion = "1"\nrequires-python = ">={HERE.python}.1"\n',
+        pyproject__toml='[project]\nname = "x"\nversion = "1"\n'
+        f'requires-python = ">={HERE.python}.1"\n',
     )
     assert (await bench.build(BuildSpec(python=HERE.python))).manifest.python == HERE.python
 

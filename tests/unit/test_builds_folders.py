@@ -2,13 +2,15 @@
 
 import asyncio
 import os
+import signal
+import sys
 import time
 from pathlib import Path
 
 import pytest
+
 from builds_lab.packages import make_wheel
 from builds_lab.repositories import Repository
-
 from steersman.builds import Build, Builder, BuildSpec, FileEntry, PathSource, Platform, Symlink
 from steersman.builds.errors import SourceChanged, SourceRefused, StepFailed
 from steersman.builds.paths import Tree
@@ -204,6 +206,32 @@ async def test_a_cancelled_build_leaves_nothing_and_kills_its_step(bench: Bench)
     await bench.build()
 
 
+async def test_a_builder_killed_in_a_step_hinders_nobody(bench: Bench) -> None:
+    bench.write({"a": "1"})
+    started, goes_on = bench.folder / "started", bench.folder / "goes-on"
+    os.mkfifo(started)
+    script = f"[ -e {goes_on} ] || {{ echo $$ > {started}; exec sleep 600; }}; echo 2 > a"
+    step = ("sh", "-c", script)
+    program = (
+        "import asyncio, sys; from pathlib import Path; from steersman.builds import *\n"
+        "async def main():\n"
+        "    builder = Builder(Path(sys.argv[1]))\n"
+        "    resolved = await builder.resolve(PathSource(sys.argv[2]))\n"
+        "    spec = BuildSpec(steps=(('sh', '-c', sys.argv[3]),))\n"
+        "    await builder.build(resolved, spec, Platform.here(), print)\n"
+        "asyncio.run(main())\n"
+    )
+    argv = (sys.executable, "-c", program, str(bench.cache), str(bench.src), script)
+    killed = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.DEVNULL)
+    orphan = int(await asyncio.to_thread(started.read_text))
+    killed.kill()
+    await killed.wait()
+    os.kill(orphan, signal.SIGKILL)
+    assert not (bench.cache / "builds").exists()
+    goes_on.touch()
+    assert bench.read(await bench.build(step), "a") == "2\n"
+
+
 async def test_what_a_killed_builder_left_is_swept_after_a_day(bench: Bench) -> None:
     bench.write({"a": "1"})
     left = bench.cache / "tmp/scratch-dead/deep"
@@ -222,7 +250,7 @@ async def test_an_edited_record_is_not_believed(bench: Bench) -> None:
     bench.write({"a": "1"})
     build = await bench.build()
     (record,) = (bench.cache / "builds").iterdir()
-    for text in (record.read_text().replace('"a"', '"b"'), "{", "[]"):
+    for text in (record.read_text().replace('"a"', '"b"'), "{", "[]", ""):
         record.write_text(text)
         assert await bench.build() == build
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
 from builds_lab.https_git import GitServer, serve_git
 from builds_lab.repositories import Repository
-
 from steersman.builds import Builder, BuildSpec, GitSource, Platform
 from steersman.builds.errors import RefNotFound, SourceRefused, SourceUnreachable
 

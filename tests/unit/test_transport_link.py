@@ -9,6 +9,7 @@ import hashlib
 import os
 import struct
 
+import asyncssh
 import pytest
 
 from steersman.api.errors import HostUnreachable
@@ -28,7 +29,7 @@ from steersman.transport.errors import (
 )
 from steersman.transport.frames import MAX_BODY, pack
 from steersman.transport.link import Link, Timing
-from transport_lab import SSHD, Cutter, fake_bundle, run_sshd
+from transport_lab import SSHD, Cutter, fake_bundle, make_key, run_sshd
 
 pytestmark = pytest.mark.skipif(SSHD is None, reason="needs OpenSSH's sshd")
 
@@ -337,7 +338,7 @@ def programs(tmp_path):
         (folder / name).chmod(0o755)
 
     (tmp_path / "sshd").mkdir()
-    with run_sshd(tmp_path / "sshd", f"SetEnv PATH={folder}") as server:
+    with run_sshd(tmp_path / "sshd", folder) as server:
         yield server, put
 
 
@@ -350,7 +351,7 @@ async def test_a_host_without_python(programs):
 async def test_a_host_whose_python_is_too_old(programs):
     server, put = programs
     lie = "import sys; sys.version_info = (3, 6, 9); sys.version = '3.6.9 (x)'; exec(sys.argv[-1])"
-    put("python3", f'exec {sys.executable} -c "{lie}" "$@"')
+    put("python3", f'exec /usr/bin/python3 -c "{lie}" "$@"')
     with pytest.raises(PythonTooOld, match=r"python3 is 3\.6\.9 and 3\.9 is the oldest"):
         await Link.open(server.target(), {}, bundle=BUNDLE)
 
@@ -380,7 +381,7 @@ async def test_sudo_without_python(programs):
 
 async def test_sudo_that_agrees(programs):
     server, put = programs
-    put("sudo", 'test "$1 $2" = "-n --" && shift 2 && shift && exec {sys.executable} "$@"')
+    put("sudo", 'test "$1 $2 $3" = "-n -- python3" && shift 3 && exec /usr/bin/python3 "$@"')
     async with opened(server.target(become="sudo")) as link:
         await link.call("ping")
 
@@ -395,3 +396,51 @@ async def test_a_blob_goes_on_where_it_stopped_and_is_sent_once(link, tmp_path):
     # The hand refuses a chunk at any other offset than the one it stands at.
     assert await link.put_blob(digest, path) is True
     assert await link.put_blob(digest, path) is False
+
+
+async def test_an_asyncssh_server_is_as_good_a_host(tmp_path, server):
+    ended = asyncio.Event()
+
+    async def serve(process):
+        child = await asyncio.create_subprocess_exec(
+            "/bin/sh",
+            "-c",
+            process.command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={"PATH": "/usr/bin:/bin"},
+        )
+        try:
+            await asyncio.gather(
+                pump(process.stdin, child.stdin),
+                pump(child.stdout, process.stdout),
+                pump(child.stderr, process.stderr),
+                return_exceptions=True,
+            )
+        finally:
+            await child.communicate()
+            ended.set()
+
+    async def pump(reader, writer):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.write_eof()
+
+    make_key(tmp_path / "host")
+    listener = await asyncssh.listen(
+        "127.0.0.1",
+        0,
+        server_host_keys=[tmp_path / "host"],
+        authorized_client_keys=str(server.folder / "authorized_keys"),
+        process_factory=serve,
+        encoding=None,
+    )
+    public = (tmp_path / "host.pub").read_text()
+    async with listener:
+        target = server.target(port=listener.get_port(), host_keys=(public,))
+        async with opened(target) as link:
+            body = os.urandom(MAX_BODY)
+            assert (await link.call("echo", args=1, body=body)).body == body
+        await ended.wait()

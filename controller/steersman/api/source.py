@@ -16,7 +16,7 @@ _SCP = re.compile(
     r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<path>[^:].*)"
 )
 _HELPER = re.compile(r"[A-Za-z0-9+.-]*::")
-_REMOTE = frozenset({"https", "http", "ssh"})
+_REMOTE = frozenset({"https", "ssh"})
 _URLS = "an https://, ssh:// or file:// URL, user@host:path, or an absolute path"
 
 _REF_CHARS = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]")

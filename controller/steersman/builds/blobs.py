@@ -25,8 +25,9 @@ class BlobStore:
         return self._blobs / sha256[:2] / sha256
 
     def has(self, sha256: str, size: int | None = None) -> bool:
+        # Asked for each file of a build at every look-up, so without making a Path.
         try:
-            found = self.path(sha256).stat().st_size
+            found = os.stat(f"{self._blobs}/{sha256[:2]}/{sha256}").st_size
         except FileNotFoundError:
             return False
         return size is None or found == size

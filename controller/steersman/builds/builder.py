@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from steersman.builds.model import (
     Blob,
     Build,
     BuildSpec,
+    FileEntry,
     GitSource,
     Manifest,
     PackageSource,
@@ -86,8 +88,9 @@ class Builder:
         if record is None:
             return None
         build = _build_from(record)
-        whole = all(self.blobs.has(blob.sha256, blob.size) for blob in build.manifest.blobs)
-        return build if whole and build.manifest.digest == build.digest else None
+        parts: chain[FileEntry | Wheel] = chain(build.manifest.files, build.manifest.wheels)
+        whole = all(self.blobs.has(part.sha256, part.size) for part in parts)
+        return build if whole else None
 
     async def build(
         self, resolved: Resolved, spec: BuildSpec, platform: Platform, progress: Progress

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -26,23 +27,26 @@ class Cache:
         self.root = root
 
     def record(self, kind: str, key: str) -> Any:
-        """Return the record, or None when it is absent or unreadable."""
+        """Return the record, or None when it is absent or not as it was written."""
         try:
-            return orjson.loads((self.root / kind / f"{key}.json").read_bytes())
-        except (FileNotFoundError, orjson.JSONDecodeError):
+            digest, _, text = (self.root / kind / key).read_bytes().partition(b"\n")
+        except FileNotFoundError:
             return None
+        whole = hashlib.sha256(text).hexdigest().encode() == digest
+        return orjson.loads(text) if whole else None
 
     def keep(self, kind: str, key: str, value: Any) -> None:
-        """Write the record: tmp, fsync, rename."""
+        """Write the record, its digest in the first line: tmp, fsync, rename."""
         folder = self.root / kind
         folder.mkdir(parents=True, exist_ok=True)
         with self.scratch() as scratch:
             tmp = scratch / "record"
             with tmp.open("wb") as file:
-                file.write(canonical(value))
+                text = canonical(value)
+                file.write(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
                 file.flush()
                 os.fsync(file.fileno())
-            tmp.replace(folder / f"{key}.json")
+            tmp.replace(folder / key)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

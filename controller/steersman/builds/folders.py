@@ -53,15 +53,17 @@ def read_folder(folder: Path, names: Iterable[str], blobs: BlobStore | None = No
     source = printable(str(folder))
     files: list[FileEntry] = []
     links: list[Symlink] = []
+    real = {""}
     for name in names:
-        if _is_behind_link(folder, name):
+        path = f"{folder}/{name}"
+        if not _is_inside(folder, name.rpartition("/")[0], real):
             continue
         try:
-            found = (folder / name).lstat()
+            found = os.lstat(path)
             if stat.S_ISLNK(found.st_mode):
-                links.append(Symlink(name, (folder / name).readlink().as_posix()))
+                links.append(Symlink(name, os.readlink(path)))
             elif stat.S_ISREG(found.st_mode):
-                blob = _read(folder / name, blobs)
+                blob = _read(path, blobs)
                 mode = 0o755 if found.st_mode & stat.S_IXUSR else 0o644
                 files.append(FileEntry(name, mode, blob.size, blob.sha256))
         except FileNotFoundError:
@@ -90,7 +92,7 @@ def check_unchanged(source: str, tree: Tree, content: str) -> None:
         raise SourceChanged(source)
 
 
-def _read(path: Path, blobs: BlobStore | None) -> Blob:
+def _read(path: str, blobs: BlobStore | None) -> Blob:
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     digest, size = hashlib.sha256(), 0
     with os.fdopen(fd, "rb") as file:
@@ -99,10 +101,16 @@ def _read(path: Path, blobs: BlobStore | None) -> Blob:
             size += len(chunk)
     blob = Blob(digest.hexdigest(), size)
     if blobs is not None and not blobs.has(blob.sha256, blob.size):
-        return blobs.add_file(path)
+        return blobs.add_file(Path(path))
     return blob
 
 
-def _is_behind_link(folder: Path, name: str) -> bool:
-    parents = Path(name).parents
-    return any((folder / parent).is_symlink() for parent in parents if parent != Path())
+def _is_inside(folder: Path, parent: str, real: set[str]) -> bool:
+    """Whether `parent` is reached without a symlink; `real` remembers those that are."""
+    if parent in real:
+        return True
+    is_real = not os.path.islink(f"{folder}/{parent}")
+    if is_real and _is_inside(folder, parent.rpartition("/")[0], real):
+        real.add(parent)
+        return True
+    return False

@@ -30,18 +30,12 @@ def check_python(
         raise PythonMismatch(printable(requires), where, platform.python)
 
 
-async def find_python(platform: Platform, uv: str, env: Mapping[str, str]) -> str:
-    """Return an interpreter of the host's Python minor on this machine."""
+async def find_python(platform: Platform, uv: str, env: Mapping[str, str]) -> str | None:
+    """Return an interpreter of the host's Python minor on this machine, if it has one."""
     if platform.python == f"{sys.version_info.major}.{sys.version_info.minor}":
         return sys.executable
     done = await run([uv, "python", "find", "--no-project", platform.python], env=env)
-    if done.code != 0:
-        raise DependencyError(
-            f"Python {platform.python}",
-            "this machine has none, and the build must run code with the host's version",
-            f"install Python {platform.python} here, or lock only packages that have wheels",
-        )
-    return done.stdout.decode().strip()
+    return done.stdout.decode().strip() if done.code == 0 else None
 
 
 def _asked(wanted: str | None, version_file: str | None) -> tuple[str | None, str]:

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from steersman.builds.blobs import BlobStore
@@ -51,11 +52,11 @@ async def make_venv(
     progress: Progress,
 ) -> Path | None:
     """Return the bin folder of a venv with the locked wheels, where they run on this machine."""
-    if not Platform.here().runs_native(platform) and not platform.runs_native(Platform.here()):
+    env, here = tools.env(), replace(Platform.here(), python=platform.python)
+    python = await find_python(platform, tools.uv, env)
+    if python is None or not all(here.accepts(wheel.filename) for wheel in wheels):
         progress(f"steps run without the dependencies: these are for {platform.key}")
         return None
-    env = tools.env()
-    python = await find_python(platform, tools.uv, env)
     house = folder / "wheels"
     house.mkdir(parents=True)
     for wheel in wheels:

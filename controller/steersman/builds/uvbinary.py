@@ -50,8 +50,9 @@ async def _download(
     tools: Tools,
     progress: Progress,
 ) -> Blob:
+    progress(f"downloading uv {version} for {platform.key}")
     with cache.scratch() as out:
-        words = ["download", "--no-deps", "--only-binary=:all:", "--progress-bar", "off"]
+        words = ["download", "--no-deps", "--only-binary=:all:", "--quiet"]
         options = [*platform.pip_arguments, "--dest", str(out), f"uv=={version}"]
         done = await tools.pip([*words, *options], None, out, progress)
         if done.code != 0:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from zipfile import is_zipfile
@@ -21,6 +22,8 @@ from steersman.builds.tools import Tools, dependency_error
 
 _ABSENT = re.compile(r"No matching distribution found for ([A-Za-z0-9._-]+)==")
 _COMMIT = re.compile(r"@[0-9a-f]{40}\b")
+
+_SHOWN = 8
 
 Wanted = Pin | Direct
 
@@ -59,8 +62,7 @@ class WheelHouse:
 
     async def build_project(self, folder: Path, progress: Progress) -> Wheel:
         """Return the wheel of the project in `folder` itself."""
-        env = self._tools.env(self._index)
-        python = await find_python(self._platform, self._tools.uv, env)
+        env, python = self._tools.env(self._index), await self._python()
         with self._cache.scratch() as out:
             words = ["build", "--wheel", "--python", python, "--out-dir", str(out), str(folder)]
             done = await run([self._tools.uv, *words], env=env, cwd=folder, progress=progress)
@@ -72,13 +74,20 @@ class WheelHouse:
         self, wanted: Sequence[Wanted], origins: Sequence[str], folder: Path, progress: Progress
     ) -> dict[Wanted, Wheel]:
         """Download what has wheels in one run of pip; build the rest."""
+
+        def quiet(line: str) -> None:
+            # That there is no wheel is no error yet.
+            if not line.startswith("ERROR"):
+                progress(line)
+
         rest, source_only = list(wanted), list[Wanted]()
         found: dict[Wanted, Wheel] = {}
         while rest:
             with self._cache.scratch() as out:
+                progress(f"downloading {_count(rest)}")
                 options = ["--only-binary=:all:", *self._platform.pip_arguments, "--dest", str(out)]
                 words = ["download", *options, *self._listed(rest, origins, out, folder)]
-                done = await self._tools.pip(words, self._index, folder, progress)
+                done = await self._tools.pip(words, self._index, folder, quiet)
                 if done.code == 0:
                     found = self._named(rest, await self._keep(out, built=False))
                     break
@@ -94,9 +103,9 @@ class WheelHouse:
     async def _build(
         self, wanted: Sequence[Wanted], origins: Sequence[str], folder: Path, progress: Progress
     ) -> dict[Wanted, Wheel]:
-        env = self._tools.env(self._index)
-        python = await find_python(self._platform, self._tools.uv, env)
+        python = await self._python()
         names = ",".join(pin.name for pin in wanted if isinstance(pin, Pin))
+        progress(f"building {_count(wanted)} from source")
         with self._cache.scratch() as out:
             only = ["--no-binary", names] if names else []
             listed = self._listed(wanted, origins, out, folder)
@@ -106,6 +115,11 @@ class WheelHouse:
                 what = ", ".join(clean(_text(w, folder)) for w in wanted)
                 raise dependency_error(f"{what}, built from source", done)
             return self._named(wanted, await self._keep(out, built=True))
+
+    async def _python(self) -> str:
+        # Any Python builds what has no machine code, and a wheel that does not fit is refused.
+        env = self._tools.env(self._index)
+        return await find_python(self._platform, self._tools.uv, env) or sys.executable
 
     def _listed(
         self, wanted: Iterable[Wanted], origins: Sequence[str], out: Path, folder: Path
@@ -117,7 +131,7 @@ class WheelHouse:
             lines.append(" ".join([_text(one, folder), *hashes]))
         file = out / "wanted.txt"
         file.write_text("".join(f"{line}\n" for line in lines))
-        return ["--no-deps", "--progress-bar", "off", "--requirement", str(file)]
+        return ["--quiet", "--no-deps", "--requirement", str(file)]
 
     async def _keep(self, out: Path, *, built: bool) -> list[Wheel]:
         wheels: list[Wheel] = []
@@ -183,6 +197,12 @@ def _is_fixed(wanted: Wanted) -> bool:
     if isinstance(wanted, Pin) or wanted.hashes:
         return True
     return not wanted.is_local and _COMMIT.search(wanted.requirement) is not None
+
+
+def _count(wanted: Sequence[Wanted]) -> str:
+    names = [one.name if isinstance(one, Pin) else clean(one.requirement) for one in wanted]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _text(wanted: Wanted, folder: Path) -> str:

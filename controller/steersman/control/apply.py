@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from steersman.api.app import App, AppStatus, ProcessStatus
+from steersman.api.app import App, AppStatus
 from steersman.api.errors import SteersmanError
 from steersman.api.host import Host
-from steersman.api.meta import READY, Condition, set_condition
 from steersman.api.objects import AnyObject
 from steersman.api.secret import Secret
 from steersman.control.admission import admit, placed
 from steersman.control.artifacts import Artifacts
+from steersman.control.choose import Secrets
 from steersman.control.converge import Unhealthy
-from steersman.control.memory import Memory
+from steersman.control.memory import Memory, NotFound
 from steersman.control.release import PINNED, RESTARTED_AT, SCALE, counts_of, last_good
-from steersman.control.rollout import Outcome, Rejected, Rollout
+from steersman.control.rollout import Outcome, Rollout
 from steersman.control.session import Session
+from steersman.control.status import app_status
 from steersman.manifests.document import Sourced
 from steersman.manifests.secrets import resolve
 
@@ -57,25 +59,20 @@ class Controller:
 
         Raises before anything is remembered when the objects do not fit together.
         """
-        objects = [_anchored(each) for each in sourced]
-        values = {
-            obj.name: resolve(obj, os.environ, each.base_dir)
-            for obj, each in zip(objects, sourced, strict=True)
-            if isinstance(obj, Secret)
-        }
+        objects = [each.obj for each in sourced]
+        values = _values(sourced)
         await self._admit(objects)
         changes = []
         for obj in objects:
             if isinstance(obj, Secret):
-                shown = {key: value.reveal() for key, value in values[obj.name].items()}
-                change = await self._memory.put_secret(obj, shown)
+                change = await self._memory.put_secret(obj, values[obj.name])
             else:
                 change = await self._memory.put(obj)
             key = f"{obj.kind.lower()}/{obj.name}"
             self._session.report.object_changed(key, change)
             changes.append((key, change))
         names = await self._touched(objects)
-        outcomes = await asyncio.gather(*(self.reconcile(name) for name in names))
+        outcomes = await asyncio.gather(*(self._tried(name) for name in names))
         return Applied(tuple(changes), tuple(outcomes))
 
     async def _admit(self, objects: Sequence[AnyObject]) -> None:
@@ -100,17 +97,29 @@ class Controller:
 
         return sorted(name for name, app in apps.items() if is_touched(app))
 
+    async def _tried(self, name: str) -> Outcome:
+        try:
+            return await self.reconcile(name)
+        except SteersmanError as error:
+            # One app that somebody else works on must not stop the others.
+            return Outcome(name, error=error)
+
     async def reconcile(self, name: str) -> Outcome:
         """Converge one app and remember how it went."""
-        store = self._memory.store
-        lease = await store.acquire_lease(f"app/{name}", "steer", HOLDING)
-        try:
+        async with self._held(name):
             app, hosts = await self._memory.app(name), await self._memory.hosts()
             outcome = await Rollout(self._session, self._artifacts).run(app, hosts)
             await self._remember(app, hosts, outcome)
+        return outcome
+
+    @asynccontextmanager
+    async def _held(self, name: str) -> AsyncIterator[None]:
+        store = self._memory.store
+        lease = await store.acquire_lease(f"app/{name}", "another steer", HOLDING)
+        try:
+            yield
         finally:
             await store.release_lease(lease)
-        return outcome
 
     async def _remember(self, app: App, hosts: Mapping[str, Host], outcome: Outcome) -> None:
         status = app_status(app, hosts, outcome, datetime.now(UTC))
@@ -123,7 +132,7 @@ class Controller:
 
     async def diff(self, sourced: Sequence[Sourced]) -> list[Outcome]:
         """Return what applying would do, without doing it."""
-        objects = [_anchored(each) for each in sourced]
+        objects, values = [each.obj for each in sourced], _values(sourced)
         await self._admit(objects)
         apps, hosts = await self._memory.apps(), await self._memory.hosts()
         new_hosts = {obj.name: obj for obj in objects if isinstance(obj, Host)}
@@ -132,29 +141,43 @@ class Controller:
             if isinstance(obj, App):
                 status = apps[obj.name].status if obj.name in apps else AppStatus()
                 apps[obj.name] = await self._memory.as_applied(obj, status)
+        secrets = {
+            obj.name: await self._memory.with_kept(obj, values[obj.name])
+            for obj in objects
+            if isinstance(obj, Secret)
+        }
         names = {obj.name for obj in objects if isinstance(obj, App)}
         for app in apps.values():
-            used = {obj.name for obj in objects if isinstance(obj, Secret)}
+            used = secrets.keys()
             if used & set(app.spec.config.secrets) or set(new_hosts) & set(placed(app, hosts)):
                 names.add(app.name)
-        rollout = Rollout(self._session, self._artifacts, is_dry=True)
-        return list(
-            await asyncio.gather(*(rollout.run(apps[name], hosts) for name in sorted(names)))
-        )
+        return await self._planned([apps[name] for name in sorted(names)], hosts, secrets)
+
+    async def drift(self, names: Sequence[str]) -> list[Outcome]:
+        """Return what would be done for apps as they are remembered, without doing it."""
+        apps = [await self._memory.app(name) for name in names]
+        return await self._planned(apps, await self._memory.hosts(), {})
+
+    async def _planned(
+        self, apps: Sequence[App], hosts: Mapping[str, Host], secrets: Secrets
+    ) -> list[Outcome]:
+        rollout = Rollout(self._session, self._artifacts, is_dry=True, pretended=secrets)
+        return list(await asyncio.gather(*(rollout.run(app, hosts) for app in apps)))
 
     async def delete_app(self, name: str, cascade: Literal["background", "orphan"]) -> Outcome:
         """Remove an app from its hosts and from memory; `orphan` leaves the hosts as they are."""
         app = await self._memory.app(name)
         outcome = Outcome(name)
-        if cascade != "orphan":
-            hosts = await self._memory.hosts()
-            outcome = await Rollout(self._session, self._artifacts).remove(app, hosts)
-            if not outcome.is_good:
-                return outcome
-        for release in await self._memory.releases(name):
-            await self._memory.store.delete("Release", release.name)
-        await self._memory.store.delete("App", name)
-        await self._memory.note("App", name, "Deleted", f"app {name} was deleted")
+        async with self._held(name):
+            if cascade != "orphan":
+                hosts = await self._memory.hosts()
+                outcome = await Rollout(self._session, self._artifacts).remove(app, hosts)
+                if not outcome.is_good:
+                    return outcome
+            for release in await self._memory.releases(name):
+                await self._memory.store.delete("Release", release.name)
+            await self._memory.store.delete("App", name)
+            await self._memory.note("App", name, "Deleted", f"app {name} was deleted")
         self._session.report.object_changed(f"app/{name}", "deleted")
         return outcome
 
@@ -187,7 +210,8 @@ class Controller:
                 f"secret {name} is used by {', '.join(users)};"
                 " take it out of their spec.config.secrets first"
             )
-        await self._memory.store.delete("Secret", name)
+        if not await self._memory.store.delete("Secret", name):
+            raise NotFound("Secret", name)
         self._session.report.object_changed(f"secret/{name}", "deleted")
 
     async def restart(self, name: str) -> Outcome:
@@ -235,54 +259,13 @@ class Controller:
         return await self.reconcile(name)
 
 
-def _anchored(sourced: Sourced) -> AnyObject:
-    """Return the object with a relative source path made absolute by its manifest's folder."""
-    obj = sourced.obj
-    if not isinstance(obj, App) or obj.spec.source.path is None:
-        return obj
-    path = str((sourced.base_dir / obj.spec.source.path).resolve())
-    source = obj.spec.source.model_copy(update={"path": path})
-    return obj.model_copy(update={"spec": obj.spec.model_copy(update={"source": source})})
-
-
-def app_status(app: App, hosts: Mapping[str, Host], outcome: Outcome, now: datetime) -> AppStatus:
-    """Return the status after `outcome`: where the app is, what serves, and whether it is well."""
-    there = {h.host for h in outcome.hosts if h.verdict in ("converged", "unchanged", "rejected")}
-    # Until a host says otherwise, it may hold the app: it is not forgotten.
-    unsure = {h.host for h in outcome.hosts if h.verdict in ("failed", "unreachable")}
-    release = outcome.release
-    is_rejected = isinstance(outcome.error, Rejected)
-    serving = app.status.release
-    if release is not None and not is_rejected and outcome.error is None and there:
-        serving = release.spec.number
-    error = outcome.error or next((h.error for h in outcome.hosts if h.error is not None), None)
-    reason = (
-        "ReleaseRejected" if is_rejected else "HostsFailed" if error is not None else "Deployed"
-    )
-    ready = Condition(
-        type=READY,
-        status="False" if error is not None else "True",
-        reason=reason,
-        message="" if error is None else str(error).splitlines()[0],
-        last_transition_time=now,
-        observed_generation=app.metadata.generation,
-    )
-    running = dict(release.spec.template.processes) if release is not None else {}
-    counts = counts_of(app, running)
-    return AppStatus(
-        observed_generation=app.metadata.generation,
-        conditions=set_condition(app.status.conditions, ready),
-        release=serving,
-        latest_release=release.spec.number if release is not None else app.status.latest_release,
-        commit=release.spec.commit if release is not None else app.status.commit,
-        hosts=tuple(sorted(there | (unsure & {*app.status.hosts, *placed(app, hosts)}))),
-        processes=tuple(
-            ProcessStatus(
-                host=host, process=process, release=serving or 0, desired=count, ready=count
-            )
-            for host in sorted(there)
-            for process, count in counts.items()
-        )
-        if serving
-        else (),
-    )
+def _values(sourced: Sequence[Sourced]) -> dict[str, dict[str, str]]:
+    """Return what the Secrets among the objects say, read from where they say it is."""
+    return {
+        each.obj.name: {
+            key: value.reveal()
+            for key, value in resolve(each.obj, os.environ, each.base_dir).items()
+        }
+        for each in sourced
+        if isinstance(each.obj, Secret)
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
@@ -24,6 +24,9 @@ from steersman.control.session import Session
 from steersman.control.target import Wanted, release_folder
 from steersman.planning.target import BuildTarget
 
+Secrets = Mapping[str, Mapping[str, str]]
+"""Values by the names of Secrets and their keys."""
+
 
 class RouteLost(SteersmanError):
     """A route leads to a process that the Procfile does not have."""
@@ -32,8 +35,11 @@ class RouteLost(SteersmanError):
 class Chooser:
     """Makes releases, and says what a host needs to run one."""
 
-    def __init__(self, session: Session, artifacts: Artifacts, *, is_dry: bool) -> None:
+    def __init__(
+        self, session: Session, artifacts: Artifacts, pretended: Secrets, *, is_dry: bool
+    ) -> None:
         self._memory = session.memory
+        self._pretended = pretended
         self._report = session.report
         self._artifacts = artifacts
         self._is_dry = is_dry
@@ -44,7 +50,7 @@ class Chooser:
         pinned = is_pinned(app)
         if pinned is not None:
             return await self._again(app, pinned, releases)
-        values = await self._memory.secrets(app.spec.config.secrets)
+        values = await self._secrets(app.spec.config.secrets)
         key = await self._memory.store.key()
         versions = {name: secret_version(key, each) for name, each in values.items()}
         resolved = await self._artifacts.resolve(app.spec.source)
@@ -112,7 +118,7 @@ class Chooser:
         self, app: App, release: Release, releases: list[Release], links: list[HostLink]
     ) -> dict[str, Wanted]:
         """Return what each host should run; builds for each platform among them."""
-        values = await self._memory.secrets(release.spec.template.config.secrets)
+        values = await self._secrets(release.spec.template.config.secrets)
         secrets = {key: value for each in values.values() for key, value in each.items()}
         keep = frozenset(
             release_folder(r) for r in kept(releases, app.spec.history, release.spec.number)
@@ -126,6 +132,10 @@ class Chooser:
                 by_platform[platform.key] = Wanted(app, release, target, secrets, keep)
             made[link.name] = by_platform[platform.key]
         return made
+
+    async def _secrets(self, names: Sequence[str]) -> Secrets:
+        known = await self._memory.secrets([n for n in names if n not in self._pretended])
+        return {n: self._pretended[n] if n in self._pretended else known[n] for n in names}
 
     async def _build(self, app: App, release: Release, platform: Platform) -> BuildTarget:
         def say(text: str) -> None:

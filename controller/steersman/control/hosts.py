@@ -85,6 +85,9 @@ class HostLink:
         self._seen: HostSeen | None = None
         self._changes = 0
         self._looking: tuple[int, asyncio.Task[HostSeen]] | None = None
+        self._uploads: dict[str, asyncio.Task[None]] = {}
+        self._settled: dict[str, tuple[object, HostSeen]] = {}
+        self._slots = asyncio.Semaphore(UPLOADS)
 
     async def observe(self) -> HostSeen:
         """Look at the host: one round trip, a few bytes if nothing changed since the last.
@@ -95,6 +98,15 @@ class HostLink:
         if looking is None or looking[0] != self._changes or looking[1].done():
             looking = self._looking = self._changes, asyncio.create_task(self._look())
         return await asyncio.shield(looking[1])
+
+    def settle(self, app: str, wanted: object, seen: HostSeen) -> None:
+        """Remember that a plan for `wanted` found nothing to do in `seen`."""
+        self._settled[app] = wanted, seen
+
+    def is_settled(self, app: str, wanted: object, seen: HostSeen) -> bool:
+        """Return whether planning again would ask the same question."""
+        known = self._settled.get(app)
+        return known is not None and known[1] is seen and known[0] == wanted
 
     async def _look(self) -> HostSeen:
         reply = await self.link.call("observe", known=self._digest, timeout=60)
@@ -131,15 +143,21 @@ class HostLink:
         return await self.link.call(op, body=body, timeout=timeout, epoch=self._epoch, **args)
 
     async def _upload(self, blobs: Sequence[str]) -> None:
-        missing = (await self.link.call("missing", digests=list(blobs))).header["missing"]
-        slots = asyncio.Semaphore(UPLOADS)
+        reply = await self.link.call("missing", digests=list(blobs))
+        # What the host asks for is data: only what this upload offered may leave.
+        missing = set(reply.header["missing"]) & set(blobs)
+        sending = [self._sending(sha256) for sha256 in sorted(missing)]
+        for outcome in await asyncio.gather(*sending, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
-        async def send(sha256: str) -> None:
-            async with slots:
-                await put_blob(self, sha256, self._blob_path(sha256))
+    def _sending(self, sha256: str) -> asyncio.Task[None]:
+        """Return the one task that sends a blob, whichever apps are waiting for it."""
+        task = self._uploads.get(sha256)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            task = self._uploads[sha256] = asyncio.create_task(self._send(sha256))
+        return task
 
-        async with asyncio.TaskGroup() as tasks:
-            for sha256 in missing:
-                # What the host asks for is data: only what this upload offered may leave.
-                if sha256 in blobs:
-                    tasks.create_task(send(sha256))
+    async def _send(self, sha256: str) -> None:
+        async with self._slots:
+            await put_blob(self, sha256, self._blob_path(sha256))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from steersman.api.app import App, AppStatus
@@ -98,20 +98,26 @@ class Memory:
 
     async def put_secret(self, secret: Secret, values: Mapping[str, str]) -> str:
         """Remember a Secret: its values apart from the object, which holds keyed digests."""
-        old = await self.store.get_secret(secret.name) or {}
-        kept = {key: old[key] for key in secret.spec.data if key in old and key not in values}
-        merged = {**kept, **values}
-        key = await self.store.key()
-        digests = {name: _digest(key, secret.name, name, value) for name, value in merged.items()}
-        stored = await self.store.put(dump_object(secret.masked(digests)))
+        merged = await self.with_kept(secret, values)
+        stored = await self.store.put(dump_object(await self.masked(secret, merged)))
         is_new = await self.store.put_secret(secret.name, merged)
-        status = SecretStatus(
-            observed_generation=stored.generation, version=secret_version(key, merged)
-        )
+        version = secret_version(await self.store.key(), merged)
+        status = SecretStatus(observed_generation=stored.generation, version=version)
         await self._put_status("Secret", secret.name, status)
         return "configured" if is_new and stored.change == "unchanged" else stored.change
 
-    async def secrets(self, names: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    async def with_kept(self, secret: Secret, values: Mapping[str, str]) -> dict[str, str]:
+        """Return `values`, and those that are kept already of the Secret's other keys."""
+        old = await self.store.get_secret(secret.name) or {}
+        kept = {key: old[key] for key in secret.spec.data if key in old and key not in values}
+        return {**kept, **values}
+
+    async def masked(self, secret: Secret, values: Mapping[str, str]) -> Secret:
+        """Return the Secret as it may be stored and shown: digests in place of `values`."""
+        key = await self.store.key()
+        return secret.masked({n: _digest(key, secret.name, n, v) for n, v in values.items()})
+
+    async def secrets(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
         """Return the values of the named Secrets."""
         found = {}
         for name in names:

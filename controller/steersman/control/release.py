@@ -12,6 +12,7 @@ import orjson
 from steersman.api.app import App
 from steersman.api.process import Process
 from steersman.api.release import Release
+from steersman.drivers.servers import way_of
 
 RESTARTED_AT = "steersman/restarted-at"
 PINNED = "steersman/pinned-release"
@@ -43,8 +44,23 @@ def release_digest(app: App, content: str, secrets: Mapping[str, str]) -> str:
         "user": spec.user,
         "secrets": dict(secrets),
         "restarted": app.metadata.annotations.get(RESTARTED_AT, ""),
+        "relayed": _relayed(app),
     }
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _relayed(app: App) -> dict[str, Any]:
+    """Return the counts that cannot change within a release.
+
+    A relay to a $PORT drops what it carries when it stops: scaling those is a hand-over.
+    """
+    if not app.spec.processes:
+        return {"procfile": app.metadata.annotations.get(SCALE, "")}
+    return {
+        name: process.count
+        for name, process in app.spec.processes.items()
+        if way_of(name, process) == "port"
+    }
 
 
 def next_number(releases: Sequence[Release], seen: Sequence[int]) -> int:

@@ -12,7 +12,7 @@ from steersman.api.host import Host
 from steersman.api.release import Release
 from steersman.control.admission import placed
 from steersman.control.artifacts import Artifacts
-from steersman.control.choose import Chooser
+from steersman.control.choose import Chooser, Secrets
 from steersman.control.converge import Plan, Unhealthy, converge
 from steersman.control.hosts import HostLink
 from steersman.control.memory import Memory
@@ -65,30 +65,46 @@ class Rejected(SteersmanError):
         )
 
 
+class NowhereToRun(SteersmanError):
+    """No host fits the app's placement."""
+
+    def __init__(self, app: App) -> None:
+        wanted = ", ".join(f"{key}={value}" for key, value in app.spec.placement.selector.items())
+        wish = f" (it wants hosts labelled {wanted})" if wanted else ""
+        super().__init__(
+            f"app {app.name} is placed on no host{wish}; apply Hosts that fit its spec.placement,"
+            " or uncordon one: `steer get hosts -o yaml` shows what there is"
+        )
+
+
 class Rollout:
     """Brings one app to what its object says, on every host it is placed on."""
 
-    def __init__(self, session: Session, artifacts: Artifacts, *, is_dry: bool = False) -> None:
+    def __init__(
+        self,
+        session: Session,
+        artifacts: Artifacts,
+        *,
+        is_dry: bool = False,
+        pretended: Secrets | None = None,
+    ) -> None:
         self._session = session
         self._memory: Memory = session.memory
         self._report = session.report
         self._is_dry = is_dry
-        self._chooser = Chooser(session, artifacts, is_dry=is_dry)
+        self._chooser = Chooser(session, artifacts, pretended or {}, is_dry=is_dry)
 
     async def run(self, app: App, hosts: Mapping[str, Host]) -> Outcome:
         """Converge `app`; errors of single hosts are in the outcome and stop no other host."""
         names = placed(app, hosts)
         former = [name for name in app.status.hosts if name in hosts and name not in names]
         links, errors = await self._session.connect_all([*names, *former], hosts)
-        lost = [HostOutcome(n, "unreachable", error=e) for n, e in errors.items()]
-        for outcome in lost:
-            self._report.host_ended(outcome.host, app.name, "unreachable", str(outcome.error))
-        if not links:
-            return Outcome(app.name, None, tuple(lost))
+        lost = self._lost(app, errors)
         placed_links = [links[name] for name in names if name in links]
         removed = await self._remove(app, [links[name] for name in former if name in links])
         if not placed_links:
-            return Outcome(app.name, None, (*lost, *removed))
+            error = None if names else NowhereToRun(app)
+            return Outcome(app.name, None, (*lost, *removed), error)
         try:
             release = await self._chooser.choose(app, placed_links)
             deployed = await self._deploy(app, release, placed_links)
@@ -99,8 +115,9 @@ class Rollout:
     async def _remove(self, app: App, links: Iterable[HostLink]) -> list[HostOutcome]:
         async def one(link: HostLink) -> HostOutcome:
             gone = app_gone(app, link.host.spec, link.facts)
-            outcome = await self._converge(link, app.name, lambda seen: plan_absent(gone, seen))
-            return replace(outcome, verdict="removed") if outcome.error is None else outcome
+            return await self._converge(
+                link, app.name, lambda seen: plan_absent(gone, seen), "removed"
+            )
 
         return list(await asyncio.gather(*(one(link) for link in links)))
 
@@ -114,8 +131,13 @@ class Rollout:
     ) -> Outcome:
         """Leave no trace of `app` on the named hosts."""
         links, errors = await self._session.connect_all(names, hosts)
-        lost = [HostOutcome(n, "unreachable", error=e) for n, e in errors.items()]
+        lost = self._lost(app, errors)
         return Outcome(app.name, None, (*lost, *await self._remove(app, links.values())))
+
+    def _lost(self, app: App, errors: Mapping[str, SteersmanError]) -> list[HostOutcome]:
+        for name, error in errors.items():
+            self._report.host_ended(name, app.name, "unreachable", str(error))
+        return [HostOutcome(name, "unreachable", error=error) for name, error in errors.items()]
 
     async def _deploy(self, app: App, release: Release, links: list[HostLink]) -> Outcome:
         releases = await self._memory.releases(app.name)
@@ -180,11 +202,18 @@ class Rollout:
 
     async def _one(self, link: HostLink, wanted: Wanted) -> HostOutcome:
         def plan(seen: HostSeen) -> tuple[Step, ...]:
-            return plan_app(app_target(wanted, link.host.spec, link.facts, seen), seen)
+            if link.is_settled(wanted.app.name, wanted, seen):
+                return ()
+            steps = plan_app(app_target(wanted, link.host.spec, link.facts, seen), seen)
+            if not steps:
+                link.settle(wanted.app.name, wanted, seen)
+            return steps
 
         return await self._converge(link, wanted.app.name, plan)
 
-    async def _converge(self, link: HostLink, app: str, plan: Plan) -> HostOutcome:
+    async def _converge(
+        self, link: HostLink, app: str, plan: Plan, done: Verdict = "converged"
+    ) -> HostOutcome:
         try:
             if self._is_dry:
                 steps = tuple(plan(await link.observe()))
@@ -194,7 +223,7 @@ class Rollout:
             verdict: Verdict = "rejected" if isinstance(error, Unhealthy) else "failed"
             self._report.host_ended(link.name, app, verdict, str(error))
             return HostOutcome(link.name, verdict, error=error)
-        verdict = "converged" if steps else "unchanged"
+        verdict = done if steps or done == "removed" else "unchanged"
         self._report.host_ended(link.name, app, verdict, "")
         return HostOutcome(link.name, verdict, steps)
 

@@ -96,6 +96,8 @@ class Session:
         return await Link.open(target, self._settings[target.name], trust_files=self._trust_files)
 
     async def _remember(self, link: HostLink) -> None:
+        if link.host.metadata.uid is None:
+            return  # a host that is only in a manifest so far
         facts = {key: str(link.hello[key]) for key in FACTS if key in link.hello}
         if dict(link.host.status.facts) != facts:
             status = HostStatus(facts=facts, apps=link.host.status.apps)

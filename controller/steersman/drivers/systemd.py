@@ -163,6 +163,8 @@ class SystemdDriver:
         if process.is_relayed:
             unit += [("Wants", f"{generation.unit(process.name)}-relay@%i.service")]
         service = [*self._identity(generation, process), *_command(generation, process)]
+        # The same for every generation, so that whoever follows the log sees the next one too.
+        service += [("SyslogIdentifier", f"steersman-{generation.app}.{process.name}")]
         service += [*self._life(process), *_limits(process), *HARDENING]
         service += [("ReadWritePaths", path(self._layout.app(generation.app, "shared")))]
         if process.way == "path":

@@ -13,6 +13,7 @@ from steersman.api.errors import SteersmanError
 Directive = tuple[str, str]
 Section = tuple[str, Sequence[Directive]]
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))|\$")
 
 
@@ -31,7 +32,7 @@ def render(sections: Iterable[Section]) -> bytes:
 
 def one_line(value: str) -> str:
     """Return `value` if it holds no control character."""
-    if any(ord(char) < 32 or ord(char) == 127 for char in value):
+    if _CONTROL.search(value):
         raise CannotRender(f"{value!r} holds a control character; remove it from the manifest")
     return value
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, List
 
 from . import files
+from .digest import sha256_of
 from .place import Place
 from .wire import Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List
 
 
 def path_of(place: Place, sha256: str) -> str:
@@ -64,7 +68,7 @@ def put(place: Place, sha256: str, size: int, offset: int, body: bytes) -> Dict[
         os.fsync(fd)
     finally:
         os.close(fd)
-    if os.path.getsize(partial) != size or files.sha256_of(partial) != sha256:
+    if os.path.getsize(partial) != size or sha256_of(partial) != sha256:
         os.unlink(partial)
         raise Refused("corrupt", "blob %s arrived damaged and was dropped; send it again" % sha256)
     os.rename(partial, final)

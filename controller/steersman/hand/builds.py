@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import shutil
-from typing import Any, Dict, List
 
 from . import blobs, files
 from .place import Place, must, run
 from .wire import Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List
 
 MARK = "build.json"
 
@@ -38,6 +39,8 @@ def make_build(place: Place, app: str, digest: str, manifest: str, uv: str, pyth
 
 
 def _make_tree(place: Place, top: str, wanted: Dict[str, Any]) -> None:
+    import shutil
+
     os.makedirs(top)
     folders = {top}
     for path, mode, sha256 in wanted["files"]:
@@ -71,6 +74,8 @@ def _inside(top: str, path: str) -> str:
 
 
 def _make_venv(place: Place, folder: str, wheels: List[List[str]], uv: str, python: str) -> None:
+    import shutil
+
     venv = os.path.join(folder, "venv")
     program = os.path.join(place.root, "bin", uv)
     if not os.path.exists(program):
@@ -114,6 +119,8 @@ def _wheel(place: Place, name: str, sha256: str) -> str:
 
 def _sync_filesystem(path: str) -> None:
     """Make everything under `path` durable at once; thousands of fsyncs would take seconds."""
+    import ctypes
+
     fd = os.open(path, os.O_RDONLY)
     try:
         libc = ctypes.CDLL(None, use_errno=True)

@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from typing import Any, List, Tuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, Tuple
 
 PRIVATE = "/run/systemd/private"
 _ALIGN = {"y": 1, "g": 1, "b": 4, "u": 4, "i": 4, "s": 4, "o": 4, "a": 4, "v": 1, "(": 8}
@@ -42,6 +45,12 @@ class Bus:
         body += _pad(body, 4) + _string(name)
         return self._call("Get", "ss", body, path, "org.freedesktop.DBus.Properties")[0]
 
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def subscribe(self) -> None:
+        self._call("Subscribe", "", b"")
+
     def _call(
         self,
         member: str,
@@ -57,7 +66,7 @@ class Bus:
             (2, "s", interface),
             (3, "s", member),
             (6, "s", "org.freedesktop.systemd1"),
-            (8, "g", signature),
+            *(((8, "g", signature),) if signature else ()),
         ):
             fields += _pad(fields, 8) + bytes((code, 1)) + kind.encode() + b"\0"
             encoded = value.encode()
@@ -94,6 +103,33 @@ class Bus:
             parts.append(chunk)
             count -= len(chunk)
         return b"".join(parts)
+
+
+class Signals:
+    """What the service manager tells unasked, on a connection of its own."""
+
+    def __init__(self) -> None:
+        self._bus = Bus()
+        self._bus.subscribe()
+        self._tail = b""
+        os.set_blocking(self._bus.fileno(), False)
+
+    def quiet(self, words: "Tuple[bytes, ...]") -> bool:
+        """Return whether nothing told since the last call holds one of `words`.
+
+        Raises OSError when the connection went: then anything may have happened.
+        """
+        quiet = True
+        while True:
+            try:
+                chunk = os.read(self._bus.fileno(), 1 << 16)
+            except BlockingIOError:
+                return quiet
+            if not chunk:
+                raise OSError("the service manager closed the connection")
+            data = self._tail + chunk
+            quiet = quiet and not any(word in data for word in words)
+            self._tail = data[-16:]
 
 
 def _pad(data: bytes, to: int) -> bytes:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import pwd
-import signal
-import subprocess
 import threading
-from typing import Any, Callable, Dict, List
 
 from .place import Place
 from .wire import Refused
+
+SIGTERM = 15
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+    from typing import Any, Callable, Dict, List
 
 
 def environment(place: Place, app: str, release: str, env_files: List[str]) -> Dict[str, str]:
@@ -58,6 +61,8 @@ def execute(
     stop: threading.Event,
 ) -> int:
     """Run `argv`, hand its mixed output to `say` as it comes, return its exit code."""
+    import subprocess
+
     try:
         child = subprocess.Popen(
             argv,
@@ -96,4 +101,4 @@ def _become(user: str) -> Dict[str, Any]:
 def _end_on(stop: threading.Event, child: "subprocess.Popen[bytes]") -> None:
     stop.wait()
     if child.poll() is None:
-        os.killpg(child.pid, signal.SIGTERM)
+        os.killpg(child.pid, SIGTERM)

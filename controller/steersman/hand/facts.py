@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import grp
 import os
-import platform
 import pwd
 import re
-import shutil
 import sys
 import time
-from typing import Any, Dict, List, Optional
 
 from . import fence
 from .place import Place, run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional
 
 
 def hello(place: Place) -> Dict[str, Any]:
@@ -21,7 +22,7 @@ def hello(place: Place) -> Dict[str, Any]:
     return {
         "python": "%d.%d" % sys.version_info[:2],
         "pythons": pythons(),
-        "machine": platform.machine(),
+        "machine": os.uname().machine,
         "libc": list(libc()),
         "uid": os.getuid(),
         "user": pwd.getpwuid(os.getuid()).pw_name,
@@ -35,14 +36,16 @@ def hello(place: Place) -> Dict[str, Any]:
 
 def check(place: Place) -> Dict[str, Any]:
     """Return everything `steer host check` shows."""
+    import shutil
+
     disk = os.statvfs(place.root if os.path.isdir(place.root) else "/")
     with open("/proc/meminfo", encoding="ascii") as rows:
         memory = {row.split(":")[0]: int(row.split()[1]) * 1024 for row in rows}
     return {
         **hello(place),
         "os": _os_name(),
-        "kernel": platform.release(),
-        "hostname": platform.node(),
+        "kernel": os.uname().release,
+        "hostname": os.uname().nodename,
         "nginx": _version(["nginx", "-v"]),
         "nginx_active": run(["systemctl", "is-active", "--quiet", "nginx.service"])[0] == 0
         if shutil.which("systemctl")
@@ -71,7 +74,10 @@ def pythons() -> List[str]:
 
 
 def libc() -> "tuple[str, str]":
-    name, version = platform.libc_ver()
+    try:
+        name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+    except (ValueError, OSError):
+        name, version = "", ""
     return (name, version) if name else ("musl", "1.2")
 
 
@@ -112,10 +118,12 @@ def proxy_group(place: Place) -> str:
 
 def _os_name() -> str:
     found = re.search(r'^PRETTY_NAME="?([^"\n]+)', _read("/etc/os-release"), re.M)
-    return found.group(1) if found else platform.system()
+    return found.group(1) if found else os.uname().sysname
 
 
 def _version(argv: List[str]) -> Optional[str]:
+    import shutil
+
     if shutil.which(argv[0], path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin") is None:
         return None
     found = re.search(r"\d+(\.\d+)+", run(argv)[1])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from typing import Optional
 
 from . import files
 from .place import Place
 from .wire import Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 # A killed controller's hand lets go within its heartbeat's 15 s: wait that long before giving up.
 PATIENCE = 20.0

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import grp
-import hashlib
 import os
 import pwd
-import shutil
 import stat
-from typing import Dict, List, Optional, Tuple
 
+from .digest import sha256_of
 from .wire import Refused
 
-Signature = Tuple[int, int, int, int]
-FileSeen = List[object]  # [sha256, mode, "owner:group"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List, Optional, Tuple
+
+    Signature = Tuple[int, int, int, int]
+    FileSeen = List[object]  # [sha256, mode, "owner:group"]
 
 
 def sync_dir(path: str) -> None:
@@ -80,6 +82,8 @@ def write_link(path: str, target: str) -> None:
 
 def remove(path: str) -> None:
     """Remove a file or a whole tree, following no link; absent is fine."""
+    import shutil
+
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
@@ -110,6 +114,8 @@ def entries(path: str) -> List[str]:
 
 def clean_temporaries(folder: str) -> None:
     """Take away what a crashed writer left in `folder`."""
+    import shutil
+
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
@@ -169,11 +175,3 @@ def _group(gid: int) -> str:
         except KeyError:
             return str(gid)
     return _names["g", gid]
-
-
-def sha256_of(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for chunk in iter(lambda: file.read(1 << 20), b""):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -6,18 +6,23 @@ import os
 import socket
 import stat
 import time
-from typing import Any, Dict, List, NamedTuple, Sequence
+from collections import namedtuple
 
 from .wire import Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Sequence
 
 LISTENING = "00010000"
 
 
-class Verdict(NamedTuple):
+class Verdict(namedtuple("Verdict", ("wrong", "answered"), defaults=(True,))):
     """`wrong` is "" for healthy; `answered` tells a bad answer from none yet."""
 
+    __slots__ = ()
     wrong: str
-    answered: bool = True
+    answered: bool
 
 
 FINE = Verdict("")

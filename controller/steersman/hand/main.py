@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import threading
-import traceback
-from typing import Any, Dict, Iterator, Tuple
 
 from . import blobs, execs, facts
 from .fence import Fence
 from .observe import Eye
 from .place import Place, place_from
 from .steps import Steps
-from .wire import Header, Refused, Wire
+from .wire import Refused, Wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Iterator, Tuple
+
+    from .wire import Header
+
+SIGKILL = 9
 
 # Told apart by what they need: these are quick and change nothing, so they run in the loop.
 QUICK = {"ping", "hello", "observe", "missing"}
@@ -25,7 +30,6 @@ WRITES_NOTHING = {"check", "details", "tail"}
 
 def main(stdin: int, stdout: int, settings: str) -> None:
     """Serve requests until end of file or silence, then take every child along."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if os.getpgrp() != os.getpid():
         os.setpgrp()
     os.umask(0o022)
@@ -36,7 +40,7 @@ def main(stdin: int, stdout: int, settings: str) -> None:
         hand.stop_all()
         sys.stderr.flush()
         # Steps are crash-safe and threads may be deep in one: leave nothing half alive.
-        os.killpg(0, signal.SIGKILL)
+        os.killpg(0, SIGKILL)
 
 
 class Hand:
@@ -113,6 +117,8 @@ class Hand:
             where = " (%s)" % error.filename if error.filename else ""
             self._refuse(number, kind, "%s%s" % (error.strerror or error, where), {})
         except Exception as error:
+            import traceback
+
             at = traceback.extract_tb(error.__traceback__)[-1]
             where = "%s:%s" % (os.path.basename(at.filename), at.lineno)
             self._refuse(number, "fault", "%s: %s at %s" % (type(error).__name__, error, where), {})

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
 import threading
-from typing import Dict, List
 
 from . import files
 from .place import Place, must, run, tail
 from .wire import Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List
 
 _SERVER_NAME = re.compile(r"^\s*server_name\s+([^;]+);", re.MULTILINE)
 _INCLUDE_FOLDERS = ("conf.d", "sites-enabled")
@@ -39,6 +40,10 @@ class Nginx:
         names.pop("_", None)
         return names
 
+    def folders(self) -> List[str]:
+        """Return where sites come and go."""
+        return [os.path.join(self._etc, folder) for folder in _INCLUDE_FOLDERS]
+
     def _names_in(self, path: str) -> List[str]:
         status = os.stat(path)
         signature = (status.st_ino, status.st_mtime_ns, status.st_size)
@@ -62,6 +67,9 @@ class Nginx:
             self._reload()
 
     def _test(self, name: str, data: bytes) -> None:
+        import shutil
+        import tempfile
+
         with tempfile.TemporaryDirectory(prefix=".steersman-test-", dir="/run") as scratch:
             copy = os.path.join(scratch, "nginx")
             shutil.copytree(self._etc, copy, symlinks=False, ignore_dangling_symlinks=True)

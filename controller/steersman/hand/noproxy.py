@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Dict
-
 from .wire import Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List
 
 
 class NoProxy:
     def foreign_names(self) -> Dict[str, str]:
         return {}
+
+    def folders(self) -> List[str]:
+        return []
 
     def write_site(self, path: str, data: bytes) -> None:
         raise Refused("bad-request", "this host has no proxy; set spec.proxy in its Host")

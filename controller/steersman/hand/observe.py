@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from typing import Any, Dict, List, Tuple
+import time
 
 from . import fence, files, users
 from .builds import MARK
+from .digest import sha256
 from .place import Place
+from .watch import Folders
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Tuple
 
 PREFIX = "steersman-"
 # Ports handed to apps that only take $PORT; below the kernel's ephemeral range.
 PORTS = range(20000, 30000)
+# Seconds after which a look is a real one even if no event asked for it.
+RESYNC = 60.0
 
 
 class Eye:
@@ -24,16 +31,53 @@ class Eye:
         self._supervisor = supervisor
         self._proxy = proxy
         self._digests = files.Digests()
+        self._events: Optional[Folders] = None
+        self._digest = ""
+        self._looked_at = 0.0
         self._passwd: Tuple[object, Dict[str, List[object]]] = (None, {})
 
     def look(self, known: str = "") -> Dict[str, Any]:
         """Return {"digest", "seen"}, or {"digest", "same": True} if `known` still holds."""
+        if known and known == self._digest and self._is_quiet():
+            return {"digest": known, "same": True}
+        if known:
+            # Watching costs more than one look: it pays from the second on.
+            self._begin_watching()
         seen = self._seen()
+        self._looked_at = time.monotonic()
         raw = json.dumps(seen, sort_keys=True, separators=(",", ":")).encode()
-        digest = hashlib.sha256(raw).hexdigest()
+        digest = sha256(raw).hexdigest()
+        self._digest = digest
         if digest == known:
             return {"digest": digest, "same": True}
         return {"digest": digest, "seen": seen}
+
+    def _is_quiet(self) -> bool:
+        """Return whether no event says that anything changed; every so often, look anyway."""
+        if self._events is None or time.monotonic() - self._looked_at > RESYNC:
+            return False
+        # Both are asked, so that both forget what this look will see.
+        return all([self._events.quiet(), self._supervisor.quiet()])
+
+    def _begin_watching(self) -> None:
+        try:
+            if self._events is None:
+                self._events = Folders()
+        except OSError:
+            return  # no inotify instance is left: every look is a real one
+        self._events.watch(self._folders())
+        self._events.quiet()
+        self._supervisor.quiet()
+
+    def _folders(self) -> List[str]:
+        place = self._place
+        folders = ["/etc", place.root, os.path.join(place.root, "apps"), place.run]
+        folders += [f for f in (place.units, place.sites, place.tmpfiles) if f]
+        folders += [os.path.join(place.units, "multi-user.target.wants"), *self._proxy.folders()]
+        for app in self._names():
+            folders += [place.app(app), place.run_of(app)]
+            folders += [place.app(app, part) for part in ("builds", "releases", "env")]
+        return folders
 
     def _seen(self) -> Dict[str, Any]:
         place = self._place
@@ -58,7 +102,10 @@ class Eye:
         status = os.stat("/etc/passwd")
         signature = (status.st_ino, status.st_mtime_ns, status.st_size)
         if self._passwd[0] != signature:
-            self._passwd = (signature, users.seen(self._place))
+            self._events: Optional[Folders] = None
+        self._digest = ""
+        self._looked_at = 0.0
+        self._passwd = (signature, users.seen(self._place))
         return self._passwd[1]
 
     def _app(self, app: str) -> Dict[str, Any]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from collections import namedtuple
 
 from .wire import Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 CHILD_ENV = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -16,9 +19,18 @@ CHILD_ENV = {
 }
 
 
-class Place(NamedTuple):
-    """The settings a controller gives its hand, as absolute paths and driver names."""
+class Place(
+    namedtuple(
+        "Place",
+        ["root", "run", "units", "sites", "tmpfiles", "supervisor", "proxy", "scope", "extra"],
+    )
+):
+    """The settings a controller gives its hand, as absolute paths and driver names.
 
+    `extra` is what a driver needs beyond the paths, such as control sockets and programs.
+    """
+
+    __slots__ = ()
     root: str
     run: str
     units: str
@@ -27,7 +39,6 @@ class Place(NamedTuple):
     supervisor: str
     proxy: str
     scope: str
-    # What a driver needs beyond the paths: control sockets and programs of the embedded host.
     extra: Dict[str, str]
 
     @property
@@ -63,6 +74,8 @@ def run(
     timeout: float = 600,
 ) -> Tuple[int, str]:
     """Run `argv` to its end; return its exit code and its mixed output (at most 64 KiB)."""
+    import subprocess
+
     try:
         done = subprocess.run(
             list(argv),

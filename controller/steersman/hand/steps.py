@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import os
-from typing import Any, Callable, Dict
 
 from . import blobs, builds, files, health, users
 from .place import Place
 from .wire import Refused
 
-Args = Dict[str, Any]
-Result = Dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict
+
+    Args = Dict[str, Any]
+    Result = Dict[str, Any]
 
 
 class Steps:
@@ -47,7 +50,7 @@ class Steps:
 
     def write_file(self, path: str, mode: int, owner: str, data: str) -> Result:
         self._allowed(path)
-        files.write_file(path, base64.b64decode(data), mode, self._owner(owner))
+        files.write_file(path, binascii.a2b_base64(data), mode, self._owner(owner))
         return {}
 
     def remove_file(self, path: str) -> Result:
@@ -95,7 +98,7 @@ class Steps:
 
     def write_site(self, path: str, data: str) -> Result:
         self._allowed(path)
-        self._proxy.write_site(path, base64.b64decode(data))
+        self._proxy.write_site(path, binascii.a2b_base64(data))
         return {}
 
     def remove_site(self, path: str) -> Result:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, TypeVar
 
 from . import dbus
 from .place import CHILD_ENV, Place, must, run
 from .wire import Refused
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+    from typing import Callable, Dict, Iterator, List, Optional, Sequence, TypeVar
+
+    Answer = TypeVar("Answer")
+
 PATTERN = "steersman-*"
-Answer = TypeVar("Answer")
 
 
 class Systemd:
@@ -20,6 +24,7 @@ class Systemd:
 
     def __init__(self, place: Place) -> None:
         self._bus: Optional[dbus.Bus] = None
+        self._signals: Optional[dbus.Signals] = None
         # Gates and observations ask from threads of their own, on this one connection.
         self._asking = threading.Lock()
 
@@ -27,6 +32,17 @@ class Systemd:
         """Return {unit: [active state, sub state]} for every loaded unit of ours."""
         rows = self._ask(lambda bus: bus.units(PATTERN))
         return {name: [active, sub] for name, active, sub, _ in rows}
+
+    def quiet(self) -> bool:
+        """Return whether no unit of ours changed since the last call, as far as is known."""
+        try:
+            if self._signals is None:
+                self._signals = dbus.Signals()
+                return False
+            return self._signals.quiet((b"steersman", b"Reloading"))
+        except OSError:
+            self._signals = None
+            return False
 
     def details(self, names: Sequence[str]) -> Dict[str, Dict[str, object]]:
         """Return state, restart count, main pid and result of the named services."""
@@ -80,14 +96,21 @@ class Systemd:
     def follow(
         self, pattern: str, since: str, lines: int, follow: bool, stop: threading.Event
     ) -> Iterator[Dict[str, object]]:
-        """Yield {"t": seconds, "unit", "line"} from the journal, oldest first."""
-        argv = ["journalctl", "--quiet", "--no-pager", "--output=json", "--unit", pattern]
+        """Yield {"t": seconds, "unit", "line", "system"} from the journal, oldest first.
+
+        `pattern` is `steersman-<app>.<process>.g*`; `system` tells systemd's words of a unit from
+        the unit's own. Generations that come later are followed too.
+        """
+        import subprocess
+
+        argv = ["journalctl", "--quiet", "--no-pager", "--output=json"]
         argv += ["--output-fields=_SYSTEMD_UNIT,UNIT,MESSAGE,__REALTIME_TIMESTAMP"]
         argv += ["-n", str(lines)] if lines >= 0 else ["-n", "all"]
         if since:
             argv += ["--since", since]
         if follow:
             argv += ["--follow"]
+        argv += self._matches(pattern)
         with subprocess.Popen(
             argv, env=CHILD_ENV, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
         ) as child:
@@ -97,6 +120,20 @@ class Systemd:
             for raw in child.stdout or ():
                 yield _entry(json.loads(raw))
             stop.set()
+
+    def _matches(self, pattern: str) -> List[str]:
+        """Return what to ask the journal for.
+
+        `--unit` fixes the units when it starts; a process's identifier outlives its generations.
+        """
+        import fnmatch
+
+        stem = pattern[: -len(".g*")] if pattern.endswith(".g*") else pattern
+        matches = ["SYSLOG_IDENTIFIER=" + stem]
+        for unit in fnmatch.filter(self.seen(), stem + ".g*@*.service"):
+            if "-relay@" not in unit:
+                matches += ["+", "_SYSTEMD_UNIT=" + unit, "+", "UNIT=" + unit, "_PID=1"]
+        return matches
 
     def _ask(self, question: Callable[[dbus.Bus], Answer]) -> Answer:
         with self._asking:
@@ -128,4 +165,5 @@ def _entry(record: Dict[str, object]) -> Dict[str, object]:
         "t": int(str(record["__REALTIME_TIMESTAMP"])) / 1e6,
         "unit": record.get("UNIT") or record.get("_SYSTEMD_UNIT") or "",
         "line": message or "",
+        "system": "UNIT" in record,
     }

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import pwd
-from typing import Dict, List
 
 from .place import Place, must
 from .wire import Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, List
 
 PREFIX = "app-"
 

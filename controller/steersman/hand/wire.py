@@ -7,15 +7,18 @@ import os
 import select
 import struct
 import threading
-from typing import Any, Dict, Optional, Tuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Optional, Tuple
+
+    Header = Dict[str, Any]
 
 LENGTHS = struct.Struct(">II")
 MAX_HEADER = 8 << 20
 MAX_BODY = 1 << 20
 # A controller pings every 5 s: one that is silent for this long is frozen or gone.
 SILENCE = 15.0
-
-Header = Dict[str, Any]
 
 
 class Refused(Exception):

@@ -9,7 +9,7 @@ from steersman.store.protocol import Event
 FOLD_WITHIN = timedelta(hours=1)
 KEPT_PER_OBJECT = 200
 
-_COLUMNS = "kind, name, type, reason, message, host, count, first, last"
+_COLUMNS = "id, kind, name, type, reason, message, host, count, first, last"
 
 
 def add(
@@ -39,13 +39,13 @@ def add(
     )
     if row is not None:
         return _event(row)
-    fresh = Event(kind, name, type, reason, message, host, 1, stamp(now), stamp(now))
-    session.run(
-        f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?)",  # noqa: S608
-        *(kind, name, type, reason, message, host, fresh.first, fresh.last),
+    rows = session.rows(
+        f"INSERT INTO events ({_COLUMNS})"  # noqa: S608
+        f" VALUES (NULL, ?, ?, ?, ?, ?, ?, 1, ?, ?) RETURNING {_COLUMNS}",
+        *(kind, name, type, reason, message, host, stamp(now), stamp(now)),
     )
     _forget_oldest(session, kind, name)
-    return fresh
+    return _event(rows[0])
 
 
 def newest(session: Session, kind: str | None, name: str | None, limit: int) -> tuple[Event, ...]:
@@ -76,8 +76,9 @@ def _forget_oldest(session: Session, kind: str, name: str) -> None:
 
 
 def _event(row: tuple[Value, ...]) -> Event:
-    kind, name, type_, reason, message, host, count, first, last = row
+    id_, kind, name, type_, reason, message, host, count, first, last = row
     return Event(
+        int(str(id_)),
         str(kind),
         str(name),
         cast(Literal["Normal", "Warning"], type_),

@@ -64,6 +64,7 @@ class Stored:
 class Event:
     """Something that happened to an object; `count` times between `first` and `last` (RFC 3339)."""
 
+    id: int
     kind: str
     name: str
     type: Literal["Normal", "Warning"]

@@ -24,27 +24,29 @@ class Caller(Protocol):
     ) -> Coroutine[Any, Any, Reply]: ...
 
 
-async def put_blob(link: Caller, sha256: str, path: Path) -> bool:
+async def put_blob(link: Caller, sha256: str, path: Path, **args: Any) -> bool:
     """Store `path` on the host under its digest; return False when it had it already.
 
     The hand says how far an earlier attempt came (`put_begin`), takes chunks in order (`put`) and
-    answers the last with `stored`, after it has checked the digest itself.
+    answers the last with `stored`, after it has checked the digest itself. `args`, such as the
+    epoch, go with every request.
     """
-    size = path.stat().st_size
-    begun = (await link.call("put_begin", sha256=sha256, size=size)).header
+    args |= {"sha256": sha256, "size": path.stat().st_size}
+    begun = (await link.call("put_begin", **args)).header
     if begun.get("have") is True:
         return False
     offset = begun.get("offset", 0)
-    if type(offset) is not int or not 0 <= offset <= size:
+    if type(offset) is not int or not 0 <= offset <= args["size"]:
         raise ProtocolError(link.name, f"it claims to have an impossible part of {sha256}")
     with path.open("rb") as file:
-        last = await _send_chunks(link, sha256, size, offset, file)
+        last = await _send_chunks(link, args, offset, file)
     if last.header.get("stored") is not True:
         raise ProtocolError(link.name, f"it took all of {sha256} and did not store it")
     return True
 
 
-async def _send_chunks(link: Caller, sha256: str, size: int, offset: int, file: BinaryIO) -> Reply:
+async def _send_chunks(link: Caller, args: dict[str, Any], offset: int, file: BinaryIO) -> Reply:
+    size: int = args["size"]
     file.seek(offset)
     under_way: deque[asyncio.Task[Reply]] = deque()
     try:
@@ -53,7 +55,7 @@ async def _send_chunks(link: Caller, sha256: str, size: int, offset: int, file: 
             chunk = await asyncio.to_thread(file.read, min(_CHUNK, size - offset))
             if not chunk and offset < size:
                 raise BlobUnreadable(link.name, file.name)
-            put = link.call("put", body=chunk, sha256=sha256, size=size, offset=offset)
+            put = link.call("put", body=chunk, offset=offset, **args)
             under_way.append(asyncio.create_task(put))
             offset += len(chunk)
             if offset == size:

@@ -77,7 +77,7 @@ def make_bundle(sources: Mapping[str, bytes]) -> Bundle:
     loader = resources.files("steersman.transport").joinpath("remote_loader.py").read_bytes()
     # Version 2 of marshal, without references, is what every Python since 2.5 reads alike.
     content = marshal.dumps((loader, importlib.util.MAGIC_NUMBER, compiled), 2)
-    packed = zlib.compress(content, 9)
+    packed = zlib.compress(content)
     digest = hashlib.sha256(packed).hexdigest()
     script = _BOOTSTRAP.format(
         size=len(packed),

@@ -16,18 +16,17 @@ import structlog
 from steersman.api.errors import HostUnreachable, SteersmanError
 from steersman.transport import ssh
 from steersman.transport.blobs import put_blob
-from steersman.transport.bundle import READY, Bundle, hand_bundle
+from steersman.transport.bundle import Bundle, hand_bundle
 from steersman.transport.errors import CallTimedOut, ProtocolError, StreamOverrun, hand_error
 from steersman.transport.frames import Decoder, Frame, Reply, pack
 from steersman.transport.inbox import Inbox
-from steersman.transport.output import Tail, hand_failure, startup_error
+from steersman.transport.output import Preamble, Tail, hand_failure, startup_error
 from steersman.transport.target import Target
 
 log = structlog.get_logger(__name__)
 
 # Replies to these requests are not waited for.
 _UNASKED = 0
-_MOST_NOISE = 64 * 1024
 _SIGN_OF_LIFE = 64 * 1024
 _PUSHES = (1024, 1024 * 1024)
 _STREAM = (1024, 4 * 1024 * 1024)
@@ -46,8 +45,8 @@ class Timing:
 class Link:
     """Calls to the hand of one host; made by `open`, of no use once `lost` is set.
 
-    `hello` is the hand's first answer, `pushes` what it said without being asked (the oldest are
-    dropped when nobody reads, and counted).
+    `hello` is the hand's answer to the op of that name, `pushes` what it said without being asked
+    (the oldest are dropped when nobody reads, and counted).
     """
 
     def __init__(self, target: Target, timing: Timing) -> None:
@@ -60,7 +59,7 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._decoder = Decoder(target.name)
         self._tail = Tail()
-        self._noise: bytes | None = b""
+        self._preamble = Preamble(target.name)
         self._pending: dict[int, Callable[[Frame | SteersmanError], None]] = {}
         self._next_id = 1
         self._writable = asyncio.Event()
@@ -92,7 +91,7 @@ class Link:
         link._connection = await ssh.connect(target, trust_files=trust_files)
         try:
             await link._start(link._connection, chosen, settings)
-            reply = await link.call("ping", timeout=timing.start)
+            reply = await link.call("hello", timeout=timing.start)
         except BaseException:
             await link.close()
             raise
@@ -166,9 +165,9 @@ class Link:
         if self._connection is not None:
             await self._connection.close()
 
-    async def put_blob(self, sha256: str, path: Path) -> bool:
+    async def put_blob(self, sha256: str, path: Path, **args: Any) -> bool:
         """Send a file to the host's store; see `blobs.put_blob`."""
-        return await put_blob(self, sha256, path)
+        return await put_blob(self, sha256, path, **args)
 
     @property
     def is_alive(self) -> bool:
@@ -179,7 +178,7 @@ class Link:
         if self._loss is not None:
             return
         try:
-            frames = self._decoder.feed(self._skip_noise(data))
+            frames = self._decoder.feed(self._preamble.skip(data))
         except ProtocolError as error:
             self._lose(partial(ProtocolError, self.name, error.why))
             return
@@ -205,25 +204,12 @@ class Link:
             self._lose(lambda: error)
         elif error is not None:
             self._lose(lambda: HostUnreachable(self.name, "the link was lost"))
-        elif self._noise is not None:
+        elif not self._preamble.is_over:
             self._lose(lambda: startup_error(self.target, status, said))
         elif status is None and not said:
             self._lose(lambda: HostUnreachable(self.name, "the link was lost"))
         else:
             self._lose(lambda: hand_failure(self.target, status, said))
-
-    def _skip_noise(self, data: bytes) -> bytes:
-        """Return the bytes after the hand's first word; login scripts may print before it."""
-        if self._noise is None:
-            return data
-        self._noise += data
-        before, ready, after = self._noise.partition(READY)
-        if ready:
-            self._noise = None
-            return after
-        if len(before) > _MOST_NOISE:
-            raise ProtocolError(self.name, "a flood of text instead of the hand")
-        return b""
 
     def _dispatch(self, frame: Frame) -> None:
         if "push" in frame.header:
@@ -271,8 +257,8 @@ class Link:
 
     def _tick(self) -> None:
         silence = self._loop.time() - self._heard_at
-        has_started = self._noise is None
-        left = (self._timing.silence if has_started else self._timing.start) - silence
+        limit = self._timing.silence if self._preamble.is_over else self._timing.start
+        left = limit - silence
         if left <= 0:
             self._lose(lambda: HostUnreachable(self.name, f"it was silent for {silence:.0f} s"))
             return

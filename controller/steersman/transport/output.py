@@ -1,4 +1,4 @@
-"""What a hand says on its standard error, and what its end then means."""
+"""What a host says besides frames: before the hand, on its standard error, and at its end."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from steersman.transport import bundle
 from steersman.transport.errors import (
     BundleRefused,
     HandFailed,
+    ProtocolError,
     PythonMissing,
     PythonTooOld,
     SudoRefused,
@@ -17,9 +18,30 @@ from steersman.transport.errors import (
 )
 from steersman.transport.target import Target
 
+_LONGEST_PREAMBLE = 64 * 1024
 _MOST_LINES = 20
 _LONGEST_LINE = 500
 _NOT_FOUND = 127
+
+
+class Preamble:
+    """Skips what login scripts print before the hand's first word."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._text = b""
+        self.is_over = False
+
+    def skip(self, data: bytes) -> bytes:
+        """Return what of `data` is the hand's."""
+        if self.is_over:
+            return data
+        before, ready, after = (self._text + data).partition(bundle.READY)
+        self.is_over = bool(ready)
+        self._text = b"" if ready else before
+        if len(before) > _LONGEST_PREAMBLE:
+            raise ProtocolError(self._host, "a flood of text instead of the hand")
+        return after
 
 
 class Tail:

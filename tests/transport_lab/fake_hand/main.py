@@ -31,6 +31,10 @@ def main(stdin, stdout, settings):
 
 
 def do_ping(state, header, body):
+    return {}, b""
+
+
+def do_hello(state, header, body):
     return {"settings": state["settings"], "pid": os.getpid(), "euid": os.geteuid()}, b""
 
 

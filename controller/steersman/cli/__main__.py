@@ -1,0 +1,5 @@
+"""`python -m steersman.cli` is `steer`."""
+
+from steersman.cli.app import main
+
+main()

@@ -1,0 +1,135 @@
+"""The steer command: the one place where the parts of the product are put together."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, cast
+
+import click
+
+from steersman.cli.failures import exit_code, report
+from steersman.cli.verbs import SECTIONS, VERBS
+
+# Whatever a verb needs is imported when it is made: `steer --help` pays for nothing.
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from steersman.store.sqlite import SqliteStore
+
+COMPLETE = "_STEER_COMPLETE"
+
+
+class Tools:
+    """What verbs work with (`@click.pass_obj`), made to the options that all of them share."""
+
+    def __init__(self) -> None:
+        self.state_dir: Path | None = None
+        self.is_debugging = bool(os.environ.get("STEER_DEBUG"))
+        self.failure_code = 1
+        """What an error exits with: `diff` has another meaning for 1."""
+
+    def store(self) -> "SqliteStore":
+        """Return the store, to be opened by `async with`."""
+        from steersman.store.sqlite import SqliteStore
+
+        return SqliteStore(self.state_dir)
+
+
+class Steer(click.Group):
+    """A group that imports a verb only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, _, name = VERBS[cmd_name].target.partition(":")
+        return cast(click.Command, getattr(importlib.import_module(module), name))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in VERBS and not args[0].startswith("-"):
+            raise click.UsageError(f"there is no verb {args[0]!r}{_meant(args[0])}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, VERBS))
+        for title, verbs in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(name.ljust(width), verb.summary) for name, verb in verbs.items()]
+                )
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        from click.shell_completion import CompletionItem
+
+        return [
+            CompletionItem(name, help=verb.summary)
+            for name, verb in VERBS.items()
+            if name.startswith(incomplete)
+        ]
+
+
+def _meant(word: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(word, VERBS, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from steersman.cli.version import own_version
+
+        click.echo(f"steersman {own_version()}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Steer,
+    subcommand_metavar="VERB ...",
+    options_metavar="[--version]",
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="`steer VERB --help` tells more about one; options go after the verb.",
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+    help="Print the version.",
+)  # fmt: skip
+@click.pass_context
+def steer(ctx: click.Context) -> None:
+    """Deploy twelve-factor apps to plain Linux hosts, and keep them as you declared them."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command line and return its exit code; what went wrong is on stderr."""
+    tools = Tools()
+    try:
+        with steer.make_context("steer", list(args), obj=tools) as context:
+            steer.invoke(context)
+        sys.stdout.flush()
+    except Exception as error:
+        report(error, tools.is_debugging)
+        return exit_code(error, tools.failure_code)
+    except KeyboardInterrupt:
+        click.echo(err=True)
+        return 130
+    return 0
+
+
+def main() -> NoReturn:
+    """What the `steer` script calls."""
+    if COMPLETE in os.environ:
+        steer.main(prog_name="steer", complete_var=COMPLETE)
+    code = run(sys.argv[1:])
+    if code == 141:
+        # Nobody reads any more: keep the interpreter from trying once again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

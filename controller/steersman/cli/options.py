@@ -1,0 +1,80 @@
+"""Options that verbs share, and how they are spelled everywhere."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+OUTPUTS = ("wide", "json", "yaml", "name")
+
+
+def common(command: F) -> F:
+    """--state-dir and --debug, which change the Tools that the verb is given."""
+    state = click.option(
+        "--state-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar="STEER_STATE_DIR",
+        expose_value=False,
+        callback=_set_state_dir,
+        help="Where objects are remembered [default: $XDG_STATE_HOME/steersman].",
+    )
+    debug = click.option(
+        "--debug",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_set_debug,
+        help="Show tracebacks of errors.",
+    )
+    return state(debug(command))
+
+
+def filename(*, required: bool) -> Callable[[F], F]:
+    """-f FILE… and -R: manifests as `filenames: tuple[str, ...]` and `recursive: bool`."""
+
+    def decorate(command: F) -> F:
+        files = click.option(
+            "-f",
+            "--filename",
+            "filenames",
+            multiple=True,
+            required=required,
+            metavar="FILE",
+            help="A manifest, a folder of them, or - for standard input; may be repeated.",
+        )
+        deeper = click.option(
+            "-R", "--recursive", is_flag=True, help="Read the folders inside folders too."
+        )
+        return files(deeper(command))
+
+    return decorate
+
+
+def output(*choices: str) -> Callable[[F], F]:
+    """-o FORMAT as `output: str | None`."""
+    return click.option(
+        "-o", "--output", type=click.Choice(choices or OUTPUTS), help="How to print it."
+    )
+
+
+def selector(command: F) -> F:
+    """-l SELECTOR as `selector: str | None`."""
+    return click.option(
+        "-l",
+        "--selector",
+        metavar="LABELS",
+        help="Only objects with these labels: role=web, role!=web, 'role in (web, api)', role.",
+    )(command)
+
+
+def _set_state_dir(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
+    if value is not None and not ctx.resilient_parsing:
+        ctx.obj.state_dir = value.absolute()
+
+
+def _set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        ctx.obj.is_debugging = True

@@ -1,0 +1,193 @@
+"""The columns of each kind, as `steer get` prints them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from steersman.cli.text import one_line
+
+Object = Mapping[str, Any]
+Cell = Callable[[Object, datetime], object]
+Columns = Mapping[str, Cell]
+
+NONE = "<none>"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as columns three spaces apart, as kubectl sets them."""
+    cells = [[one_line(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = (
+        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def rows_of(kind: str, objects: Sequence[Object], wide: bool, now: datetime) -> list[list[str]]:
+    """Return the header and one row for each object."""
+    columns = {**_COLUMNS[kind], **(_WIDE[kind] if wide else {})}
+    rows = [[_text(cell(one, now)) for cell in columns.values()] for one in objects]
+    return [list(columns), *rows]
+
+
+def age(since: str | None, now: datetime) -> str:
+    """Return how long ago as kubectl says it: 42s, 3m12s, 5h, 4d, 2y."""
+    if since is None:
+        return "<unknown>"
+    seconds = max(0, int((now - datetime.fromisoformat(since)).total_seconds()))
+    units = next((units for below, units in _AGES if seconds < below), "yd")
+    parts: list[str] = []
+    for unit in units:
+        count, seconds = divmod(seconds, _SECONDS[unit])
+        if count or not parts:
+            parts.append(f"{count}{unit}")
+    return "".join(parts)
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "y": 365 * 86400}
+# The units to use below so many seconds: two of them where one would be coarse.
+_AGES = (
+    (2 * 60, "s"),
+    (10 * 60, "ms"),
+    (3 * 3600, "m"),
+    (8 * 3600, "hm"),
+    (2 * 86400, "h"),
+    (8 * 86400, "dh"),
+    (2 * 365 * 86400, "d"),
+)
+
+
+def condition(one: Object, type_: str) -> Object | None:
+    """Return the condition of a type when it is True."""
+    for each in _status(one).get("conditions", ()):
+        if each["type"] == type_ and each["status"] == "True":
+            found: Object = each
+            return found
+    return None
+
+
+def phase(one: Object) -> str:
+    """Return the one word for an object's conditions: a stall hides all else."""
+    stalled = condition(one, "Stalled")
+    if stalled is not None:
+        return stalled.get("reason") or "Stalled"
+    if condition(one, "Reconciling") is not None:
+        return "Reconciling"
+    if condition(one, "Ready") is not None:
+        return "Ready"
+    return "NotReady" if _status(one).get("conditions") else "Pending"
+
+
+def _host_phase(one: Object) -> str:
+    return phase(one) + (",Cordoned" if one["spec"].get("cordoned") else "")
+
+
+def _ready(one: Object) -> str:
+    processes = _status(one).get("processes", ())
+    return f"{sum(p['ready'] for p in processes)}/{sum(p['desired'] for p in processes)}"
+
+
+def _source(one: Object) -> str:
+    source = one["spec"].get("source") or {}
+    git = source.get("git")
+    if git:
+        return f"{git.get('url')}@{git.get('ref', 'HEAD')}"
+    return next((str(value) for value in source.values() if value), "")
+
+
+def _urls(one: Object) -> list[str]:
+    return [f"{route['host']}{route.get('path', '/')}" for route in one["spec"].get("routes", ())]
+
+
+def _involved(one: Object) -> str:
+    involved = one["spec"]["involved"]
+    return f"{involved['kind'].lower()}/{involved['name']}"
+
+
+def _message(one: Object) -> str:
+    count = one["spec"].get("count", 1)
+    return f"{one['spec']['message']}{f' (x{count})' if count > 1 else ''}"
+
+
+def _status(one: Object) -> Object:
+    found: Object = one.get("status") or {}
+    return found
+
+
+def _facts(one: Object) -> list[str]:
+    return [f"{key}={value}" for key, value in sorted(_status(one).get("facts", {}).items())]
+
+
+def _age(one: Object, now: datetime) -> str:
+    return age(one["metadata"].get("creationTimestamp"), now)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list | tuple):
+        value = ",".join(map(str, value))
+    return NONE if value is None or value == "" else str(value)
+
+
+def _name(one: Object, now: datetime) -> object:
+    return one["metadata"]["name"]
+
+
+_COLUMNS: Mapping[str, Columns] = {
+    "App": {
+        "NAME": _name,
+        "READY": lambda one, now: _ready(one),
+        "RELEASE": lambda one, now: _status(one).get("release"),
+        "STATUS": lambda one, now: phase(one),
+        "HOSTS": lambda one, now: len(_status(one).get("hosts", ())),
+        "AGE": _age,
+    },
+    "Host": {
+        "NAME": _name,
+        "STATUS": lambda one, now: _host_phase(one),
+        "ADDRESS": lambda one, now: one["spec"].get("address"),
+        "APPS": lambda one, now: len(_status(one).get("apps", ())),
+        "AGE": _age,
+    },
+    "Secret": {
+        "NAME": _name,
+        "KEYS": lambda one, now: len(one["spec"].get("data") or {}),
+        "AGE": _age,
+    },
+    "Release": {
+        "NAME": _name,
+        "APP": lambda one, now: one["spec"].get("app"),
+        "STATE": lambda one, now: _status(one).get("state", "pending"),
+        "COMMIT": lambda one, now: (one["spec"].get("commit") or "")[:10],
+        "AGE": _age,
+    },
+    "Event": {
+        "LAST SEEN": lambda one, now: age(one["spec"]["time"], now),
+        "TYPE": lambda one, now: one["spec"]["type"],
+        "REASON": lambda one, now: one["spec"]["reason"],
+        "OBJECT": lambda one, now: _involved(one),
+        "HOST": lambda one, now: one["spec"].get("host"),
+        "MESSAGE": lambda one, now: _message(one),
+    },
+}
+
+_WIDE: Mapping[str, Columns] = {
+    "App": {
+        "COMMIT": lambda one, now: (_status(one).get("commit") or "")[:10],
+        "ROUTES": lambda one, now: _urls(one),
+        "SOURCE": lambda one, now: _source(one),
+    },
+    "Host": {
+        "USER": lambda one, now: one["spec"].get("user"),
+        "SUPERVISOR": lambda one, now: one["spec"].get("supervisor", "systemd"),
+        "PROXY": lambda one, now: one["spec"].get("proxy", "nginx"),
+        "FACTS": lambda one, now: _facts(one),
+    },
+    "Secret": {"NAMES": lambda one, now: sorted(one["spec"].get("data") or {})},
+    "Release": {
+        "REF": lambda one, now: one["spec"].get("ref"),
+        "DIGEST": lambda one, now: (one["spec"].get("digest") or "")[:10],
+        "MESSAGE": lambda one, now: _status(one).get("message"),
+    },
+    "Event": {"FIRST SEEN": _age},
+}

@@ -1,0 +1,42 @@
+"""Every verb of steer by its name: where it lives and its line in `steer --help`."""
+
+from typing import NamedTuple
+
+
+class Verb(NamedTuple):
+    """`target` is the `module:command` that is imported when the verb is used, not before."""
+
+    target: str
+    summary: str
+
+
+SECTIONS: dict[str, dict[str, Verb]] = {
+    "Begin": {
+        "demo": Verb("steersman.cli.demo:demo", "Show a whole deploy on this machine, measured"),
+        "host": Verb("steersman.cli.host:host", "Check hosts, and trust their keys"),
+        "schema": Verb("steersman.cli.schema:schema", "Print the JSON Schema of manifests"),
+    },
+    "Deploy": {
+        "diff": Verb("steersman.cli.diff:diff", "Show what apply would do, and why"),
+        "apply": Verb("steersman.cli.apply:apply", "Make the hosts agree with manifests"),
+        "rollout": Verb("steersman.cli.rollout:rollout", "Watch, list, undo or restart releases"),
+        "scale": Verb("steersman.cli.scale:scale", "Change how many instances a process has"),
+        "delete": Verb("steersman.cli.delete:delete", "Remove apps and everything of theirs"),
+    },
+    "Look": {
+        "get": Verb("steersman.cli.get:get", "List apps, hosts, secrets, releases and events"),
+        "describe": Verb("steersman.cli.describe:describe", "Show all that is known of an object"),
+        "logs": Verb("steersman.cli.logs:logs", "Print an app's output from all its hosts"),
+        "exec": Verb("steersman.cli.exec:exec_", "Run a command in an app's environment"),
+    },
+    "Other": {
+        "completion": Verb(
+            "steersman.cli.completion:completion", "Print the completion script of a shell"
+        ),
+        "version": Verb("steersman.cli.version:version", "Print the version"),
+    },
+}
+
+VERBS: dict[str, Verb] = {
+    name: verb for section in SECTIONS.values() for name, verb in section.items()
+}

@@ -1,0 +1,56 @@
+"""What is remembered of an app after its hosts were converged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from steersman.api.app import App, AppStatus, ProcessStatus
+from steersman.api.host import Host
+from steersman.api.meta import READY, Condition, set_condition
+from steersman.control.admission import placed
+from steersman.control.release import counts_of
+from steersman.control.rollout import Outcome, Rejected
+
+
+def app_status(app: App, hosts: Mapping[str, Host], outcome: Outcome, now: datetime) -> AppStatus:
+    """Return the status after `outcome`: where the app is, what serves, and whether it is well."""
+    there = {h.host for h in outcome.hosts if h.verdict in ("converged", "unchanged", "rejected")}
+    # Until a host says otherwise, it may hold the app: it is not forgotten.
+    unsure = {h.host for h in outcome.hosts if h.verdict in ("failed", "unreachable")}
+    release = outcome.release
+    is_rejected = isinstance(outcome.error, Rejected)
+    serving = app.status.release
+    if release is not None and not is_rejected and outcome.error is None and there:
+        serving = release.spec.number
+    error = outcome.error or next((h.error for h in outcome.hosts if h.error is not None), None)
+    reason = (
+        "ReleaseRejected" if is_rejected else "HostsFailed" if error is not None else "Deployed"
+    )
+    ready = Condition(
+        type=READY,
+        status="False" if error is not None else "True",
+        reason=reason,
+        message="" if error is None else str(error).splitlines()[0],
+        last_transition_time=now,
+        observed_generation=app.metadata.generation,
+    )
+    running = dict(release.spec.template.processes) if release is not None else {}
+    counts = counts_of(app, running)
+    return AppStatus(
+        observed_generation=app.metadata.generation,
+        conditions=set_condition(app.status.conditions, ready),
+        release=serving,
+        latest_release=release.spec.number if release is not None else app.status.latest_release,
+        commit=release.spec.commit if release is not None else app.status.commit,
+        hosts=tuple(sorted(there | (unsure & {*app.status.hosts, *placed(app, hosts)}))),
+        processes=tuple(
+            ProcessStatus(
+                host=host, process=process, release=serving or 0, desired=count, ready=count
+            )
+            for host in sorted(there)
+            for process, count in counts.items()
+        )
+        if serving
+        else (),
+    )

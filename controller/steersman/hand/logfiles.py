@@ -1,0 +1,117 @@
+"""What supervised processes wrote: one file for each unit, kept small by Supervisor.
+
+The lines carry no time of their own: what was written before we began to read is as old as its
+file says, what comes after is of now.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import threading
+import time
+from typing import Dict, Iterator, List, Tuple
+
+from . import files
+from .place import Place
+
+Entry = Dict[str, object]
+# Nobody reads more of one file than this when asking for its last lines.
+LOOK_BACK = 1 << 20
+# Logs of units that are gone: the latest of them tell why a release failed.
+KEPT = 20
+FOLDER = "log"
+
+
+def path_of(place: Place, unit: str) -> str:
+    app = unit[len("steersman-") :].partition(".")[0]
+    return place.app(app, FOLDER, unit + ".log")
+
+
+def matching(place: Place, pattern: str) -> Dict[str, str]:
+    """Return {unit: path} of the logs of units that fit the glob `pattern`, oldest first."""
+    found: List[Tuple[float, str, str]] = []
+    for app in files.entries(os.path.join(place.root, "apps")):
+        folder = place.app(app, FOLDER)
+        for name in files.entries(folder):
+            unit, ending = os.path.splitext(name)
+            if ending == ".log" and fnmatch.fnmatchcase(unit, pattern):
+                path = os.path.join(folder, name)
+                found.append((_written(path), unit, path))
+    return {unit: path for _, unit, path in sorted(found)}
+
+
+def tail(place: Place, units: List[str], count: int) -> List[str]:
+    """Return the last `count` lines, those of the unit that wrote last at the end."""
+    paths = sorted((path_of(place, unit) for unit in units), key=_written)
+    return [line for path in paths for line in Reader(path, LOOK_BACK).read()][-count:]
+
+
+def follow(
+    place: Place, pattern: str, since: float, lines: int, go_on: bool, stop: threading.Event
+) -> Iterator[Entry]:
+    """Yield {"t", "unit", "line"}: what is there, then, if `go_on`, what comes until `stop`."""
+    readers: Dict[str, Reader] = {}
+    entries: List[Entry] = []
+    for unit, path in matching(place, pattern).items():
+        readers[unit] = Reader(path, LOOK_BACK if lines >= 0 else None)
+        read, written = readers[unit].read(), _written(path)
+        if written >= since:
+            entries += [{"t": written, "unit": unit, "line": line} for line in read]
+    yield from entries[max(0, len(entries) - lines) :] if lines >= 0 else entries
+    while go_on and not stop.wait(0.2):
+        for unit, path in matching(place, pattern).items():
+            if unit not in readers:
+                readers[unit] = Reader(path, None)
+            for line in readers[unit].read():
+                yield {"t": time.time(), "unit": unit, "line": line}
+
+
+def trim(place: Place, wanted: "set[str]") -> None:
+    """Remove the oldest logs of units that are no longer `wanted`, app by app."""
+    for app in files.entries(os.path.join(place.root, "apps")):
+        logs = matching(place, "steersman-%s.*" % app)
+        old = [path for unit, path in logs.items() if unit not in wanted]
+        for path in old[: max(0, len(old) - KEPT)]:
+            for name in (path, path + ".1"):
+                files.remove(name)
+
+
+def _written(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+class Reader:
+    """The whole lines of a log that grows and, when full, is renamed and begun anew."""
+
+    def __init__(self, path: str, look_back: "int | None") -> None:
+        self._path = path
+        self._look_back = look_back
+        self._inode = 0
+        self._offset = 0
+        self._rest = b""
+
+    def read(self) -> List[str]:
+        """Return the lines that were completed since the last call."""
+        try:
+            file = open(self._path, "rb")
+        except FileNotFoundError:
+            return []
+        with file:
+            status = os.fstat(file.fileno())
+            if status.st_ino != self._inode or status.st_size < self._offset:
+                self._begin(status)
+            file.seek(self._offset)
+            data = file.read()
+        self._offset += len(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return [line.decode("utf-8", "backslashreplace") for line in lines]
+
+    def _begin(self, status: os.stat_result) -> None:
+        is_first = self._inode == 0
+        self._inode, self._rest, self._offset = status.st_ino, b"", 0
+        if is_first and self._look_back is not None:
+            self._offset = max(0, status.st_size - self._look_back)
