@@ -38,6 +38,7 @@ class Chooser:
     def __init__(
         self, session: Session, artifacts: Artifacts, pretended: Secrets, *, is_dry: bool
     ) -> None:
+        self._session = session
         self._memory = session.memory
         self._pretended = pretended
         self._report = session.report
@@ -129,7 +130,12 @@ class Chooser:
             platform = platform_of(link, release.spec.build)
             if platform.key not in by_platform:
                 target = await self._build(app, release, platform)
-                by_platform[platform.key] = Wanted(app, release, target, secrets, keep)
+                wanted = Wanted(app, release, target, secrets, keep)
+                # One object for equal ones: hosts then tell by identity that nothing changed.
+                key = (app.name, platform.key)
+                if self._session.wanted.get(key) != wanted:
+                    self._session.wanted[key] = wanted
+                by_platform[platform.key] = self._session.wanted[key]
             made[link.name] = by_platform[platform.key]
         return made
 

@@ -68,15 +68,14 @@ class HostLink:
         self,
         host: Host,
         link: Link,
-        hello: Mapping[str, Any],
         blob_path: Callable[[str], Path],
         epoch_above: Callable[[int], Awaitable[int]],
     ) -> None:
         self.host = host
         self.name = host.name
         self.link = link
-        self.hello = hello
-        self.facts: Facts = facts_of(hello)
+        self.hello: Mapping[str, Any] = link.hello
+        self.facts: Facts = facts_of(link.hello)
         self.layout: Layout = layout_of(host.spec)
         self._blob_path = blob_path
         self._epoch_above = epoch_above
@@ -104,9 +103,9 @@ class HostLink:
         self._settled[app] = wanted, seen
 
     def is_settled(self, app: str, wanted: object, seen: HostSeen) -> bool:
-        """Return whether planning again would ask the same question."""
+        """Return whether planning again would ask the same question of the very same values."""
         known = self._settled.get(app)
-        return known is not None and known[1] is seen and known[0] == wanted
+        return known is not None and known[1] is seen and known[0] is wanted
 
     async def _look(self) -> HostSeen:
         reply = await self.link.call("observe", known=self._digest, timeout=60)

@@ -62,11 +62,11 @@ class Memory:
     async def put(self, obj: AnyObject) -> str:
         """Remember what somebody wants; return created, configured or unchanged."""
         if isinstance(obj, App):
-            obj = await self._with_our_annotations(obj)
+            obj = await self.with_our_annotations(obj)
         return (await self.store.put(dump_object(obj))).change
 
-    async def _with_our_annotations(self, app: App) -> App:
-        # A manifest knows nothing of `scale` and `rollout restart`: applying it undoes neither.
+    async def with_our_annotations(self, app: App) -> App:
+        """Return `app` as it is put: a manifest undoes neither `scale` nor `rollout restart`."""
         stored = await self.store.get("App", app.name)
         known = _app(stored).metadata.annotations if stored is not None else {}
         ours = {key: known[key] for key in OURS if key in known}
@@ -76,7 +76,7 @@ class Memory:
 
     async def as_applied(self, app: App, status: AppStatus) -> App:
         """Return `app` as it would be remembered, with the status that it has."""
-        return (await self._with_our_annotations(app)).model_copy(update={"status": status})
+        return (await self.with_our_annotations(app)).model_copy(update={"status": status})
 
     async def set_counts(self, app: App, counts: Mapping[str, int]) -> None:
         """Change how many instances an app's processes have."""

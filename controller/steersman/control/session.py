@@ -15,6 +15,7 @@ from steersman.builds.blobs import BlobStore
 from steersman.control.hosts import HostLink, target_of
 from steersman.control.memory import Memory
 from steersman.control.report import Reporter
+from steersman.control.target import Wanted
 from steersman.drivers.hosts import settings_of
 from steersman.store.protocol import Store
 from steersman.transport.link import Link
@@ -40,6 +41,7 @@ class Session:
         self.report = report
         self.blobs = BlobStore(cache)
         self.cache = cache
+        self.wanted: dict[tuple[str, str], Wanted] = {}
         self._trust_files = trust_files
         self._use_ssh_config = use_ssh_config
         self._settings: dict[str, Mapping[str, object]] = {}
@@ -59,8 +61,7 @@ class Session:
         known = self._links.get(host.name)
         if known is not None and known.link is link and known.host.spec == host.spec:
             return known
-        hello = (await link.call("hello", timeout=30)).header
-        made = HostLink(host, link, hello, self.blobs.path, self._epoch_above)
+        made = HostLink(host, link, self.blobs.path, self._epoch_above)
         self._links[host.name] = made
         await self._remember(made)
         return made

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from steersman.api.host import HostSpec
+from steersman.drivers.caddy import CaddyDriver, caddy_settings
 from steersman.drivers.model import Facts, Layout, Proxy, Supervisor
 from steersman.drivers.nginx import NginxDriver
+from steersman.drivers.supervisor import SupervisorDriver, supervisor_settings
 from steersman.drivers.systemd import SystemdDriver
 
 
@@ -34,8 +36,15 @@ def settings_of(spec: HostSpec, holder: str) -> dict[str, Any]:
         "proxy": spec.proxy,
         "scope": spec.scope,
         "holder": holder,
-        "extra": {},
+        "extra": {
+            **(supervisor_settings(spec.root, spec.scope) if is_supervisor(spec) else {}),
+            **(caddy_settings(spec.root, spec.scope) if spec.proxy == "caddy" else {}),
+        },
     }
+
+
+def is_supervisor(spec: HostSpec) -> bool:
+    return spec.supervisor == "supervisor"
 
 
 def facts_of(hello: Mapping[str, Any]) -> Facts:
@@ -49,8 +58,12 @@ def facts_of(hello: Mapping[str, Any]) -> Facts:
 
 
 def supervisor_of(spec: HostSpec, facts: Facts) -> Supervisor:
+    if is_supervisor(spec):
+        return SupervisorDriver(layout_of(spec), facts)
     return SystemdDriver(layout_of(spec), facts)
 
 
 def proxy_of(spec: HostSpec) -> Proxy | None:
+    if spec.proxy == "caddy":
+        return CaddyDriver(layout_of(spec), tls=spec.scope == "system")
     return NginxDriver(layout_of(spec)) if spec.proxy == "nginx" else None

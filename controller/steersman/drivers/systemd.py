@@ -185,6 +185,8 @@ class SystemdDriver:
             "PYTHONDONTWRITEBYTECODE": "1",
             "HOME": shared,
             "LANG": "C.UTF-8",
+            # PrivateTmp makes it this instance's own: gunicorn puts its control socket there.
+            "XDG_RUNTIME_DIR": "/tmp",
             "STEER_APP": generation.app,
             "STEER_PROCESS": process.name,
             "STEER_RELEASE": str(generation.number),

@@ -97,15 +97,14 @@ class Reader:
     def read(self) -> List[str]:
         """Return the lines that were completed since the last call."""
         try:
-            file = open(self._path, "rb")
+            with open(self._path, "rb") as file:
+                status = os.fstat(file.fileno())
+                if status.st_ino != self._inode or status.st_size < self._offset:
+                    self._begin(status)
+                file.seek(self._offset)
+                data = file.read()
         except FileNotFoundError:
             return []
-        with file:
-            status = os.fstat(file.fileno())
-            if status.st_ino != self._inode or status.st_size < self._offset:
-                self._begin(status)
-            file.seek(self._offset)
-            data = file.read()
         self._offset += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
         return [line.decode("utf-8", "backslashreplace") for line in lines]

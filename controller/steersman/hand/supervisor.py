@@ -63,7 +63,7 @@ class Supervisor:
             name: {
                 "active": _state(units[name]),
                 "sub": str(units[name][0]["statename"]).lower(),
-                "restarts": sum(self._lives[_key(info)][1] for info in units[name]),
+                "restarts": sum(self._restarts(info) for info in units[name]),
                 "pid": units[name][0]["pid"],
                 "result": _result(units[name][0]),
                 "memory": _resident(units[name][0]["pid"]),
@@ -133,6 +133,9 @@ class Supervisor:
         self._count(info for infos in found.values() for info in infos)
         return found
 
+    def _restarts(self, info: Info) -> int:
+        return self._lives.get(_key(info), (0, 0))[1]
+
     def _count(self, infos: "Iterator[Info]") -> None:
         with self._counting:
             lives: Dict[str, Tuple[int, int]] = {}
@@ -162,17 +165,18 @@ class Supervisor:
         with self._changing:
             try:
                 ((added, changed, removed),) = self._call("reloadConfig")
+                infos = self._call("getAllProcessInfo")
+                alive = {info["group"] for info in infos if info["state"] in ALIVE}
+                for name in self._ours((*removed, *changed), alive):
+                    self._call("removeProcessGroup", name)
+                for name in self._ours((*added, *changed), alive):
+                    self._call("addProcessGroup", name)
             except xmlrpc.client.Fault as fault:
                 raise Refused("supervisor", "supervisord refused a program: %s" % fault.faultString)
-            infos = self._call("getAllProcessInfo")
-            alive = {info["group"] for info in infos if info["state"] in ALIVE}
-            for name in (*removed, *changed):
-                if name.startswith(PREFIX) and name not in alive:
-                    self._call("removeProcessGroup", name)
-            for name in (*added, *changed):
-                if name.startswith(PREFIX) and name not in alive:
-                    self._call("addProcessGroup", name)
             return ({info["group"] for info in infos} | {*added}) - {*removed}
+
+    def _ours(self, names: Sequence[str], alive: "set[str]") -> List[str]:
+        return [name for name in names if name.startswith(PREFIX) and name not in alive]
 
     def _remove_socket(self, unit: str) -> None:
         """Take away the paths that supervisord and the holders bound, and leave, for a socket."""

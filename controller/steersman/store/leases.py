@@ -39,12 +39,9 @@ def started(pid: int) -> str | None:
 
 
 def acquire(session: Session, name: str, holder: str, ttl: float, me: Process) -> Lease:
-    row = session.row("SELECT holder, pid, process, boot, expires FROM leases WHERE name = ?", name)
-    if row is not None:
-        who, pid, process, boot, expires = str(row[0]), int(str(row[1])), *row[2:]
-        alive = boot == me.boot and started(pid) == process
-        if alive and float(str(expires)) > _now():
-            raise LeaseHeld(name, who, pid)
+    holding = holder_of(session, name, me)
+    if holding is not None:
+        raise LeaseHeld(name, *holding)
     lease = Lease(name, holder, me.pid, uuid.uuid4().hex)
     session.run(
         "INSERT OR REPLACE INTO leases (name, token, holder, pid, process, boot, expires)"
@@ -52,6 +49,16 @@ def acquire(session: Session, name: str, holder: str, ttl: float, me: Process) -
         *(name, lease.token, holder, me.pid, me.started, me.boot, _now() + ttl),
     )
     return lease
+
+
+def holder_of(session: Session, name: str, me: Process) -> tuple[str, int] | None:
+    """Return who holds `name`, and the pid, unless that process is gone or late."""
+    row = session.row("SELECT holder, pid, process, boot, expires FROM leases WHERE name = ?", name)
+    if row is None:
+        return None
+    who, pid, process, boot, expires = str(row[0]), int(str(row[1])), *row[2:]
+    alive = boot == me.boot and started(pid) == process
+    return (who, pid) if alive and float(str(expires)) > _now() else None
 
 
 def renew(session: Session, lease: Lease, ttl: float) -> None:

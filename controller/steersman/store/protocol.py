@@ -139,6 +139,10 @@ class Store(Protocol):
         """Take a name for `ttl` seconds; raises LeaseHeld unless its holder is gone or late."""
         ...
 
+    async def is_leased(self, name: str) -> bool:
+        """Return whether somebody holds a name at this moment."""
+        ...
+
     async def renew_lease(self, lease: Lease, ttl: float = 60.0) -> None:
         """Hold on for `ttl` seconds from now; raises LeaseLost when somebody took over."""
         ...

@@ -100,6 +100,11 @@ class SqliteStore:
             lambda session: leases.acquire(session, name, holder, ttl, me)
         )
 
+    async def is_leased(self, name: str) -> bool:
+        me = leases.this_process()
+        held = await self._database.read(lambda session: leases.holder_of(session, name, me))
+        return held is not None
+
     async def renew_lease(self, lease: Lease, ttl: float = 60.0) -> None:
         await self._database.write(lambda session: leases.renew(session, lease, ttl))
 

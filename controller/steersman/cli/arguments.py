@@ -1,0 +1,51 @@
+"""Arguments and options of the verbs that work on hosts."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from steersman.cli.kinds import Reference, complete_objects, kind_named
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class AppName(click.ParamType):
+    """`app/shop`, or `shop` alone: these verbs know no other kind."""
+
+    name = "app"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        kind, slash, name = value.partition("/")
+        if not slash:
+            return value
+        if kind_named(kind).kind != "App" or not name:
+            self.fail(f"{value!r} is no app; write app/NAME", param, ctx)
+        return name
+
+
+def app_name(command: F) -> F:
+    """The app to work on, as `app: str`."""
+    return click.argument(
+        "app", type=AppName(), metavar="app/NAME", shell_complete=complete_objects
+    )(command)
+
+
+def process(help_: str) -> Callable[[F], F]:
+    """-p PROCESS as `process: str | None`."""
+    return click.option("-p", "--process", metavar="PROCESS", help=help_)
+
+
+def verbose(command: F) -> F:
+    """-v as `verbose: bool`."""
+    return click.option(
+        "-v", "--verbose", is_flag=True, help="Print each step, in lines instead of a table."
+    )(command)
+
+
+def named(references: list[Reference]) -> list[tuple[str, str]]:
+    """Return (kind, name) of each reference; raises UsageError where a name is missing."""
+    for each in references:
+        if each.name is None:
+            raise click.UsageError(f"which {each.kind.singular}? write {each.kind.singular}/NAME")
+    return [(each.kind.kind, each.name) for each in references if each.name is not None]

@@ -1,0 +1,132 @@
+"""steer exec: a command in an app's environment, on its hosts."""
+
+import asyncio
+import sys
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import click
+
+from steersman.api.errors import SteersmanError
+from steersman.cli.app import Tools
+from steersman.cli.arguments import app_name, process
+from steersman.cli.options import common
+
+if TYPE_CHECKING:
+    from steersman.api.app import App
+    from steersman.cli.context import Work
+    from steersman.control.hosts import HostLink
+
+
+class NotRunning(SteersmanError):
+    """There is no release to run something in."""
+
+
+@click.command("exec", context_settings={"ignore_unknown_options": False})
+@app_name
+@click.argument("argv", nargs=-1, required=True, metavar="-- COMMAND...", type=click.UNPROCESSED)
+@process("Add the variables of this process, too.")
+@click.option("--host", metavar="HOST", help="The host to run it on [default: the app's first].")
+@click.option("--all-hosts", is_flag=True, help="Run it on every host of the app at once.")
+@common
+@click.pass_obj
+def exec_(
+    tools: Tools,
+    app: str,
+    argv: tuple[str, ...],
+    process: str | None,
+    host: str | None,
+    all_hosts: bool,
+) -> None:
+    """Run a command as an app's user, in the environment of the release that serves.
+
+    Its output comes as it is written, and its exit code becomes that of steer. No shell reads the
+    command: for one, run ["sh", "-c", "..."] yourself.
+
+    \b
+      steer exec app/shop -- python manage.py check
+      steer exec app/shop -p worker --host h2 -- env
+      steer exec app/shop -- sh -c 'ls $HOME'
+    """
+    if host is not None and all_hosts:
+        raise click.UsageError("--host names one host and --all-hosts means every one")
+    raise click.exceptions.Exit(asyncio.run(_exec(tools, app, argv, process, host, all_hosts)))
+
+
+async def _exec(
+    tools: Tools,
+    app: str,
+    argv: tuple[str, ...],
+    process: str | None,
+    host: str | None,
+    is_everywhere: bool,
+) -> int:
+    from steersman.cli.context import opened
+    from steersman.cli.places import hosts_of, known_process
+
+    async with opened(tools) as work:
+        target = await work.memory.app(app)
+        names = await hosts_of(work, target, host)
+        if process is not None:
+            await known_process(work, target, process)
+        chosen = names if is_everywhere else names[:1]
+        runs = [_run(work, target, name, argv, process, len(chosen) > 1) for name in chosen]
+        return max(await asyncio.gather(*runs))
+
+
+async def _run(
+    work: "Work",
+    app: "App",
+    name: str,
+    argv: tuple[str, ...],
+    process: str | None,
+    is_labelled: bool,
+) -> int:
+    link = await work.session.connect(await work.memory.host(name), await work.memory.hosts())
+    args = await _arguments(link, app, process)
+    out = _Labelled(f"{name} | ".encode()) if is_labelled else _Plain()
+    code = 1
+    async with aclosing(link.link.stream("exec", argv=list(argv), **args)) as replies:
+        async for reply in replies:
+            out.write(reply.body)
+            code = int(reply.header.get("exit", code))
+    out.end()
+    return code
+
+
+async def _arguments(link: "HostLink", app: "App", process: str | None) -> dict[str, object]:
+    seen = (await link.observe()).app(app.name)
+    number, release = seen.current_number, (seen.current or "").rpartition("/")[2]
+    if number is None:
+        raise NotRunning(
+            f"app {app.name} has no release on host {link.name}; apply it there first"
+        )
+    names = [str(number), f"{number}.{process}"]
+    envs = [name for name in names if name in seen.envs]
+    return {"app": app.name, "release": release, "envs": envs, "user": app.user}
+
+
+class _Plain:
+    """Bytes as they are: the output may be a dump that somebody pipes into a file."""
+
+    def write(self, data: bytes) -> None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    def end(self) -> None: ...
+
+
+class _Labelled(_Plain):
+    """Whole lines behind a label, so that hosts do not write into each other's."""
+
+    def __init__(self, label: bytes) -> None:
+        self._label = label
+        self._partial = b""
+
+    def write(self, data: bytes) -> None:
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        super().write(b"".join(self._label + line + b"\n" for line in lines))
+
+    def end(self) -> None:
+        if self._partial:
+            self.write(b"\n")

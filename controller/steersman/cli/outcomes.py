@@ -1,0 +1,53 @@
+"""How apps fared, said at the end: a line for each, and the reasons where it went wrong."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import click
+
+from steersman.api.errors import SteersmanError
+from steersman.cli.progress import Lines
+from steersman.control.rollout import Outcome
+
+
+class NotAsWanted(SteersmanError):
+    """Some hosts are not as the app wants them; why was said when they ended."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        hosts = ", ".join(host.host for host in outcome.hosts if host.error is not None)
+        super().__init__(
+            f"app {outcome.app} is not as wanted on {hosts};"
+            " mend what is said above, then run this again"
+        )
+
+
+def conclude(outcomes: Sequence[Outcome], report: Lines) -> None:
+    """Print a line for each app that is well; raise an ExceptionGroup of what is wrong."""
+    for outcome in outcomes:
+        if outcome.is_good:
+            click.echo(f"app/{outcome.app}: {_summary(outcome)} ({report.seconds:.1f}s)")
+    raise_faults(outcomes, report.told)
+
+
+def raise_faults(outcomes: Iterable[Outcome], told: Iterable[str] = ()) -> None:
+    """Raise an ExceptionGroup of what is wrong, if anything is."""
+    faults = [fault for outcome in outcomes for fault in _faults(outcome, frozenset(told))]
+    if faults:
+        raise ExceptionGroup("not as wanted", faults)
+
+
+def _faults(outcome: Outcome, told: frozenset[str]) -> Iterator[SteersmanError]:
+    if outcome.error is not None:
+        yield outcome.error
+    of_hosts = [host.error for host in outcome.hosts if host.error is not None]
+    yield from (error for error in of_hosts if str(error) not in told)
+    if outcome.error is None and of_hosts and all(str(error) in told for error in of_hosts):
+        yield NotAsWanted(outcome)
+
+
+def _summary(outcome: Outcome) -> str:
+    hosts = len([host for host in outcome.hosts if host.verdict != "removed"])
+    where = f"on {hosts} host{'' if hosts == 1 else 's'}"
+    release = outcome.release
+    what = f"release {release.spec.number} {where}" if release is not None else where
+    has_changed = any(host.verdict != "unchanged" for host in outcome.hosts)
+    return what if has_changed else f"{what}, nothing to do"

@@ -1,0 +1,62 @@
+"""steer scale: change how many instances a process has on each host."""
+
+import asyncio
+
+import click
+
+from steersman.cli.app import Tools
+from steersman.cli.arguments import app_name, verbose
+from steersman.cli.options import common
+
+MOST = 10_000
+
+
+class CountOf(click.ParamType):
+    """`web=3` as ("web", 3)."""
+
+    name = "process=count"
+
+    def convert(
+        self,
+        value: str | tuple[str, int],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[str, int]:
+        if isinstance(value, tuple):
+            return value
+        process, _, count = value.partition("=")
+        if not process or not count.isascii() or not count.isdecimal() or int(count) > MOST:
+            self.fail(f"{value!r} is not PROCESS=COUNT, such as web=3 (0 to {MOST})", param, ctx)
+        return process, int(count)
+
+
+@click.command()
+@app_name
+@click.argument("counts", nargs=-1, required=True, type=CountOf(), metavar="PROCESS=COUNT...")
+@verbose
+@common
+@click.pass_obj
+def scale(tools: Tools, app: str, counts: tuple[tuple[str, int], ...], verbose: bool) -> None:
+    """Set how many instances of processes run on each host of an app.
+
+    The proxy is not touched and no release is made. A manifest that says another count sets it
+    back when it is applied.
+
+    \b
+      steer scale app/shop web=3
+      steer scale app/shop web=3 worker=0
+    """
+    asyncio.run(_scale(tools, app, dict(counts), verbose))
+
+
+async def _scale(tools: Tools, app: str, counts: dict[str, int], is_verbose: bool) -> None:
+    from steersman.cli.context import opened
+    from steersman.cli.outcomes import conclude
+    from steersman.cli.progress import progress
+
+    with progress(is_verbose=is_verbose) as report:
+        async with opened(tools, report, is_verbose=is_verbose) as work:
+            outcome = await work.controller.scale(app, counts)
+    if outcome.is_good:
+        click.echo(f"app/{app} scaled")
+    conclude([outcome], report)

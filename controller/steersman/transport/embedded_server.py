@@ -1,0 +1,135 @@
+"""An SSH server inside this process: the embedded host's door, on loopback, for one key.
+
+It runs only commands that begin with `exec`, split into words and started without a shell: a
+shell would replace itself with just those.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncssh
+import structlog
+
+log = structlog.get_logger(__name__)
+
+REFUSED = 126
+ENDED_BY = 128
+GRACE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """How to get in: on 127.0.0.1, with the private key at `identity`."""
+
+    port: int
+    host_key: str
+    identity: Path
+
+
+@contextlib.asynccontextmanager
+async def open_door(folder: Path, user: str, env: Mapping[str, str]) -> AsyncGenerator[Door]:
+    """Serve SSH for `user` until the block ends; keys are made anew and only for this time."""
+    identity = folder / "identity"
+    client_key = asyncssh.generate_private_key("ssh-ed25519", comment="steersman embedded host")
+    host_key = asyncssh.generate_private_key("ssh-ed25519")
+    identity.touch(0o600)
+    client_key.write_private_key(identity)
+    trusted = asyncssh.import_authorized_keys(client_key.export_public_key().decode())
+    running: set[asyncio.Task[None]] = set()
+
+    async def serve(process: asyncssh.SSHServerProcess[bytes]) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            running.add(task)
+            task.add_done_callback(running.discard)
+        await _run(process, env)
+
+    listener = await asyncssh.listen(
+        "127.0.0.1",
+        0,
+        server_host_keys=[host_key],
+        authorized_client_keys=trusted,
+        server_factory=lambda: _Server(user),
+        process_factory=serve,
+        encoding=None,
+        agent_forwarding=False,
+        allow_scp=False,
+        gss_host=None,
+    )
+    public = " ".join(host_key.export_public_key().decode().split()[:2])
+    try:
+        yield Door(listener.get_port(), public, identity)
+    finally:
+        listener.close()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await listener.wait_closed()
+        identity.unlink()
+
+
+class _Server(asyncssh.SSHServer):
+    def __init__(self, user: str) -> None:
+        self._user = user
+        self._login = ""
+
+    def begin_auth(self, username: str) -> bool:
+        self._login = username
+        return True
+
+    def password_auth_supported(self) -> bool:
+        return False
+
+    def auth_completed(self) -> None:
+        log.debug("embedded_host_entered", user=self._login)
+
+
+async def _run(process: asyncssh.SSHServerProcess[bytes], env: Mapping[str, str]) -> None:
+    """Run the command of one channel; it and its process group end with the channel."""
+    words = shlex.split(process.command or "")
+    if words[:1] != ["exec"] or len(words) < 2:
+        process.stderr.write(b"this host only runs `exec PROGRAM ...`\n")
+        process.exit(REFUSED)
+        return
+    pipe = asyncio.subprocess.PIPE
+    child = await asyncio.create_subprocess_exec(
+        *words[1:], stdin=pipe, stdout=pipe, stderr=pipe, env=dict(env), start_new_session=True
+    )
+    channel = asyncio.create_task(process.wait_closed())
+    ended = asyncio.create_task(child.wait())
+    try:
+        await process.redirect(child.stdin, child.stdout, child.stderr)
+        await asyncio.wait((channel, ended), return_when=asyncio.FIRST_COMPLETED)
+        if child.returncode is not None:
+            await _say_code(process, child.returncode)
+    finally:
+        channel.cancel()
+        await _end(child)
+        ended.cancel()
+        process.close()
+
+
+async def _say_code(process: asyncssh.SSHServerProcess[bytes], code: int) -> None:
+    # What the child still had in its pipes goes first.
+    await process.wait_closed() if process.is_closing() else None
+    process.exit(code if code >= 0 else ENDED_BY - code)
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """End what is left of the child's group: by end of file if it will, else by force."""
+    if child.stdin is not None:
+        child.stdin.close()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GRACE):
+            await child.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    await child.wait()
