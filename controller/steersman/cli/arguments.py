@@ -10,24 +10,23 @@ from steersman.cli.kinds import Reference, complete_objects, kind_named
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class AppName(click.ParamType):
-    """`app/shop`, or `shop` alone: these verbs know no other kind."""
-
-    name = "app"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        kind, slash, name = value.partition("/")
-        if not slash:
-            return value
-        if kind_named(kind).kind != "App" or not name:
-            self.fail(f"{value!r} is no app; write app/NAME", param, ctx)
-        return name
+def app_of(word: str) -> str:
+    """Return the name in `app/shop`, or in `shop` alone: some verbs know no other kind."""
+    kind, slash, name = word.partition("/")
+    if not slash:
+        return word
+    if kind_named(kind).kind != "App" or not name:
+        raise click.UsageError(f"{word!r} is no app; write app/NAME")
+    return name
 
 
 def app_name(command: F) -> F:
     """The app to work on, as `app: str`."""
     return click.argument(
-        "app", type=AppName(), metavar="app/NAME", shell_complete=complete_objects
+        "app",
+        metavar="app/NAME",
+        callback=lambda ctx, param, value: app_of(value),
+        shell_complete=complete_objects,
     )(command)
 
 

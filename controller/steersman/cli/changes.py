@@ -51,4 +51,5 @@ def _lines(obj: AnyObject) -> list[str]:
         exclude_defaults=True,
         include={"metadata": {"labels", "annotations"}, "spec": True},
     )
-    return write_documents([document], "yaml").splitlines(keepends=True)
+    said = {key: value for key, value in document.items() if value}
+    return write_documents([said], "yaml").splitlines(keepends=True)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -58,7 +59,7 @@ def configure_logs(*, is_verbose: bool, is_debugging: bool) -> None:
 
     Without this, libraries would write warnings across what a person reads.
     """
-    quiet = logging.WARNING if is_verbose else logging.CRITICAL + 1
+    quiet = logging.WARNING if is_verbose else logging.CRITICAL
     level = logging.DEBUG if is_debugging else quiet
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -75,7 +76,5 @@ def configure_logs(*, is_verbose: bool, is_debugging: bool) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
-def _tame(logger: object, name: str, text: str) -> str:
-    return printable(text)
-
-
+def _tame(logger: Any, name: str, text: Any) -> str:
+    return printable(str(text))

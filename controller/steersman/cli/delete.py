@@ -65,6 +65,7 @@ def delete(
     """
     if bool(what) == bool(filenames):
         raise click.UsageError("name objects as KIND/NAME, or manifests with -f")
+    wanted: list[tuple[str, str]]
     if filenames:
         from steersman.cli.apply import read
 

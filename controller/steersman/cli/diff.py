@@ -10,7 +10,7 @@ import click
 
 from steersman.cli.app import Tools
 from steersman.cli.apply import read
-from steersman.cli.arguments import AppName
+from steersman.cli.arguments import app_of
 from steersman.cli.kinds import complete_objects
 from steersman.cli.options import common, filename
 from steersman.cli.text import is_colourful, printable
@@ -23,15 +23,11 @@ SAME, DIFFERS, FAILED = 0, 1, 2
 
 
 @click.command()
-@click.argument(
-    "apps", nargs=-1, type=AppName(), metavar="[app/NAME]...", shell_complete=complete_objects
-)
+@click.argument("apps", nargs=-1, metavar="[app/NAME]...", shell_complete=complete_objects)
 @filename(required=False)
 @common
 @click.pass_obj
-def diff(
-    tools: Tools, apps: tuple[str, ...], filenames: tuple[str, ...], recursive: bool
-) -> None:
+def diff(tools: Tools, apps: tuple[str, ...], filenames: tuple[str, ...], recursive: bool) -> None:
     """Print what would be done, and do nothing: for manifests, or for apps as remembered.
 
     Exits 0 when nothing would be done, 1 when something would, above 1 on an error.
@@ -46,7 +42,7 @@ def diff(
     if filenames:
         differs = asyncio.run(show(tools, read(filenames, recursive)))
     else:
-        differs = asyncio.run(_drift(tools, apps))
+        differs = asyncio.run(_drift(tools, [app_of(word) for word in apps]))
     raise click.exceptions.Exit(DIFFERS if differs else SAME)
 
 

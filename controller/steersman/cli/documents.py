@@ -21,7 +21,7 @@ class _Dumper(yaml.SafeDumper):
 # https://yaml.org/spec/1.2.2/#103-core-schema: 0o17, 1e3 and 1. are numbers there.
 _Dumper.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"0o[0-7]+|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"),
+    re.compile(r"(0o[0-7]+|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?)$"),
     list("-+.0123456789"),
 )
 

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -94,13 +94,11 @@ async def _run(
     return code
 
 
-async def _arguments(link: "HostLink", app: "App", process: str | None) -> dict[str, object]:
+async def _arguments(link: "HostLink", app: "App", process: str | None) -> dict[str, Any]:
     seen = (await link.observe()).app(app.name)
     number, release = seen.current_number, (seen.current or "").rpartition("/")[2]
     if number is None:
-        raise NotRunning(
-            f"app {app.name} has no release on host {link.name}; apply it there first"
-        )
+        raise NotRunning(f"app {app.name} has no release on host {link.name}; apply it there first")
     names = [str(number), f"{number}.{process}"]
     envs = [name for name in names if name in seen.envs]
     return {"app": app.name, "release": release, "envs": envs, "user": app.user}

@@ -11,32 +11,13 @@ from steersman.cli.options import common
 MOST = 10_000
 
 
-class CountOf(click.ParamType):
-    """`web=3` as ("web", 3)."""
-
-    name = "process=count"
-
-    def convert(
-        self,
-        value: str | tuple[str, int],
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> tuple[str, int]:
-        if isinstance(value, tuple):
-            return value
-        process, _, count = value.partition("=")
-        if not process or not count.isascii() or not count.isdecimal() or int(count) > MOST:
-            self.fail(f"{value!r} is not PROCESS=COUNT, such as web=3 (0 to {MOST})", param, ctx)
-        return process, int(count)
-
-
 @click.command()
 @app_name
-@click.argument("counts", nargs=-1, required=True, type=CountOf(), metavar="PROCESS=COUNT...")
+@click.argument("counts", nargs=-1, required=True, metavar="PROCESS=COUNT...")
 @verbose
 @common
 @click.pass_obj
-def scale(tools: Tools, app: str, counts: tuple[tuple[str, int], ...], verbose: bool) -> None:
+def scale(tools: Tools, app: str, counts: tuple[str, ...], verbose: bool) -> None:
     """Set how many instances of processes run on each host of an app.
 
     The proxy is not touched and no release is made. A manifest that says another count sets it
@@ -46,7 +27,14 @@ def scale(tools: Tools, app: str, counts: tuple[tuple[str, int], ...], verbose: 
       steer scale app/shop web=3
       steer scale app/shop web=3 worker=0
     """
-    asyncio.run(_scale(tools, app, dict(counts), verbose))
+    asyncio.run(_scale(tools, app, dict(map(_count, counts)), verbose))
+
+
+def _count(word: str) -> tuple[str, int]:
+    process, _, count = word.partition("=")
+    if not process or not count.isascii() or not count.isdecimal() or int(count) > MOST:
+        raise click.UsageError(f"{word!r} is not PROCESS=COUNT, such as web=3 (0 to {MOST})")
+    return process, int(count)
 
 
 async def _scale(tools: Tools, app: str, counts: dict[str, int], is_verbose: bool) -> None:

@@ -194,6 +194,8 @@ class Controller:
             outcomes = [await rollout.remove_from(app, hosts, [name]) for app in apps]
             if not all(outcome.is_good for outcome in outcomes):
                 return outcomes
+            link = await self._session.connect(hosts[name], hosts)
+            await link.call("leave")
         for app in apps:
             left = tuple(host for host in app.status.hosts if host != name)
             await self._memory.set_app_status(app, app.status.model_copy(update={"hosts": left}))

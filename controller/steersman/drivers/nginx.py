@@ -72,7 +72,8 @@ def _proxied(app: str, route: Route) -> Iterator[str]:
     yield "proxy_set_header Upgrade $http_upgrade;"
     yield f"proxy_set_header Connection ${_variable(app)};"
     yield "proxy_set_header X-Real-IP $remote_addr;"
-    yield "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;"
+    # Not appended to what the client sent: servers believe the first address in it.
+    yield "proxy_set_header X-Forwarded-For $remote_addr;"
     yield "proxy_set_header X-Forwarded-Proto $scheme;"
     yield "proxy_set_header X-Forwarded-Host $host;"
     yield f"client_max_body_size {route.client_max_body_size};"

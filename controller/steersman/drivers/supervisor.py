@@ -76,6 +76,7 @@ class SupervisorDriver:
             Folder(self._layout.app(app, "shared"), 0o750, f"{user}:{user}"),
             Folder(self._layout.app(app, "env"), 0o700, "root:root"),
             Folder(self._layout.app(app, "log"), 0o750, "root:root"),
+            Folder(f"{self._run(app)}/own", 0o711, "root:root"),
         ]
         if any(process.way == "path" for process in generation.processes):
             # setgid: what the app binds here belongs to the proxy's group, so it may connect.
@@ -188,6 +189,7 @@ class SupervisorDriver:
             "env": self._environment(generation, process, target),
             "env_files": list(process.env_files),
             "cwd": self._layout.app(generation.app, "releases", generation.release, "src"),
+            "own": f"{self._run(generation.app)}/own/{process.name}-g{generation.number}",
             "user": generation.user,
             "umask": 0o007 if process.way == "path" else 0o027,
             "files": process.template.limits.files,

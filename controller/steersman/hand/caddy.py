@@ -10,12 +10,15 @@ import json
 import os
 import re
 import threading
-from typing import Any, Dict, Iterator
 
 from . import files
 from .place import Place
 from .supervisor_rpc import UnixConnection
 from .wire import Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Iterator, List, Tuple
 
 PREFIX, ENDING = "steersman-", ".caddy"
 TIMEOUT = 30.0
@@ -34,6 +37,10 @@ class Caddy:
         )
         self._one_at_a_time = threading.Lock()
 
+    def folders(self) -> List[str]:
+        """Return where a change can mean other names."""
+        return [os.path.dirname(self._main)]
+
     def foreign_names(self) -> Dict[str, str]:
         """Return {host name: file} of the sites that are not ours."""
         try:
@@ -43,7 +50,7 @@ class Caddy:
             return {}
         if status != 200:
             raise Refused("proxy", "Caddy cannot read its own %s: %s" % (self._main, _why(answer)))
-        return {name: self._main for name in _hosts(json.loads(answer)["result"])}
+        return dict.fromkeys(_hosts(json.loads(answer)["result"]), self._main)
 
     def write_site(self, path: str, data: bytes) -> None:
         """Load `data` with all the other sites; only what Caddy took becomes the file."""
@@ -88,7 +95,7 @@ class Caddy:
         if status != 200:
             raise Refused("proxy-refused", "Caddy refused the site %s: %s" % (name, _why(answer)))
 
-    def _post(self, path: str, body: bytes) -> "tuple[int, bytes]":
+    def _post(self, path: str, body: bytes) -> Tuple[int, bytes]:
         if self._admin.startswith("/"):
             connection: http.client.HTTPConnection = UnixConnection(self._admin, TIMEOUT)
         else:

@@ -45,6 +45,9 @@ class Bus:
         body += _pad(body, 4) + _string(name)
         return self._call("Get", "ss", body, path, "org.freedesktop.DBus.Properties")[0]
 
+    def close(self) -> None:
+        self._socket.close()
+
     def fileno(self) -> int:
         return self._socket.fileno()
 

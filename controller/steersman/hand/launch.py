@@ -14,10 +14,16 @@ import json
 import os
 import re
 import resource
+import shutil
 import socket
 import sys
 import time
-from typing import Any, Dict, List
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Set
+
+    Spec = Dict[str, Any]
 
 # Two processes hold each socket, so that it outlives the death of either.
 HOLDERS = ("0", "1")
@@ -25,8 +31,6 @@ PATIENCE = 10.0
 PR_SET_PDEATHSIG = 1
 SIGTERM = 15
 _NAME = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-
-Spec = Dict[str, Any]
 
 
 def main(words: List[str]) -> None:
@@ -86,6 +90,7 @@ def run(spec: Spec, instance: str) -> None:
     for path in spec["env_files"]:
         with open(path, encoding="utf-8") as file:
             env.update(parse_env(file.read()))
+    env["XDG_RUNTIME_DIR"] = own_folder(spec["own"], instance, spec["user"])
     if spec["way"] == "port":
         env["PORT"] = instance
     elif spec["way"] == "path":
@@ -113,6 +118,16 @@ def parse_env(text: str) -> Dict[str, str]:
 
 def _plain(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text)
+
+
+def own_folder(path: str, instance: str, user: str) -> str:
+    """Return a private folder for one instance: gunicorn puts its control socket there."""
+    path = "%s.%s" % (path, instance)
+    os.makedirs(path, exist_ok=True)
+    os.chmod(path, 0o700)
+    if user and os.geteuid() == 0:
+        shutil.chown(path, user, user)
+    return path
 
 
 def pass_socket(fd: int, env: Dict[str, str]) -> None:
@@ -166,7 +181,7 @@ async def _relay(listener: socket.socket, port: int) -> None:
 
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
-    open_now: "set[asyncio.Task[None]]" = set()
+    open_now: Set[asyncio.Task[None]] = set()
     stop = asyncio.Event()
     loop.add_signal_handler(SIGTERM, stop.set)
     stopping = asyncio.ensure_future(stop.wait())
@@ -190,7 +205,7 @@ async def _relay(listener: socket.socket, port: int) -> None:
         await asyncio.wait(open_now)
 
 
-async def _dial(loop: Any, port: int) -> "socket.socket | None":
+async def _dial(loop: Any, port: int) -> Optional[socket.socket]:
     upstream = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     upstream.setblocking(False)
     try:

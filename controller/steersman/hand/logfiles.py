@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import threading
 import time
-from typing import Dict, Iterator, List, Tuple
 
 from . import files
 from .place import Place
 
-Entry = Dict[str, object]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import threading
+    from typing import Dict, Iterator, List, Optional, Set, Tuple
+
+    Entry = Dict[str, object]
+
 # Nobody reads more of one file than this when asking for its last lines.
 LOOK_BACK = 1 << 20
 # Logs of units that are gone: the latest of them tell why a release failed.
@@ -67,7 +71,7 @@ def follow(
                 yield {"t": time.time(), "unit": unit, "line": line}
 
 
-def trim(place: Place, wanted: "set[str]") -> None:
+def trim(place: Place, wanted: Set[str]) -> None:
     """Remove the oldest logs of units that are no longer `wanted`, app by app."""
     for app in files.entries(os.path.join(place.root, "apps")):
         logs = matching(place, "steersman-%s.*" % app)
@@ -87,7 +91,7 @@ def _written(path: str) -> float:
 class Reader:
     """The whole lines of a log that grows and, when full, is renamed and begun anew."""
 
-    def __init__(self, path: str, look_back: "int | None") -> None:
+    def __init__(self, path: str, look_back: Optional[int]) -> None:
         self._path = path
         self._look_back = look_back
         self._inode = 0

@@ -126,6 +126,17 @@ class Steps:
                 files.remove(place.run)
         return {}
 
+    def leave(self) -> Result:
+        """Remove the fence and the root: the last word to a host that is given up."""
+        place = self._place
+        left = files.entries(os.path.join(place.root, "apps"))
+        if left:
+            raise Refused("bad-request", "apps are still here: %s" % ", ".join(left))
+        files.remove(place.root)
+        if not files.entries(place.run):
+            files.remove(place.run)
+        return {}
+
     def _owner(self, owner: str) -> str:
         return "" if self._place.scope == "user" else owner
 

@@ -12,13 +12,17 @@ import re
 import threading
 import time
 import xmlrpc.client
-from datetime import datetime
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from . import files, logfiles
 from .place import Place
 from .supervisor_rpc import ALIVE, BACKOFF, EXITED, RUNNING, STARTING, STOPPED, STOPPING, call
 from .wire import Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, Iterable, Iterator, List, Sequence, Set, Tuple
+
+    Info = Dict[str, Any]
 
 PREFIX = "steersman-"
 STATES = {
@@ -33,9 +37,7 @@ BAD_NAME = 10
 # What startProcessGroup may say of a process: started, was already, or fails and is tried again.
 FINE = (80, 60, 50, 40)
 START_WAIT = 120.0
-_SOCKET = re.compile(r"steersman-([a-z0-9-]+)\.([a-z0-9-]+)\.(g\d+)\.socket")
-
-Info = Dict[str, Any]
+_UNIT = re.compile(r"steersman-([a-z0-9-]+)\.([a-z0-9-]+)\.(g\d+)(?:@(\d+)\.service|\.socket)")
 
 
 class Supervisor:
@@ -55,6 +57,10 @@ class Supervisor:
             unit: [_state(infos), str(infos[0]["statename"]).lower()]
             for unit, infos in self._units().items()
         }
+
+    def quiet(self) -> bool:
+        """supervisord tells nobody what changes: every look must be a real one."""
+        return False
 
     def details(self, names: Sequence[str]) -> Dict[str, Dict[str, object]]:
         """Return state, restart count (since this hand began), main pid and result of units."""
@@ -97,7 +103,7 @@ class Supervisor:
         if left:
             raise Refused("timeout", "%s did not end within %g s" % (", ".join(left), timeout))
         for name in names:
-            self._remove_socket(name)
+            self._clean(name)
         self._sync()
 
     def reload(self) -> None:
@@ -136,7 +142,7 @@ class Supervisor:
     def _restarts(self, info: Info) -> int:
         return self._lives.get(_key(info), (0, 0))[1]
 
-    def _count(self, infos: "Iterator[Info]") -> None:
+    def _count(self, infos: Iterable[Info]) -> None:
         with self._counting:
             lives: Dict[str, Tuple[int, int]] = {}
             for info in infos:
@@ -160,7 +166,7 @@ class Supervisor:
                 return left
             time.sleep(0.05)
 
-    def _sync(self) -> "set[str]":
+    def _sync(self) -> Set[str]:
         """Let supervisord know what the program files say; return the units it then knows."""
         with self._changing:
             try:
@@ -175,17 +181,22 @@ class Supervisor:
                 raise Refused("supervisor", "supervisord refused a program: %s" % fault.faultString)
             return ({info["group"] for info in infos} | {*added}) - {*removed}
 
-    def _ours(self, names: Sequence[str], alive: "set[str]") -> List[str]:
+    def _ours(self, names: Sequence[str], alive: Set[str]) -> List[str]:
         return [name for name in names if name.startswith(PREFIX) and name not in alive]
 
-    def _remove_socket(self, unit: str) -> None:
-        """Take away the paths that supervisord and the holders bound, and leave, for a socket."""
-        name = _SOCKET.fullmatch(unit)
-        if name is not None:
-            app, process, generation = name.groups()
-            path = self._place.run_of(app, "%s-%s.sock" % (process, generation))
-            for bound in (path, path + ".0", path + ".1"):
-                files.remove(bound)
+    def _clean(self, unit: str) -> None:
+        """Take away what a stopped unit leaves in the run folder."""
+        name = _UNIT.fullmatch(unit)
+        if name is None:
+            return
+        app, process, generation, instance = name.groups()
+        base = "%s-%s" % (process, generation)
+        if instance is not None:
+            files.remove(self._place.run_of(app, "own", "%s.%s" % (base, instance)))
+            return
+        path = self._place.run_of(app, base + ".sock")
+        for bound in (path, path + ".0", path + ".1"):
+            files.remove(bound)
 
     def _unknown(self, name: str, fault: xmlrpc.client.Fault) -> Refused:
         if fault.faultCode == BAD_NAME:
@@ -224,10 +235,8 @@ def _resident(pid: int) -> int:
 
 
 def _seconds(since: str) -> float:
-    """Return the time that `@seconds` or an ISO date and time names; 0 for ""."""
-    try:
-        if since.startswith("@"):
-            return float(since[1:])
-        return datetime.fromisoformat(since).timestamp() if since else 0.0
-    except ValueError:
-        raise Refused("bad-request", "%r is no time; write @seconds or an ISO date" % since)
+    """Return the time that journalctl's `-90s` means; 0 for ""."""
+    found = re.fullmatch(r"-(\d+)s", since)
+    if since and found is None:
+        raise Refused("bad-request", "%r is no time; write it like -90s" % since)
+    return time.time() - int(found[1]) if found is not None else 0.0

@@ -12,7 +12,10 @@ import os
 import socket
 import sys
 import xmlrpc.client
-from typing import Any, Dict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict
 
 STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED = 0, 10, 20, 30, 40, 100
 ALIVE = (STARTING, RUNNING, BACKOFF, STOPPING)

@@ -87,6 +87,9 @@ def _prepare(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
     yield from units
     if units:
         yield ReloadUnits("unit files changed")
+    elif _stopped(target, seen):
+        # Whoever wrote the files may have died before the supervisor read them.
+        yield ReloadUnits("it may not have read the files of what starts now")
 
 
 def _has_folder(path: str, target: AppTarget, seen: HostSeen) -> bool:
@@ -109,7 +112,7 @@ def _plan_file(file: File, seen: FileSeen | str | None) -> Iterator[Step]:
 
 
 def _start(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
-    stopped = tuple(u for p in target.processes for u in p.units if not seen.is_running(u))
+    stopped = _stopped(target, seen)
     for process in target.processes:
         if process.stop_first:
             old = _others_of(process, target, seen)
@@ -125,6 +128,11 @@ def _start(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
             target.settle,
             target.patience,
         )
+
+
+def _stopped(target: AppTarget, seen: HostSeen) -> tuple[str, ...]:
+    units = (unit for process in target.processes for unit in process.units)
+    return tuple(unit for unit in units if not seen.is_running(unit))
 
 
 def _others_of(process: ProcessTarget, target: AppTarget, seen: HostSeen) -> list[str]:

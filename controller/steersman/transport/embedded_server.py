@@ -16,9 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncssh
-import structlog
-
-log = structlog.get_logger(__name__)
 
 REFUSED = 126
 ENDED_BY = 128
@@ -35,8 +32,11 @@ class Door:
 
 
 @contextlib.asynccontextmanager
-async def open_door(folder: Path, user: str, env: Mapping[str, str]) -> AsyncGenerator[Door]:
-    """Serve SSH for `user` until the block ends; keys are made anew and only for this time."""
+async def open_door(folder: Path, env: Mapping[str, str]) -> AsyncGenerator[Door]:
+    """Serve SSH until the block ends, to whoever has a key that is made for just this time.
+
+    Commands run with `env`. The private key lies in `folder`, which must be private.
+    """
     identity = folder / "identity"
     client_key = asyncssh.generate_private_key("ssh-ed25519", comment="steersman embedded host")
     host_key = asyncssh.generate_private_key("ssh-ed25519")
@@ -57,7 +57,6 @@ async def open_door(folder: Path, user: str, env: Mapping[str, str]) -> AsyncGen
         0,
         server_host_keys=[host_key],
         authorized_client_keys=trusted,
-        server_factory=lambda: _Server(user),
         process_factory=serve,
         encoding=None,
         agent_forwarding=False,
@@ -76,22 +75,6 @@ async def open_door(folder: Path, user: str, env: Mapping[str, str]) -> AsyncGen
         identity.unlink()
 
 
-class _Server(asyncssh.SSHServer):
-    def __init__(self, user: str) -> None:
-        self._user = user
-        self._login = ""
-
-    def begin_auth(self, username: str) -> bool:
-        self._login = username
-        return True
-
-    def password_auth_supported(self) -> bool:
-        return False
-
-    def auth_completed(self) -> None:
-        log.debug("embedded_host_entered", user=self._login)
-
-
 async def _run(process: asyncssh.SSHServerProcess[bytes], env: Mapping[str, str]) -> None:
     """Run the command of one channel; it and its process group end with the channel."""
     words = shlex.split(process.command or "")
@@ -103,24 +86,27 @@ async def _run(process: asyncssh.SSHServerProcess[bytes], env: Mapping[str, str]
     child = await asyncio.create_subprocess_exec(
         *words[1:], stdin=pipe, stdout=pipe, stderr=pipe, env=dict(env), start_new_session=True
     )
-    channel = asyncio.create_task(process.wait_closed())
-    ended = asyncio.create_task(child.wait())
+    gone = asyncio.create_task(process.wait_closed())
+    said = asyncio.create_task(_pass_on(process, child))
     try:
-        await process.redirect(child.stdin, child.stdout, child.stderr)
-        await asyncio.wait((channel, ended), return_when=asyncio.FIRST_COMPLETED)
-        if child.returncode is not None:
-            await _say_code(process, child.returncode)
+        await asyncio.wait((gone, said), return_when=asyncio.FIRST_COMPLETED)
+        if said.done():
+            code = await child.wait()
+            process.exit(code if code >= 0 else ENDED_BY - code)
     finally:
-        channel.cancel()
+        for task in (gone, said):
+            task.cancel()
+        await asyncio.gather(gone, said, return_exceptions=True)
         await _end(child)
-        ended.cancel()
-        process.close()
 
 
-async def _say_code(process: asyncssh.SSHServerProcess[bytes], code: int) -> None:
-    # What the child still had in its pipes goes first.
-    await process.wait_closed() if process.is_closing() else None
-    process.exit(code if code >= 0 else ENDED_BY - code)
+async def _pass_on(
+    process: asyncssh.SSHServerProcess[bytes], child: asyncio.subprocess.Process
+) -> None:
+    """Join the channel and the child; return when the child has said all."""
+    await process.redirect(child.stdin, child.stdout, child.stderr)
+    await process.stdout.drain()
+    await process.stderr.drain()
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:

@@ -1,0 +1,268 @@
+"""Laws of the plan: from any start and after any crash, to an end state written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from laws.fake_host import UNITS, FakeHost, Hurt
+from steersman.api.app import App
+from steersman.api.host import HostSpec
+from steersman.api.meta import ObjectMeta
+from steersman.api.release import Release, ReleaseSpec
+from steersman.control.target import Wanted, app_gone, app_target
+from steersman.drivers.model import Facts
+from steersman.planning.app import NameTaken, plan_absent, plan_app
+from steersman.planning.steps import PassGate, Soak, Step, StopUnits, Switch
+from steersman.planning.target import AppTarget, BuildTarget
+
+FACTS = Facts(
+    proxy_group="www-data", systemd=252, socket_proxyd="/lib/systemd/systemd-socket-proxyd"
+)
+HOST = HostSpec(address="h1.example.com")
+
+
+def app_of(**spec: Any) -> App:
+    base: dict[str, Any] = {
+        "source": {"path": "/src"},
+        "processes": {
+            "web": {"command": "gunicorn shop.wsgi", "port": "http", "count": 2},
+            "worker": {"command": "celery -A shop worker"},
+        },
+        "routes": [{"host": "shop.example.com", "process": "web"}],
+    }
+    return App.model_validate({"metadata": {"name": "shop"}, "spec": base | spec})
+
+
+def wanted(number: int, app: App | None = None, keep: tuple[int, ...] = ()) -> Wanted:
+    app = app_of() if app is None else app
+    spec = ReleaseSpec.model_validate(
+        {
+            "app": "shop",
+            "number": number,
+            "source": {"path": "/src"},
+            "content": f"c{number}",
+            "builds": {},
+            "digest": f"{number:x}" * 64,
+            "template": {
+                "processes": {
+                    name: each.template().model_dump() for name, each in app.spec.processes.items()
+                }
+            },
+        }
+    )
+    release = Release(metadata=ObjectMeta(name=f"shop-{number}"), spec=spec)
+    build = BuildTarget(f"build{number}", f"manifest{number}", "uv", "3.11", (f"manifest{number}",))
+    names = frozenset(f"{n}-{f'{n:x}' * 12}" for n in keep)
+    return Wanted(app, release, build, {}, names)
+
+
+def target(number: int, app: App | None = None, keep: tuple[int, ...] = ()) -> AppTarget:
+    return app_target(wanted(number, app, keep), HOST, FACTS, FakeHost().seen())
+
+
+def plan(host: FakeHost, goal: AppTarget) -> tuple[Step, ...]:
+    return plan_app(goal, host.seen())
+
+
+def run(host: FakeHost, steps: tuple[Step, ...]) -> None:
+    for step in steps:
+        host.make(step)
+
+
+def deployed(number: int, app: App | None = None) -> FakeHost:
+    host = FakeHost()
+    run(host, plan(host, target(number, app)))
+    return host
+
+
+def units_of(number: int, web: int = 2) -> set[str]:
+    stem = f"steersman-shop.web.g{number}"
+    instances = {f"{stem}@{i}.service" for i in range(1, web + 1)}
+    return {
+        f"{stem}.socket",
+        f"{stem}-hold.service",
+        *instances,
+        f"steersman-shop.worker.g{number}@1.service",
+    }
+
+
+def check_end(host: FakeHost, number: int, web: int = 2) -> None:
+    """The end state, written by hand: a plan blind to its own fault still fails."""
+    name = f"{number}-{f'{number:x}' * 12}"
+    assert host.active == units_of(number, web)
+    assert host.current == f"releases/{name}"
+    assert host.links == {
+        "serving": f"/srv/steersman/apps/shop/releases/{name}",
+        "web.sock": f"web-g{number}.sock",
+    }
+    assert host.users == {"app-shop": "/srv/steersman/apps/shop/shared"}
+    assert host.releases[name] == f"build{number}"
+    assert f"build{number}" in host.builds
+    assert host.envs[str(number)].mode == 0o600
+    units = {path for path in host.files if path.startswith(f"{UNITS}/steersman-shop.")}
+    stem = f"{UNITS}/steersman-shop"
+    assert units == {
+        f"{stem}.target",
+        f"{stem}.web.g{number}.socket",
+        f"{stem}.web.g{number}-hold.service",
+        f"{stem}.web.g{number}@.service",
+        f"{stem}.worker.g{number}@.service",
+    }
+    assert host.files[f"{UNITS}/multi-user.target.wants/steersman-shop.target"] == (
+        "-> ../steersman-shop.target"
+    )
+    assert "/etc/nginx/conf.d/steersman-shop.conf" in host.files
+    assert "/etc/tmpfiles.d/steersman-shop.conf" in host.files
+
+
+def starts() -> Iterator[tuple[str, FakeHost]]:
+    yield "empty", FakeHost()
+    yield "older release", deployed(1)
+    half = deployed(1)
+    run(half, plan(half, target(2))[:9])
+    yield "half of another release", half
+    healed = deployed(3)
+    healed.active.discard("steersman-shop.web.g3@1.service")
+    yield "a dead instance", healed
+
+
+@pytest.mark.parametrize(
+    ("name", "host"), list(starts()), ids=lambda v: v if type(v) is str else ""
+)
+def test_any_start_and_any_crash_reach_the_goal(name: str, host: FakeHost) -> None:
+    goal = target(3)
+    planned = plan(host, goal)
+    assert planned
+    for survived in range(len(planned) + 1):
+        crashed = deepcopy(host)
+        run(crashed, planned[:survived])
+        run(crashed, plan(crashed, goal))
+        check_end(crashed, 3)
+        assert plan(crashed, goal) == (), f"not settled after a crash behind step {survived}"
+
+
+def test_a_settled_host_needs_nothing() -> None:
+    assert plan(deployed(1), target(1)) == ()
+
+
+def test_the_old_generation_serves_until_the_new_one_passed_its_gate() -> None:
+    planned = plan(deployed(1), target(2))
+    kinds = [type(step) for step in planned]
+    assert kinds.index(PassGate) < kinds.index(Switch) < kinds.index(StopUnits)
+
+
+def test_the_fake_host_objects_to_a_plan_that_switches_before_the_gate() -> None:
+    host = deployed(1)
+    planned = [step for step in plan(host, target(2)) if not isinstance(step, PassGate)]
+    with pytest.raises(Hurt, match="passed no gate"):
+        run(host, tuple(planned))
+
+
+def test_the_fake_host_objects_to_stopping_what_serves() -> None:
+    host = deployed(1)
+    with pytest.raises(Hurt, match="traffic goes there"):
+        host.make(StopUnits("test", tuple(units_of(1)), 1.0))
+
+
+def test_a_rejected_release_is_left_for_the_one_before() -> None:
+    host = deployed(1)
+    host.sick.add(2)
+    planned = plan(host, target(2))
+    gate = next(i for i, step in enumerate(planned) if isinstance(step, PassGate))
+    run(host, planned[:gate])
+    run(host, plan(host, target(1, keep=(1,))))
+    check_end(host, 1)
+
+
+def test_scaling_touches_neither_links_nor_site() -> None:
+    host = deployed(1)
+    processes = {
+        "web": {"command": "gunicorn shop.wsgi", "port": "http", "count": 4},
+        "worker": {"command": "celery -A shop worker"},
+    }
+    goal = target(1, app_of(processes=processes))
+    planned = plan(host, goal)
+    assert not [step for step in planned if step.phase == "switch"]
+    run(host, planned)
+    assert host.active == units_of(1, web=4)
+    run(host, plan(host, target(1)))
+    check_end(host, 1)
+
+
+def test_a_soak_comes_between_the_switch_and_the_commit() -> None:
+    goal = target(2, app_of(rollout={"minReadySeconds": 5}))
+    phases = [step.phase for step in plan(deployed(1), goal) if step.phase != "prepare"]
+    assert phases.index("switch") < phases.index("soak") < phases.index("commit")
+    soaks = [step for step in plan(deployed(1), goal) if isinstance(step, Soak)]
+    assert [soak.seconds for soak in soaks] == [5.0]
+
+
+def test_a_process_that_may_run_only_once_is_stopped_first() -> None:
+    beat = {"beat": {"command": "celery -A shop beat", "handover": "stop"}}
+    app = app_of(processes=beat, routes=[])
+    planned = plan(deployed(1, app), target(2, app))
+    stop = next(i for i, step in enumerate(planned) if isinstance(step, StopUnits))
+    start = next(i for i, step in enumerate(planned) if step.op == "start_units")
+    assert stop < start
+
+
+def test_a_name_that_another_site_has_is_refused_before_any_step() -> None:
+    app = app_of(routes=[{"host": "taken.example.com", "process": "web"}])
+    with pytest.raises(NameTaken, match="sites-enabled/blog"):
+        plan(FakeHost(), target(1, app))
+
+
+def test_old_releases_go_and_kept_ones_stay() -> None:
+    host = deployed(1)
+    for number in (2, 3):
+        keep = tuple(range(1, number + 1))
+        run(host, plan(host, target(number, keep=keep)))
+    assert len(host.releases) == 3
+    run(host, plan(host, target(4, keep=(3, 4))))
+    assert {name.partition("-")[0] for name in host.releases} == {"3", "4"}
+    assert host.builds == {"build3", "build4"}
+    assert set(host.envs) == {"3", "4"}
+
+
+def test_removing_leaves_no_trace_after_any_crash() -> None:
+    host = deployed(1)
+    gone = app_gone(app_of(), HOST, FACTS)
+    planned = plan_absent(gone, host.seen())
+    for survived in range(len(planned) + 1):
+        crashed = deepcopy(host)
+        run(crashed, planned[:survived])
+        run(crashed, plan_absent(gone, crashed.seen()))
+        assert (crashed.users, crashed.files, crashed.active) == ({}, {}, set())
+        assert (crashed.dirs, crashed.releases, crashed.links) == (set(), {}, {})
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    moves=st.lists(
+        st.tuples(
+            st.integers(min_value=1, max_value=5),
+            st.integers(min_value=1, max_value=3),
+            st.integers(min_value=0, max_value=40),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_any_history_of_releases_scales_and_crashes_hurts_nobody(
+    moves: list[tuple[int, int, int]],
+) -> None:
+    host = FakeHost()
+    for number, count, survived in moves:
+        web = {"command": "gunicorn shop.wsgi", "port": "http", "count": count}
+        app = app_of(processes={"web": web, "worker": {"command": "celery -A shop worker"}})
+        run(host, plan(host, target(number, app))[:survived])
+    number, count, _ = moves[-1]
+    run(host, plan(host, target(number, app)))
+    check_end(host, number, web=count)
+    assert host.seen().units.keys() == units_of(number, count)

@@ -1,0 +1,141 @@
+"""What the drivers write, against files read by a person and by the real programs."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from laws.fake_host import FakeHost
+from laws.test_planning import FACTS, HOST, app_of, wanted
+from steersman.api.process import Process
+from steersman.api.routes import Route
+from steersman.control.target import app_target
+from steersman.drivers.hosts import layout_of
+from steersman.drivers.nginx import NginxDriver
+from steersman.drivers.servers import NoWayToListen, command_of, way_of
+from steersman.drivers.unitfile import CannotRender, env_file, environment, exec_words, render
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "drivers"
+
+ROUTES = (
+    {"host": "shop.example.com", "process": "web", "clientMaxBodySize": "25M", "readTimeout": "2m"},
+    {"host": "shop.example.com", "path": "/static/", "directory": "static"},
+    {"host": "*.shop.example.com", "process": "web"},
+)
+
+
+def check_golden(name: str, data: bytes) -> None:
+    path = GOLDEN / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        pytest.fail(f"{name} was not there; it is written now: read it, then run again")
+    assert data.decode() == path.read_text()
+
+
+def files_of(command: str, **process: Any) -> dict[str, bytes]:
+    web = {"command": command, "port": "http", "count": 1, "stop": {"timeout": "45s"}} | process
+    app = app_of(processes={"web": web}, routes=[], config={"env": {"GREETING": "hi"}})
+    target = app_target(wanted(8, app), HOST, FACTS, FakeHost().seen())
+    files = (*target.unit_files, *target.boot_files)
+    return {file.path.rpartition("/")[2]: file.data for file in files}
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("socket", "gunicorn shop.wsgi"),
+        ("path", "uvicorn shop:app --uds $SOCKET"),
+        ("port", "python server.py"),
+    ],
+)
+def test_unit_files_are_as_reviewed(name: str, command: str) -> None:
+    limits = {"memory": "512M", "cpu": 1.5, "tasks": 64, "files": 4096}
+    files = files_of(command, limits=limits)
+    text = b"".join(b"### %s\n%s\n" % (n.encode(), d) for n, d in sorted(files.items()))
+    check_golden(f"units-{name}.txt", text)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here")
+@pytest.mark.parametrize(
+    "command", ["gunicorn shop.wsgi", "python s.py", "uvicorn a:b --uds $SOCKET"]
+)
+def test_systemd_finds_no_fault_in_unit_files(tmp_path: Path, command: str) -> None:
+    for name, data in files_of(command).items():
+        if not name.endswith(".conf"):
+            # The relay's program is the host's; any program stands for it here.
+            text = data.replace(FACTS.socket_proxyd.encode(), b"/bin/true")  # type: ignore[union-attr]
+            (tmp_path / name.replace("@.", "@1.")).write_bytes(text)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--recursive-errors=no", *map(str, tmp_path.iterdir())],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", "SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
+    )
+    complaints = [line for line in done.stderr.splitlines() if "steersman-" in line]
+    assert complaints == []
+
+
+def test_a_site_is_as_reviewed() -> None:
+    routes = tuple(Route.model_validate(route) for route in ROUTES)
+    check_golden("site.conf", NginxDriver(layout_of(HOST)).render("shop", routes).data)
+
+
+@pytest.mark.parametrize(
+    ("command", "way", "added"),
+    [
+        ("gunicorn shop.wsgi", "socket", ""),
+        ("gunicorn -b 0.0.0.0:80 shop.wsgi", "socket", ""),
+        ("python -m gunicorn shop.wsgi", "socket", ""),
+        ("uvicorn shop:app", "socket", " --fd 3"),
+        ("uvicorn shop:app --uds $SOCKET", "path", ""),
+        ("uvicorn shop:app --port $PORT", "port", ""),
+        ("hypercorn shop:app", "socket", " --bind fd://3"),
+        ("daphne shop.asgi:application", "socket", " --fd 3"),
+        ("granian shop:app", "port", " --host 127.0.0.1 --port $PORT"),
+        ("python server.py", "port", ""),
+        ("./serve --fd $LISTEN_FDS", "socket", ""),
+    ],
+)
+def test_a_server_learns_its_socket(command: str, way: str, added: str) -> None:
+    process = Process.model_validate({"command": command, "port": "http"})
+    assert way_of("web", process) == way
+    assert shlex.join(command_of(process, way)).replace("'", "") == command + added  # type: ignore[arg-type]
+
+
+def test_a_server_that_names_its_own_port_cannot_hand_over() -> None:
+    process = Process.model_validate({"command": "uvicorn shop:app --port 8000", "port": "http"})
+    with pytest.raises(NoWayToListen, match=r"\$PORT"):
+        way_of("web", process)
+
+
+def test_words_reach_the_program_as_they_were() -> None:
+    assert exec_words(["a b", 'q"q', "back\\slash", "50%", "$HOME/x", "cost$"]) == (
+        '"a b" "q\\"q" "back\\\\slash" "50%%" "${HOME}/x" "cost$$"'
+    )
+    assert environment("A", 'x"y%z') == '"A=x\\"y%%z"'
+
+
+@given(st.text())
+def test_no_value_becomes_a_second_line(value: str) -> None:
+    try:
+        data = render([("Service", [("Environment", environment("A", value))])])
+        env = env_file([("A", value)])
+    except CannotRender:
+        return
+    assert len(data.decode().split("\n")) == 5
+    assert env.decode().count("\n") == 1
+
+
+@pytest.mark.parametrize("host", ["a b", "a;b", "a{", "a\n", "$x", "a#b", "'a'", ""])
+def test_a_hostile_name_never_reaches_a_site(host: str) -> None:
+    route = Route.model_construct(host=host, path="/", process="web", directory=None)
+    with pytest.raises(CannotRender):
+        NginxDriver(layout_of(HOST)).render("shop", (route,))

@@ -1,0 +1,211 @@
+"""The hand's files: whole or absent, ours or refused."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from steersman.hand import blobs, builds, files, watch
+from steersman.hand.digest import LARGE, sha256_of
+from steersman.hand.fence import Fence, stored_epoch
+from steersman.hand.place import Place, place_from
+from steersman.hand.steps import Steps
+from steersman.hand.wire import Refused
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return place_from(
+        {
+            "root": str(tmp_path / "srv"),
+            "run": str(tmp_path / "run"),
+            "units": str(tmp_path / "units"),
+            "sites": "",
+            "tmpfiles": "",
+            "supervisor": "systemd",
+            "proxy": "none",
+            "scope": "user",
+        }
+    )
+
+
+def test_a_written_file_has_its_mode_and_leaves_no_temporary(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file"
+    files.write_file(str(path), b"one", 0o600)
+    files.write_file(str(path), b"two", 0o640)
+    assert path.read_bytes() == b"two"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert os.listdir(path.parent) == ["file"]
+
+
+def test_a_link_is_replaced_without_a_moment_of_absence(tmp_path: Path) -> None:
+    link = tmp_path / "current"
+    files.write_link(str(link), "one")
+    stop, seen = tmp_path / "stop", []
+    code = "import os,sys\nwhile not os.path.exists(sys.argv[2]):\n    os.readlink(sys.argv[1])\n"
+    reader = subprocess.Popen([sys.executable, "-c", code, str(link), str(stop)])
+    for turn in range(2000):
+        files.write_link(str(link), ("one", "two")[turn % 2])
+        seen.append(os.readlink(link))
+    stop.touch()
+    assert reader.wait(30) == 0
+    assert set(seen) == {"one", "two"}
+
+
+def test_removing_a_tree_follows_no_link(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("x")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "link").symlink_to(outside)
+    files.remove(str(tree))
+    assert (outside / "precious").exists()
+    assert not tree.exists()
+    files.remove(str(tree))
+
+
+def test_digests_notice_a_change_of_the_same_size(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"aaaa")
+    digests = files.Digests()
+    first = digests.seen(str(path))
+    path.write_bytes(b"bbbb")
+    os.utime(path, ns=(1, 1))
+    assert digests.seen(str(path)) != first
+    assert digests.seen(str(tmp_path / "absent")) is None
+
+
+@pytest.mark.parametrize("size", [0, 1, LARGE - 1, LARGE, LARGE + 1, 3 * LARGE])
+def test_both_ways_to_digest_agree(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(size))
+    assert sha256_of(str(path)) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def put(place: Place, data: bytes, chunk: int = 7) -> dict[str, object]:
+    sha = hashlib.sha256(data).hexdigest()
+    os.makedirs(place.store, exist_ok=True)
+    begun = blobs.begin(place, sha, len(data))
+    offset = int(str(begun["offset"]))
+    reply: dict[str, object] = begun
+    while not reply.get("stored") and not reply.get("have"):
+        part = data[offset : offset + chunk]
+        reply = blobs.put(place, sha, len(data), offset, part)
+        offset += len(part)
+    return reply
+
+
+def test_a_blob_is_stored_under_its_digest_and_never_sent_again(place: Place) -> None:
+    data = bytes(range(256)) * 3
+    assert put(place, data)["stored"] is True
+    sha = hashlib.sha256(data).hexdigest()
+    assert Path(place.store, sha).read_bytes() == data
+    assert put(place, data) == {"have": True, "offset": len(data)}
+    assert blobs.missing(place, [sha, "0" * 64]) == ["0" * 64]
+
+
+def test_an_upload_goes_on_where_it_was_cut(place: Place) -> None:
+    data = os.urandom(100)
+    sha = hashlib.sha256(data).hexdigest()
+    os.makedirs(place.store)
+    blobs.put(place, sha, 100, 0, data[:60])
+    assert blobs.missing(place, [sha]) == [sha]
+    assert blobs.begin(place, sha, 100) == {"have": False, "offset": 60}
+    assert put(place, data)["stored"] is True
+
+
+def test_a_damaged_blob_never_gets_its_name(place: Place) -> None:
+    sha = hashlib.sha256(b"good").hexdigest()
+    os.makedirs(place.store)
+    with pytest.raises(Refused, match="damaged"):
+        blobs.put(place, sha, 4, 0, b"evil")
+    assert os.listdir(place.store) == []
+
+
+def test_a_hole_in_an_upload_is_refused(place: Place) -> None:
+    sha = hashlib.sha256(b"good").hexdigest()
+    os.makedirs(place.store)
+    with pytest.raises(Refused, match="hole"):
+        blobs.put(place, sha, 4, 2, b"od")
+
+
+@pytest.mark.parametrize("name", ["../x", "A" * 64, "", "a" * 63])
+def test_only_digests_name_blobs(place: Place, name: str) -> None:
+    with pytest.raises(Refused, match="SHA-256"):
+        blobs.path_of(place, name)
+
+
+def test_the_fence_refuses_an_older_epoch_and_a_second_holder(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steersman.hand.fence.PATIENCE", 0.0)
+    first = Fence(place)
+    first.check(5, "steer of ada")
+    assert stored_epoch(place) == 5
+    with pytest.raises(Refused, match="older than 5") as stale:
+        first.check(4, "steer of ada")
+    assert stale.value.kind == "stale"
+    with pytest.raises(Refused, match="steer of ada") as busy:
+        Fence(place).check(6, "steer of bob")
+    assert busy.value.kind == "busy"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/passwd", "/srv/../etc/passwd", "relative", "/srvx/file", "{units}/other.service"],
+)
+def test_steps_touch_only_what_is_ours(place: Place, path: str) -> None:
+    steps = Steps(place, None, None)
+    where = path.format(units=place.units)
+    with pytest.raises(Refused, match="not a path of steersman's"):
+        steps.write_file(where, 0o644, "", "")
+    with pytest.raises(Refused, match="not a path of steersman's"):
+        steps.write_link(where, "x")
+    with pytest.raises(Refused, match="not a path of steersman's"):
+        steps.remove_file(where)
+
+
+def test_no_private_method_is_an_operation(place: Place) -> None:
+    for name in ("_allowed", "find", "__init__", "no_such"):
+        with pytest.raises(Refused, match="no operation"):
+            Steps(place, None, None).find(name)
+
+
+@pytest.mark.parametrize(
+    ("files_", "links"),
+    [
+        ([["../evil", 0o644, "x"]], []),
+        ([["/evil", 0o644, "x"]], []),
+        ([], [["link", "../../evil"]]),
+        ([], [["../link", "here"]]),
+    ],
+)
+def test_a_tree_never_leaves_its_release(
+    place: Place, tmp_path: Path, files_: list[list[object]], links: list[list[str]]
+) -> None:
+    wanted = {"files": files_, "links": links, "wheels": []}
+    with pytest.raises(Refused, match="leaves the release"):
+        builds._make_tree(place, str(tmp_path / "src"), wanted)
+
+
+def test_a_watched_folder_tells_of_each_kind_of_change(tmp_path: Path) -> None:
+    folders = watch.Folders()
+    (tmp_path / "file").write_text("x")
+    folders.watch([str(tmp_path), str(tmp_path / "absent")])
+    assert folders.quiet()
+    for change in (
+        lambda: (tmp_path / "file").write_text("y"),
+        lambda: (tmp_path / "file").chmod(0o600),
+        lambda: (tmp_path / "file").rename(tmp_path / "other"),
+        lambda: files.write_link(str(tmp_path / "link"), "x"),
+        lambda: (tmp_path / "other").unlink(),
+    ):
+        change()
+        assert not folders.quiet()
+        assert folders.quiet()
