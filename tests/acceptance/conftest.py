@@ -1,10 +1,11 @@
 """The real hosts that acceptance tests deploy to, and what deploys to them."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from acceptance.steer import Steer
+from acceptance.steer import Steer, scrub
 from lab.fixtures import lab, make_lab
 from lab.lab import Lab
 
@@ -17,6 +18,22 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="module")
+def hosts(lab: Lab) -> Iterator[Lab]:
+    """The lab, which has nothing deployed before and after a module's tests."""
+    yield lab
+    for host in lab.hosts:
+        scrub(host)
+
+
+@pytest.fixture(scope="module")
+def new_steer(
+    hosts: Lab, cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Steer]:
+    """Return a maker of people with a `steer` each, who know nothing of each other."""
+    return lambda: Steer(tmp_path_factory.mktemp("steer"), cache, hosts)
+
+
 @pytest.fixture
-def steer(tmp_path: Path, cache: Path, lab: Lab) -> Steer:
-    return Steer(tmp_path / "steer", cache, lab)
+def steer(new_steer: Callable[[], Steer]) -> Steer:
+    return new_steer()

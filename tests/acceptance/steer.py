@@ -5,18 +5,19 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lab import reach
+from lab import reach, seen
 from lab.commands import run
 from lab.host import Host
 from lab.lab import Lab
 
+PULSE = Path(__file__).parent / "pulse"
 EXAMPLES = Path(__file__).parents[2] / "manifests/examples"
 AS_NOBODY_WE_KNOW = {
     f"GIT_{who}_{what}": f"test{'@example.com' if what == 'EMAIL' else ''}"
@@ -25,7 +26,7 @@ AS_NOBODY_WE_KNOW = {
 }
 SECRETS = {"SHOP_SECRET_KEY": "a shop's $ecret %i 'key\"", "BOARD_TOKEN": "a-board's-token"}
 
-_PERSONAL = re.compile(r"HOME$|XDG_|STEER_|SSH_|GIT_(DIR|WORK_TREE|CONFIG)")
+_PERSONAL = re.compile(r"HOME$|XDG_|STEER_|SSH_|GIT_(DIR|WORK_TREE|CONFIG)|PYTHONDONT")
 
 Document = dict[str, Any]
 
@@ -58,27 +59,24 @@ class Steer:
             "XDG_CACHE_HOME": str(cache),
             **SECRETS,
         }
-        (folder / "home").mkdir(parents=True)
+        (folder / "home").mkdir()
 
     def run(self, *args: str, expect: int | None = 0, env: Mapping[str, str] | None = None) -> Ran:
         """Return how `steer ARGS` ended; any exit code but `expect` fails the test."""
-        done = self._start(args, env or {})
-        out, err = done.communicate(timeout=240)
-        ran = Ran(done.returncode, out, err)
+        done = subprocess.run(
+            [sys.executable, "-m", "steersman.cli", *args],
+            cwd=self.folder,
+            env={**self.env, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        ran = Ran(done.returncode, done.stdout, done.stderr)
         if expect is not None:
             assert ran.code == expect, f"steer {' '.join(args)}: {ran.said}"
         return ran
-
-    def _start(self, args: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "steersman.cli", *args],
-            cwd=self.folder,
-            env={**self.env, **env},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
 
     def write(self, name: str, *documents: Document) -> str:
         """Write manifests; return the file's path for `-f`."""
@@ -87,7 +85,8 @@ class Steer:
         return str(path)
 
     def apply(self, *documents: Document, expect: int | None = 0, **env: str) -> Ran:
-        return self.run("apply", "-f", self.write("applied.yaml", *documents), expect=expect, env=env)
+        file = self.write("applied.yaml", *documents)
+        return self.run("apply", "-f", file, expect=expect, env=env)
 
     def hosts(self, *chosen: Host, user: str = "root") -> list[Document]:
         """Return the Host manifests of the hosts, all of the lab's when none is named."""
@@ -127,20 +126,55 @@ class Repo:
         return run(["git", "-C", str(self.path), *args], env=env)
 
 
-def example(name: str) -> tuple[Document, list[Document]]:
-    """Return the App of an example and the Secrets beside it."""
+def example(name: str, repo: Repo) -> tuple[Document, list[Document]]:
+    """Return the App of an example, with its code from `repo`, and the Secrets beside it."""
     folder = EXAMPLES / name
     app: Document = yaml.safe_load((folder / "app.yaml").read_text())
+    app["spec"]["source"] = _source(repo)
     secret = folder / "secret.yaml"
     return app, [yaml.safe_load(secret.read_text())] if secret.exists() else []
 
 
 def app(name: str, repo: Repo, **spec: Any) -> Document:
-    """Return an App's manifest."""
-    source = {"git": {"url": str(repo.path), "ref": "main"}}
+    """Return an App's manifest: the pulse on gunicorn, unless `spec` says otherwise."""
+    usual = {
+        "source": _source(repo),
+        "processes": {"web": {"command": "gunicorn app:app", "port": "http"}},
+        "routes": [{"host": f"{name}.example.com", "process": "web"}],
+    }
     return {
         "apiVersion": "steersman/v1",
         "kind": "App",
         "metadata": {"name": name},
-        "spec": {"source": source, **spec},
+        "spec": {**usual, **spec},
     }
+
+
+def _source(repo: Repo, ref: str = "main") -> Document:
+    return {"git": {"url": str(repo.path), "ref": ref}}
+
+
+def scrub(host: Host) -> None:
+    """Remove by force whatever a test left on the host, however it failed."""
+    ours = [name for name in seen.units(host) if name.startswith("steersman-")]
+    if ours:
+        host.run(["systemctl", "stop", *ours])
+    for folder in _PLACES:
+        for path in [*(host.root / folder).glob("steersman*"), *(host.root / folder).glob("test-*")]:
+            host.run(["rm", "-rf", f"/{folder}/{path.name}"])
+    for line in (host.root / "etc/passwd").read_text().splitlines():
+        if line.startswith("app-"):
+            host.run(["userdel", line.partition(":")[0]])
+    host.run(["systemctl", "daemon-reload"])
+    host.run(["systemctl", "reset-failed"])
+    host.run(["systemctl", "restart", "nginx"])
+
+
+_PLACES = (
+    "srv",
+    "run",
+    "etc/nginx/conf.d",
+    "etc/tmpfiles.d",
+    "etc/systemd/system/multi-user.target.wants",
+    "etc/systemd/system",
+)

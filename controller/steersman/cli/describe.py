@@ -13,7 +13,6 @@ from steersman.cli.kinds import complete_objects, references
 from steersman.cli.options import common
 
 if TYPE_CHECKING:
-    from steersman.api.errors import SteersmanError
     from steersman.cli.context import Work
 
 EVENTS = 10

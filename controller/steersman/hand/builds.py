@@ -74,16 +74,10 @@ def _inside(top: str, path: str) -> str:
 
 
 def _make_venv(place: Place, folder: str, wheels: List[List[str]], uv: str, python: str) -> None:
-    import shutil
-
     venv = os.path.join(folder, "venv")
     program = os.path.join(place.root, "bin", uv)
     if not os.path.exists(program):
-        os.makedirs(os.path.dirname(program), exist_ok=True)
-        temporary = program + ".tmp"
-        shutil.copyfile(blobs.path_of(place, uv), temporary)
-        os.chmod(temporary, 0o755)  # noqa: S103
-        os.rename(temporary, program)
+        _unpack_program(blobs.path_of(place, uv), program)
     env = {
         "UV_CACHE_DIR": os.path.join(place.root, "cache"),
         "UV_OFFLINE": "1",
@@ -102,6 +96,18 @@ def _make_venv(place: Place, folder: str, wheels: List[List[str]], uv: str, pyth
     # A release is read-only to its app: what is not compiled now is compiled at every start.
     compiled = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     run([os.path.join(venv, "bin", "python"), *compiled, os.path.join(folder, "src")])
+
+
+def _unpack_program(packed: str, program: str) -> None:
+    import gzip
+    import shutil
+
+    os.makedirs(os.path.dirname(program), exist_ok=True)
+    temporary = program + ".tmp"
+    with gzip.open(packed, "rb") as source, open(temporary, "wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+    os.chmod(temporary, 0o755)  # noqa: S103
+    os.rename(temporary, program)
 
 
 def _wheel(place: Place, name: str, sha256: str) -> str:

@@ -102,10 +102,7 @@ class Eye:
         status = os.stat("/etc/passwd")
         signature = (status.st_ino, status.st_mtime_ns, status.st_size)
         if self._passwd[0] != signature:
-            self._events: Optional[Folders] = None
-        self._digest = ""
-        self._looked_at = 0.0
-        self._passwd = (signature, users.seen(self._place))
+            self._passwd = (signature, users.seen(self._place))
         return self._passwd[1]
 
     def _app(self, app: str) -> Dict[str, Any]:

@@ -172,13 +172,11 @@ def _hand_over(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
         watched = tuple(process.watch for process in target.processes)
         failures = min(process.failures for process in target.processes)
         yield Soak("a release proves itself first", watched, target.min_ready, failures)
-    boot = [s for f in target.boot_files for s in _plan_file(f, seen.files.get(f.path))]
+    for file in target.boot_files:
+        yield from _plan_file(file, seen.files.get(file.path))
     for path, link in target.boot_links.items():
         if seen.files.get(path) != f"-> {link}":
-            boot.append(Commit("a reboot must start the app", path, link))
-    yield from boot
-    if boot:
-        yield ReloadUnits("what a reboot starts changed")
+            yield Commit("a reboot must start the app", path, link)
     app = seen.app(target.name)
     if app.current != f"releases/{target.release}":
         yield Commit(_was(app.current), target.current, f"releases/{target.release}")
