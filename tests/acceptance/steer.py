@@ -121,6 +121,9 @@ class Repo:
     def release(self, version: str) -> str:
         return self.commit({"VERSION": f"{version}\n"})
 
+    def tag(self, name: str) -> None:
+        self._git("tag", name)
+
     def _git(self, *args: str) -> str:
         env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **AS_NOBODY_WE_KNOW}
         return run(["git", "-C", str(self.path), *args], env=env)
@@ -160,7 +163,10 @@ def scrub(host: Host) -> None:
     if ours:
         host.run(["systemctl", "stop", *ours])
     for folder in _PLACES:
-        for path in [*(host.root / folder).glob("steersman*"), *(host.root / folder).glob("test-*")]:
+        for path in [
+            *(host.root / folder).glob("steersman*"),
+            *(host.root / folder).glob("test-*"),
+        ]:
             host.run(["rm", "-rf", f"/{folder}/{path.name}"])
     for line in (host.root / "etc/passwd").read_text().splitlines():
         if line.startswith("app-"):

@@ -1,1 +1,1 @@
-"""The figures of the README: steersman beside Ansible and pyinfra, on the same hosts, in one run."""
+"""The README's figures: steersman beside Ansible and pyinfra, on the same hosts, in one run."""

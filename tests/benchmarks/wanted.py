@@ -44,7 +44,11 @@ class Link:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is checked by all tools. steersman checks some more, which the others are spared."""
+    """What every tool checks.
+
+    steersman checks some more (its builds, the links in /run, what is too much), which the others
+    are spared: they might do without.
+    """
 
     users: tuple[User, ...]
     folders: tuple[Folder, ...]
@@ -109,9 +113,9 @@ class Reader:
         release = self._readlink(f"{home}/current")
         boot = f"{_UNITS}/multi-user.target.wants/steersman-{app}.target"
         site = f"/etc/nginx/conf.d/steersman-{app}.conf"
-        folders = (f"{home}/shared", f"{home}/env", f"{home}/{release}")
+        folders = (f"{home}/shared", f"{home}/{release}")
         files = [*self._list(f"{home}/env"), *self._list(_UNITS, f"steersman-{app}."), site]
-        links = (f"{home}/current", f"{home}/{release}/src", f"{home}/{release}/venv", boot)
+        links = (f"{home}/current", boot)
         return Wanted(
             users=(self._user(f"app-{app}"),),
             folders=tuple(map(self._folder, folders)),
@@ -145,10 +149,8 @@ class Reader:
         return [f"{folder}/{each.name}" for each in entries if stat.S_ISREG(each.lstat().st_mode)]
 
     def _running(self, app: str) -> tuple[str, ...]:
-        listing = self._host.run(
-            ["systemctl", "list-units", "--plain", "--no-legend", "--state=active"]
-            + [f"steersman-{app}.*"]
-        )
+        ask = ["systemctl", "list-units", "--plain", "--no-legend", "--state=active"]
+        listing = self._host.run([*ask, f"steersman-{app}.*"])
         return tuple(sorted(line.split()[0] for line in listing.splitlines()))
 
     def _on_host(self, path: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import json
 import os
@@ -19,15 +20,15 @@ from steersman.api.host import Host
 from steersman.api.release import Release
 from steersman.builds.blobs import BlobStore
 from steersman.control.converge import Converged, converge
-from steersman.control.hosts import HostLink, target_of
+from steersman.control.hosts import HostLink
 from steersman.control.report import Silent
+from steersman.control.session import Session
 from steersman.control.target import Wanted, app_gone, app_target
-from steersman.drivers.hosts import settings_of
 from steersman.planning.app import plan_absent, plan_app
 from steersman.planning.seen import HostSeen
 from steersman.planning.steps import Step
 from steersman.planning.target import BuildTarget
-from steersman.transport.link import Link
+from steersman.store.sqlite import SqliteStore
 
 SOURCE = Path(__file__).with_name("app") / "serve.py"
 COMMANDS = {
@@ -39,11 +40,12 @@ COMMANDS = {
 
 @dataclass
 class Bench:
-    """A host by its link; `url` is its proxy's."""
+    """A host by its link; `url` is its proxy's, `uv` the blob that makes its venvs."""
 
     link: HostLink
     url: str
     blobs: BlobStore
+    uv: str
 
     @property
     def root(self) -> Path:
@@ -91,14 +93,13 @@ class Bench:
             App.model_validate(_object("App", app, spec)),
             Release.model_validate(_object("Release", f"{app}-{number}", release)),
             build,
-            {"TOKEN": 'quoted "$HOME" \\ #;%'},
+            {"TOKEN": token_of(app)},
             frozenset(),
         )
 
     def _build(self, number: int) -> BuildTarget:
         source = self.blobs.add_file(SOURCE)
         text = self.blobs.add_bytes(f"release {number}\n".encode())
-        uv = self.blobs.add_file(Path(sysconfig.get_path("scripts"), "uv"))
         listed = {
             "files": [
                 ["serve.py", 0o644, source.sha256],
@@ -106,12 +107,12 @@ class Bench:
             ],
             "links": [],
             "wheels": [],
-            "uv": uv.sha256,
+            "uv": self.uv,
         }
         manifest = self.blobs.add_bytes(json.dumps(listed).encode())
-        used = (uv.sha256, source.sha256, text.sha256, manifest.sha256)
+        used = (self.uv, source.sha256, text.sha256, manifest.sha256)
         python = str(self.link.hello["python"])
-        return BuildTarget(manifest.sha256, manifest.sha256, uv.sha256, python, used)
+        return BuildTarget(manifest.sha256, manifest.sha256, self.uv, python, used)
 
     def plan(self, wanted: Wanted, seen: HostSeen) -> tuple[Step, ...]:
         return plan_app(app_target(wanted, self.link.host.spec, self.link.facts, seen), seen)
@@ -147,6 +148,11 @@ class Bench:
         return sorted(names) + [command for command in commands() if app in command]
 
 
+def token_of(app: str) -> str:
+    """Return an app's secret: with everything in it that somebody could take for syntax."""
+    return f"secret-of-{app} 'quoted' \"$HOME\" \\ #;% ${{PATH}} %(here)s `id`"
+
+
 def commands() -> list[str]:
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -170,19 +176,13 @@ def _get(url: str, host: str) -> tuple[str, Mapping[str, str]]:
 
 @asynccontextmanager
 async def opened(host: Host, url: str, folder: Path) -> AsyncIterator[Bench]:
-    """Connect to `host` as control does."""
-    blobs = BlobStore(folder)
-    link = await Link.open(
-        target_of(host, {}, use_ssh_config=False), settings_of(host.spec, "laws")
-    )
-    epoch = 0
-
-    async def above(seen: int) -> int:
-        nonlocal epoch
-        epoch = max(epoch, seen) + 1
-        return epoch
-
-    try:
-        yield Bench(HostLink(host, link, blobs.path, above), url, blobs)
-    finally:
-        await link.close()
+    """Connect to `host` as `steer` does, with a memory of its own in `folder`."""
+    async with SqliteStore(folder / "state") as store:
+        session = Session(store, Silent(), folder, use_ssh_config=False)
+        try:
+            link = await session.connect(host, {host.name: host})
+            program = Path(sysconfig.get_path("scripts"), "uv").read_bytes()
+            uv = session.blobs.add_bytes(gzip.compress(program, 1, mtime=0))
+            yield Bench(link, url, session.blobs, uv.sha256)
+        finally:
+            await session.close()

@@ -16,22 +16,25 @@ from steersman.embedded.host import EmbeddedHost, embedded_host
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+@pytest.fixture(scope="module")
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("memory")
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedHost]:
+async def host(memory: Path) -> AsyncIterator[EmbeddedHost]:
     # Not in tmp_path: a socket's path has room for 107 bytes.
     with tempfile.TemporaryDirectory(prefix="steer-") as folder:
-        async with (
-            embedded_host(Path(folder, "h")) as running,
-            opened(running.host, running.url, tmp_path_factory.mktemp("blobs")) as bench,
-        ):
-            # Keeps uv's blob on the host, so that it is sent once.
-            await bench.deploy(bench.wanted("anchor", 1, count=1))
+        async with embedded_host(Path(folder, "h")) as running:
+            async with opened(running.host, running.url, memory) as bench:
+                # Keeps uv's blob on the host, so that it is sent once.
+                await bench.deploy(bench.wanted("anchor", 1, count=1))
             yield running
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def bench(host: EmbeddedHost, tmp_path: Path) -> AsyncIterator[Bench]:
-    async with opened(host.host, host.url, tmp_path / "blobs") as made:
+async def bench(host: EmbeddedHost, memory: Path) -> AsyncIterator[Bench]:
+    async with opened(host.host, host.url, memory) as made:
         yield made
         for app in list((await made.link.observe()).apps):
             if app != "anchor":

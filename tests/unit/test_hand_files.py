@@ -161,7 +161,7 @@ def test_the_fence_refuses_an_older_epoch_and_a_second_holder(
     ["/etc/passwd", "/srv/../etc/passwd", "relative", "/srvx/file", "{units}/other.service"],
 )
 def test_steps_touch_only_what_is_ours(place: Place, path: str) -> None:
-    steps = Steps(place, None, None)
+    steps = Steps(place, None, None, blobs.Claims())
     where = path.format(units=place.units)
     with pytest.raises(Refused, match="not a path of steersman's"):
         steps.write_file(where, 0o644, "", "")
@@ -174,7 +174,7 @@ def test_steps_touch_only_what_is_ours(place: Place, path: str) -> None:
 def test_no_private_method_is_an_operation(place: Place) -> None:
     for name in ("_allowed", "find", "__init__", "no_such"):
         with pytest.raises(Refused, match="no operation"):
-            Steps(place, None, None).find(name)
+            Steps(place, None, None, blobs.Claims()).find(name)
 
 
 @pytest.mark.parametrize(

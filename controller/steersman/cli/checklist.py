@@ -45,7 +45,7 @@ async def examine(session: Session, host: Host, hosts: Mapping[str, Host]) -> li
         now = min(max(float(facts["time"]), before), time.time())
     except SteersmanError as error:
         return list(_broken_way(host, error))
-    login = f"as {facts['user']}" + (" by sudo" if host.spec.become == "sudo" else "")
+    login = f"as {host.spec.user or facts['user']}"
     return [*_way(host, len(_WAY), login), *findings_of(host.spec, facts, now)]
 
 
@@ -65,7 +65,7 @@ def _way(host: Host, passed: int, login: str = "") -> Iterator[Finding]:
         "reachable": f"{host.spec.address} port {host.spec.port}",
         "host key": "pinned in the manifest" if host.spec.host_key else "known",
         "login": login,
-        "become": "sudo" if host.spec.become == "sudo" else "not asked for",
+        "become": "root by sudo" if host.spec.become == "sudo" else "not asked for",
     }
     for what, _ in _WAY[:passed]:
         if what in texts:

@@ -11,11 +11,16 @@ from steersman.api.errors import SteersmanError
 from steersman.cli.app import Tools
 from steersman.cli.arguments import app_name, process
 from steersman.cli.options import common
+from steersman.cli.text import printable
 
 if TYPE_CHECKING:
     from steersman.api.app import App
     from steersman.cli.context import Work
     from steersman.control.hosts import HostLink
+
+
+# What shells exit with, by the hand's word for it.
+_CODES = {"missing-program": 127, "command-failed": 126}
 
 
 class NotRunning(SteersmanError):
@@ -63,6 +68,7 @@ async def _exec(
 ) -> int:
     from steersman.cli.context import opened
     from steersman.cli.places import hosts_of, known_process
+    from steersman.transport.errors import HandError
 
     async with opened(tools) as work:
         target = await work.memory.app(app)
@@ -71,7 +77,13 @@ async def _exec(
             await known_process(work, target, process)
         chosen = names if is_everywhere else names[:1]
         runs = [_run(work, target, name, argv, process, len(chosen) > 1) for name in chosen]
-        return max(await asyncio.gather(*runs))
+        try:
+            return max(await asyncio.gather(*runs))
+        except HandError as error:
+            if error.kind not in _CODES:
+                raise
+            click.echo(f"error: {printable(str(error))}", err=True)
+            return _CODES[error.kind]
 
 
 async def _run(

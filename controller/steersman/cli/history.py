@@ -17,6 +17,7 @@ from steersman.cli.tables import age, table
 from steersman.cli.text import printable
 from steersman.control.admission import placed
 from steersman.control.memory import Memory
+from steersman.control.release import find_release
 
 POLL = 0.5
 
@@ -25,7 +26,8 @@ class NotOut(SteersmanError):
     """The app does not run as its manifest says."""
 
     def __init__(self, app: str, why: str) -> None:
-        super().__init__(f"app {app}: {why}; see `steer describe app/{app}`, then apply again")
+        said = why.removeprefix(f"app {app}: ")
+        super().__init__(f"app {app}: {said}; see `steer describe app/{app}`, then apply again")
 
 
 async def print_history(tools: Tools, app: str, number: int | None) -> None:
@@ -54,10 +56,7 @@ def release_rows(releases: list[Release], now: datetime) -> list[list[str]]:
 
 
 def one_release(app: str, number: int, releases: list[Release]) -> str:
-    release = next((each for each in releases if each.spec.number == number), None)
-    if release is None:
-        numbers = ", ".join(str(each.spec.number) for each in releases) or "none yet"
-        raise SteersmanError(f"app {app} has no release {number}; it has {numbers}")
+    release = find_release(app, number, releases)
     return f"app/{app} with revision #{number}\n{release_text(release)}"
 
 

@@ -105,22 +105,27 @@ async def _logs(
         processes = [process] if process is not None else await processes_of(work, target)
         names = await hosts_of(work, target, host)
         links, errors = await work.session.connect_all(names, await work.memory.hosts())
-        faults = list(errors.values())
-        for fault in faults:
-            click.echo(f"warning: {printable(str(fault))}", err=True)
+        silent = [_warned(error) for error in errors.values()]
         streams = [
-            _lines(link, app, each, wanted, faults) for link in links.values() for each in processes
+            _lines(link, app, each, wanted, silent) for link in links.values() for each in processes
         ]
         write = _Writer([f"{name} {each}" for name in names for each in processes], has_times)
         async with aclosing(interleaved(streams, is_live=wanted.is_followed)) as merged:
             async for line in merged:
                 write(line)
-    if faults:
-        raise ExceptionGroup("not every host answered", faults)
+    if silent:
+        raise click.exceptions.Exit(1)
+
+
+def _warned(error: "SteersmanError") -> str:
+    """Say now why a host gives no lines: the others may go on for long."""
+    text = printable(str(error))
+    click.echo(f"warning: {text}", err=True)
+    return text
 
 
 async def _lines(
-    link: "HostLink", app: str, process: str, wanted: Wanted, faults: "list[SteersmanError]"
+    link: "HostLink", app: str, process: str, wanted: Wanted, silent: list[str]
 ) -> AsyncIterator[Line]:
     from steersman.api.errors import SteersmanError
     from steersman.planning.seen import parse_unit
@@ -136,6 +141,8 @@ async def _lines(
         async with aclosing(stream) as replies:
             async for reply in replies:
                 entry = reply.header
+                if "line" not in entry:
+                    continue  # the last answer only says that it is
                 unit = parse_unit(str(entry.get("unit")))
                 instance = f".{unit.instance}" if unit is not None and unit.instance else ""
                 yield Line(
@@ -146,9 +153,7 @@ async def _lines(
                     entry.get("system") is True,
                 )
     except SteersmanError as error:
-        # The other hosts go on.
-        click.echo(f"warning: {printable(str(error))}", err=True)
-        faults.append(error)
+        silent.append(_warned(error))
 
 
 class _Writer:

@@ -33,23 +33,28 @@ class Activity:
 
 
 class Lines:
-    """A Reporter that says a line for what is worth one; `is_verbose` makes each step worth it."""
+    """A Reporter that says a line for what is worth one; `is_verbose` makes each step worth it.
+
+    `complain` is told once why hosts failed, as soon as they do.
+    """
 
     def __init__(
         self,
         say: Callable[[str], None],
+        complain: Callable[[str], None],
         *,
         is_verbose: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._say = say
+        self._complain = complain
         self._is_verbose = is_verbose
         self._clock = clock
         self._made = clock()
         self._rejected: set[str] = set()
         self.activities: dict[tuple[str, str], Activity] = {}
         self.told: set[str] = set()
-        """The reasons that were said in full."""
+        """What was complained of."""
 
     @property
     def seconds(self) -> float:
@@ -82,9 +87,12 @@ class Lines:
         steps = activity.steps if activity is not None else 0
         if verdict == "rejected":
             self._rejected.add(app)
-        self._say(f"{host}: {app} {self._fate(app, verdict, steps, seconds, detail)}")
+        self._say(f"{host}: {app} {self._fate(app, verdict, steps, seconds)}")
+        if verdict in ("failed", "unreachable") and detail not in self.told:
+            self.told.add(detail)
+            self._complain(f"error: {printable(detail)}")
 
-    def _fate(self, app: str, verdict: "Verdict", steps: int, seconds: float, detail: str) -> str:
+    def _fate(self, app: str, verdict: "Verdict", steps: int, seconds: float) -> str:
         made = f"{steps} step{'' if steps == 1 else 's'} in {seconds:.1f}s"
         match verdict:
             case "unchanged":
@@ -93,13 +101,8 @@ class Lines:
                 return f"back on what served before, {made}"
             case "converged" | "removed":
                 return f"{verdict}, {made}" if steps else verdict
-            case "rejected":
-                return f"rejected after {seconds:.1f}s"
             case _:
-                first, *more = printable(detail).split("\n")
-                if not more:
-                    self.told.add(detail)
-                return f"{verdict} after {seconds:.1f}s: {first}"
+                return f"{verdict} after {seconds:.1f}s"
 
 
 class OnlySaid(Silent):
@@ -140,14 +143,19 @@ def progress(*, is_verbose: bool = False, to_stderr: bool = False) -> Iterator[L
     """Yield the reporter that fits where it writes: a table on a terminal, else plain lines."""
     stream = sys.stderr if to_stderr else sys.stdout
     if is_verbose or not stream.isatty() or not is_colourful(stream):
-        yield Lines(lambda text: click.echo(text, err=to_stderr), is_verbose=is_verbose)
+        yield Lines(lambda text: click.echo(text, err=to_stderr), _to_stderr, is_verbose=is_verbose)
         return
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
     console = Console(file=stream, highlight=False, markup=False, emoji=False)
-    report = _Table(lambda text: console.print(_styled(text, Text)))
+
+    def draw(text: str) -> None:
+        console.print(_styled(text, Text))
+
+    # Only what rich knows of does not tear its table.
+    report = _Table(draw, draw if sys.stderr.isatty() else _to_stderr)
     with Live(
         get_renderable=report.table,
         console=console,
@@ -159,9 +167,13 @@ def progress(*, is_verbose: bool = False, to_stderr: bool = False) -> Iterator[L
         yield report
 
 
+def _to_stderr(text: str) -> None:
+    click.echo(text, err=True)
+
+
 def _styled(text: str, make: type) -> object:
     """Return a line with its verdict in colour."""
     styled = make(text)
     styled.highlight_regex(r"(?<=\w )(created|configured|converged|deleted|removed)\b", "green")
-    styled.highlight_regex(r"(?<=\w )(rejected|failed|unreachable)\b", "red")
+    styled.highlight_regex(r"(?<=\w )(rejected|failed|unreachable)\b|^error:", "red")
     return styled

@@ -6,6 +6,7 @@ from datetime import datetime
 from steersman.api.meta import Condition, ObjectMeta
 from steersman.cli.tables import age, table
 from steersman.cli.text import one_line
+from steersman.control.status import first_sentence
 from steersman.store.protocol import Event
 
 WIDTH = 14
@@ -50,7 +51,7 @@ def events_section(events: Sequence[Event], now: datetime) -> str:
     rows = [["LAST SEEN", "TYPE", "REASON", "HOST", "MESSAGE"]]
     for each in events:
         often = f" (x{each.count})" if each.count > 1 else ""
-        first = each.message.split("\n", 1)[0]
-        row = [age(each.last, now), each.type, each.reason, each.host or "-", first + often]
+        message = first_sentence(each.message) + often
+        row = [age(each.last, now), each.type, each.reason, each.host or "-", message]
         rows.append(row)
     return section("Events", rows)

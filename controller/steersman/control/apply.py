@@ -19,8 +19,15 @@ from steersman.control.admission import admit, placed
 from steersman.control.artifacts import Artifacts
 from steersman.control.choose import Secrets
 from steersman.control.converge import Unhealthy
-from steersman.control.memory import Memory, NotFound
-from steersman.control.release import PINNED, RESTARTED_AT, SCALE, counts_of, last_good
+from steersman.control.memory import Memory, NotFound, is_pinned
+from steersman.control.release import (
+    PINNED,
+    RESTARTED_AT,
+    SCALE,
+    counts_of,
+    find_release,
+    last_good,
+)
 from steersman.control.rollout import Outcome, Rollout
 from steersman.control.session import Session
 from steersman.control.status import app_status
@@ -219,7 +226,10 @@ class Controller:
     async def restart(self, name: str) -> Outcome:
         """Start every process anew, as a new release with the same content."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        await self._memory.annotate(name, {RESTARTED_AT: now})
+        pinned = is_pinned(await self._memory.app(name))
+        # An app that went back stays there: it is the older release that starts anew.
+        mark = {RESTARTED_AT: now} if pinned is None else {PINNED: f"{pinned}@{now}"}
+        await self._memory.annotate(name, mark)
         return await self.reconcile(name)
 
     async def undo(self, name: str, to: int | None) -> Outcome:
@@ -236,6 +246,7 @@ class Controller:
                     f" `steer rollout history app/{name}` lists what there is"
                 )
             to = previous.spec.number
+        find_release(name, to, releases)
         await self._memory.annotate(name, {PINNED: str(to)})
         await self._memory.note("App", name, "RolledBack", f"going back to release {to}")
         return await self.reconcile(name)

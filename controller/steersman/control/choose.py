@@ -14,10 +14,12 @@ from steersman.control.artifacts import Artifacts, platform_of, resolved_again
 from steersman.control.hosts import HostLink
 from steersman.control.memory import is_pinned
 from steersman.control.release import (
+    find_release,
     from_procfile,
     kept,
     next_number,
     release_digest,
+    restarted_digest,
     secret_version,
 )
 from steersman.control.session import Session
@@ -95,15 +97,11 @@ class Chooser:
 
     async def _again(self, app: App, number: int, releases: list[Release]) -> Release:
         """Return a release like `number`: the newest if it is, else a new number."""
-        old = next((r for r in releases if r.spec.number == number), None)
-        if old is None:
-            raise SteersmanError(
-                f"app {app.name} has no release {number};"
-                f" `steer rollout history app/{app.name}` lists them"
-            )
-        if releases[-1].spec.digest == old.spec.digest:
+        old = find_release(app.name, number, releases).spec
+        digest = restarted_digest(old.digest, app)
+        if releases[-1].spec.digest == digest:
             return releases[-1]
-        spec = old.spec.model_copy(update={"number": next_number(releases, [])})
+        spec = old.model_copy(update={"number": next_number(releases, []), "digest": digest})
         return await self._remember(app, spec, f"release {spec.number}: as release {number}")
 
     async def _remember(self, app: App, spec: ReleaseSpec, what: str) -> Release:

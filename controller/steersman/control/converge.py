@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from steersman.api.errors import SteersmanError
+from steersman.api.errors import HostUnreachable, SteersmanError
 from steersman.control.hosts import HostLink
 from steersman.control.report import Reporter
 from steersman.planning.seen import HostSeen
@@ -17,13 +17,17 @@ Plan = Callable[[HostSeen], Sequence[Step]]
 # What a plan leaves after two passes is not going to go away by a third.
 PASSES = 3
 
+LAST_LINES = "; its last lines:"
+# A link that breaks again and again is a host to be reported, not to be fought for.
+REOPENS = 3
+
 
 class Unhealthy(SteersmanError):
     """The new generation is not fit to serve; `logs` are the app's last lines."""
 
     def __init__(self, host: str, app: str, why: str, logs: Sequence[str]) -> None:
         said = "".join(f"\n    {line}" for line in logs) or " (it wrote nothing)"
-        super().__init__(f"{app} on {host}: {why}; its last lines:{said}")
+        super().__init__(f"{app} on {host}: {why}{LAST_LINES}{said}")
         self.host = host
         self.why = why
         self.logs = tuple(logs)
@@ -65,13 +69,23 @@ async def converge(host: HostLink, app: str, plan: Plan, report: Reporter) -> Co
     link's own errors.
     """
     done: list[Step] = []
-    for _ in range(PASSES):
-        seen = await host.observe()
-        steps = tuple(plan(seen))
-        if not steps:
-            return Converged(seen, tuple(done))
-        await _apply(host, app, steps, report)
-        done += steps
+    steps: tuple[Step, ...] = ()
+    passes, reopened = 0, 0
+    while passes < PASSES:
+        try:
+            seen = await host.observe()
+            steps = tuple(plan(seen))
+            if not steps:
+                return Converged(seen, tuple(done))
+            await _apply(host, app, steps, report)
+            done += steps
+            passes += 1
+        except HostUnreachable:
+            # Every step can be made again, and what was done is seen: go on where it broke off.
+            reopened += 1
+            if reopened > REOPENS:
+                raise
+            await host.reopen()
     raise DoesNotSettle(host.name, app, steps)
 
 

@@ -70,6 +70,7 @@ class HostLink:
         link: Link,
         blob_path: Callable[[str], Path],
         epoch_above: Callable[[int], Awaitable[int]],
+        reopen: Callable[[], Awaitable[Link]],
     ) -> None:
         self.host = host
         self.name = host.name
@@ -79,6 +80,7 @@ class HostLink:
         self.layout: Layout = layout_of(host.spec)
         self._blob_path = blob_path
         self._epoch_above = epoch_above
+        self._reopen = reopen
         self._epoch: int | None = None
         self._digest = ""
         self._seen: HostSeen | None = None
@@ -97,6 +99,16 @@ class HostLink:
         if looking is None or looking[0] != self._changes or looking[1].done():
             looking = self._looking = self._changes, asyncio.create_task(self._look())
         return await asyncio.shield(looking[1])
+
+    async def reopen(self) -> None:
+        """Replace a lost link by a new one.
+
+        The epoch stays: if somebody took the host over meanwhile, the host says so.
+        """
+        self.link = await self._reopen()
+        self._digest, self._seen = "", None
+        self._uploads.clear()
+        self._changes += 1
 
     def settle(self, app: str, wanted: object, seen: HostSeen) -> None:
         """Remember that a plan for `wanted` found nothing to do in `seen`."""
@@ -153,7 +165,8 @@ class HostLink:
     def _sending(self, sha256: str) -> asyncio.Task[None]:
         """Return the one task that sends a blob, whichever apps are waiting for it."""
         task = self._uploads.get(sha256)
-        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+        # One that is done tells nothing: the blob may have been swept since.
+        if task is None or task.done():
             task = self._uploads[sha256] = asyncio.create_task(self._send(sha256))
         return task
 

@@ -166,8 +166,8 @@ class Memory:
 
 def is_pinned(app: App) -> int | None:
     """Return the number of the release that `rollout undo` chose, if it did."""
-    number = app.metadata.annotations.get(PINNED)
-    return int(number) if number is not None and number.isdigit() else None
+    number = app.metadata.annotations.get(PINNED, "").partition("@")[0]
+    return int(number) if number.isdigit() else None
 
 
 def _digest(key: bytes, secret: str, name: str, value: str) -> str:

@@ -10,12 +10,14 @@ from typing import Any
 import orjson
 
 from steersman.api.app import App
+from steersman.api.errors import SteersmanError
 from steersman.api.process import Process
 from steersman.api.release import Release
 from steersman.drivers.servers import way_of
 
 RESTARTED_AT = "steersman/restarted-at"
 PINNED = "steersman/pinned-release"
+"""The number of the release to go back to; `@` and a time after it when it was restarted since."""
 SCALE = "steersman/scale"
 
 KEPT_STATES = frozenset({"deployed", "superseded"})
@@ -68,6 +70,22 @@ def next_number(releases: Sequence[Release], seen: Sequence[int]) -> int:
     return max([0, *(release.spec.number for release in releases), *seen]) + 1
 
 
+def restarted_digest(digest: str, app: App) -> str:
+    """Return the digest of an older release as `app` wants it: another if it starts anew."""
+    _, is_restarted, at = app.metadata.annotations.get(PINNED, "").partition("@")
+    return hashlib.sha256(f"{digest}@{at}".encode()).hexdigest() if is_restarted else digest
+
+
+def find_release(app: str, number: int, releases: Sequence[Release]) -> Release:
+    """Return the release of this number, or raise with the way to those there are."""
+    for release in releases:
+        if release.spec.number == number:
+            return release
+    raise SteersmanError(
+        f"app {app} has no release {number}; `steer rollout history app/{app}` lists them"
+    )
+
+
 def last_good(releases: Sequence[Release], before: int) -> Release | None:
     """Return the newest release below `before` that has served."""
     good = [r for r in releases if r.spec.number < before and r.status.state in KEPT_STATES]
@@ -75,10 +93,14 @@ def last_good(releases: Sequence[Release], before: int) -> Release | None:
 
 
 def kept(releases: Sequence[Release], history: int, running: int) -> tuple[Release, ...]:
-    """Return the releases whose files stay: the running one, and the last `history` good ones."""
-    good = [r for r in releases if r.status.state in KEPT_STATES]
-    good.sort(key=lambda release: release.spec.number)
-    return tuple(r for r in releases if r in good[-history:] or r.spec.number == running)
+    """Return the releases whose files stay: the running one, and the last `history` good others.
+
+    The running one does not count: whether it has proved itself yet must change nothing, or the
+    apply after a deploy would find something to clean up.
+    """
+    others = [r for r in releases if r.status.state in KEPT_STATES and r.spec.number != running]
+    others.sort(key=lambda release: release.spec.number)
+    return tuple(r for r in releases if r in others[-history:] or r.spec.number == running)
 
 
 def counts_of(app: App, processes: Mapping[str, Any]) -> dict[str, int]:

@@ -7,6 +7,7 @@ import getpass
 import os
 import platform
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from steersman.api.errors import SteersmanError
@@ -61,7 +62,8 @@ class Session:
         known = self._links.get(host.name)
         if known is not None and known.link is link and known.host.spec == host.spec:
             return known
-        made = HostLink(host, link, self.blobs.path, self._epoch_above)
+        reopen = partial(self._pool.get, target)
+        made = HostLink(host, link, self.blobs.path, self._epoch_above, reopen)
         self._links[host.name] = made
         await self._remember(made)
         return made

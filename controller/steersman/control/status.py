@@ -9,6 +9,7 @@ from steersman.api.app import App, AppStatus, ProcessStatus
 from steersman.api.host import Host
 from steersman.api.meta import READY, Condition, set_condition
 from steersman.control.admission import placed
+from steersman.control.converge import LAST_LINES
 from steersman.control.release import counts_of
 from steersman.control.rollout import Outcome, Rejected
 
@@ -31,7 +32,7 @@ def app_status(app: App, hosts: Mapping[str, Host], outcome: Outcome, now: datet
         type=READY,
         status="False" if error is not None else "True",
         reason=reason,
-        message="" if error is None else str(error).splitlines()[0],
+        message="" if error is None else first_sentence(str(error)),
         last_transition_time=now,
         observed_generation=app.metadata.generation,
     )
@@ -54,3 +55,8 @@ def app_status(app: App, hosts: Mapping[str, Host], outcome: Outcome, now: datet
         if serving
         else (),
     )
+
+
+def first_sentence(text: str) -> str:
+    """Return the first line of an error, without the announcement of lines that follow it."""
+    return text.split("\n", 1)[0].removesuffix(LAST_LINES)

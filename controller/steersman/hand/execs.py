@@ -9,11 +9,13 @@ import threading
 from .place import Place
 from .wire import Refused
 
-SIGTERM = 15
+SIGTERM, SIGKILL = 15, 9
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
     from typing import Any, Callable, Dict, List
+
+_running: "List[subprocess.Popen[bytes]]" = []
 
 
 def environment(place: Place, app: str, release: str, env_files: List[str]) -> Dict[str, str]:
@@ -78,6 +80,7 @@ def execute(
         raise Refused("missing-program", "%s is not in the release's PATH" % argv[0])
     except PermissionError as error:
         raise Refused("command-failed", "%s cannot be run: %s" % (argv[0], error))
+    _running.append(child)
     watcher = threading.Thread(target=_end_on, args=(stop, child), daemon=True)
     watcher.start()
     with child:
@@ -87,6 +90,7 @@ def execute(
                 break
             say(chunk)
         code = int(child.wait())
+    _running.remove(child)
     stop.set()
     return code if code >= 0 else 128 - code
 
@@ -101,4 +105,28 @@ def _become(user: str) -> Dict[str, Any]:
 def _end_on(stop: threading.Event, child: "subprocess.Popen[bytes]") -> None:
     stop.wait()
     if child.poll() is None:
-        os.killpg(child.pid, SIGTERM)
+        _signal(child, SIGTERM)
+
+
+def end_all(grace: float = 2.0) -> None:
+    """End every command that runs: each has a session of its own and would outlive this hand."""
+    import subprocess
+    import time
+
+    deadline = time.monotonic() + grace
+    for child in _running:
+        _signal(child, SIGTERM)
+    for child in _running:
+        try:
+            child.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            pass
+        # What it started may not have ended with it.
+        _signal(child, SIGKILL)
+
+
+def _signal(child: "subprocess.Popen[bytes]", number: int) -> None:
+    try:
+        os.killpg(child.pid, number)
+    except ProcessLookupError:
+        pass

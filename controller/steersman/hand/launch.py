@@ -141,7 +141,7 @@ def pass_socket(fd: int, env: Dict[str, str]) -> None:
 
 
 def clear_stale(path: str) -> None:
-    """Remove the socket file of an instance that was killed: many servers refuse to replace it."""
+    """Remove a socket file that nobody listens on: many servers refuse to replace it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(1)
         try:

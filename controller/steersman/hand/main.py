@@ -55,7 +55,8 @@ class Hand:
         self._supervisor = make_supervisor(self._place)
         self._proxy = make_proxy(self._place)
         self._eye = Eye(self._place, self._supervisor, self._proxy)
-        self._steps = Steps(self._place, self._supervisor, self._proxy)
+        self._claims = blobs.Claims()
+        self._steps = Steps(self._place, self._supervisor, self._proxy, self._claims)
         self._stops: Dict[int, threading.Event] = {}
         self._credits: Dict[int, threading.Semaphore] = {}
 
@@ -83,6 +84,7 @@ class Hand:
     def stop_all(self) -> None:
         for stop in list(self._stops.values()):
             stop.set()
+        execs.end_all()
 
     def _cancel(self, target: int) -> None:
         stop = self._stops.get(target)
@@ -140,6 +142,7 @@ class Hand:
         if op == "observe":
             return self._eye.look(**args)
         if op == "missing":
+            self._claims.claim(args["digests"])
             return {"missing": blobs.missing(self._place, **args)}
         if op in WRITES_NOTHING:
             return self._read(op, args)

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class Steps:
     """Each public method is one step of `planning.steps`, named alike, its fields the arguments."""
 
-    def __init__(self, place: Place, supervisor: Any, proxy: Any) -> None:
+    def __init__(self, place: Place, supervisor: Any, proxy: Any, claims: blobs.Claims) -> None:
         self._place = place
+        self._claims = claims
         self._supervisor = supervisor
         self._proxy = proxy
 
@@ -65,6 +66,7 @@ class Steps:
 
     def make_build(self, app: str, digest: str, manifest: str, uv: str, python: str) -> Result:
         builds.make_build(self._place, app, digest, manifest, uv, python)
+        self._claims.release(builds.used_by(self._place, app, digest))
         return {}
 
     def make_release(self, app: str, name: str, build: str, record: Dict[str, Any]) -> Result:
@@ -109,7 +111,8 @@ class Steps:
     def collect(
         self, app: str, releases: "list[str]", builds_: "list[str]", envs: "list[str]"
     ) -> Result:
-        builds.collect(self._place, app, releases, builds_, envs)
+        held = self._claims.held()
+        builds.collect(self._place, app, releases, builds_, envs, held)
         return {}
 
     def remove_app(self, app: str) -> Result:
@@ -117,7 +120,7 @@ class Steps:
         place = self._place
         files.remove(place.run_of(app))
         files.remove(place.app(app))
-        builds.sweep_blobs(place)
+        builds.sweep_blobs(place, self._claims.held())
         if not files.entries(os.path.join(place.root, "apps")):
             # The fence stays: a lower epoch must be refused for as long as the host lives.
             for name in ("apps", "store"):

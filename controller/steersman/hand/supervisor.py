@@ -14,6 +14,7 @@ import time
 import xmlrpc.client
 
 from . import files, logfiles
+from .launch import clear_stale
 from .place import Place
 from .supervisor_rpc import ALIVE, BACKOFF, EXITED, RUNNING, STARTING, STOPPED, STOPPING, call
 from .wire import Refused
@@ -193,6 +194,7 @@ class Supervisor:
         base = "%s-%s" % (process, generation)
         if instance is not None:
             files.remove(self._place.run_of(app, "own", "%s.%s" % (base, instance)))
+            clear_stale(self._place.run_of(app, "inst", base + ".sock"))
             return
         path = self._place.run_of(app, base + ".sock")
         for bound in (path, path + ".0", path + ".1"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from steersman.api.errors import SteersmanError
@@ -61,4 +62,7 @@ class Attempt:
 
 
 def _said(error: BaseException) -> str:
+    if isinstance(error, OSError) and (error.errno or 0) > 0 and error.filename is None:
+        # The loop says "[Errno 113] Connect call failed ('10.0.0.9', 22)" and not what happened.
+        return os.strerror(error.errno or 0)
     return printable(str(error)) or type(error).__name__

@@ -1,0 +1,82 @@
+"""`make bench`: a no-op pass over real hosts, beside Ansible and pyinfra doing the same checks."""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.cold import Referee, once, race
+from benchmarks.figures import Figures
+from benchmarks.kept import measure
+from benchmarks.scene import Scene
+from benchmarks.tools import RIVALS, Ansible, Pyinfra, Tool, environment, rivals_bin
+from benchmarks.void import Void
+from lab.commands import LabError
+from lab.lab import Lab
+from lab.machine import reason_to_skip
+
+_VENV = Path(sys.prefix) / "bench"
+_began = time.monotonic()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--hosts", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=3, help="of the cold runs")
+    parser.add_argument("--passes", type=int, default=20, help="over kept links")
+    parser.add_argument(
+        "--against", nargs="*", choices=RIVALS, default=RIVALS, help="fewer rivals, to be quick"
+    )
+    parser.add_argument("--json", type=Path, help="write every single measurement there")
+    chosen = parser.parse_args()
+    if (reason := reason_to_skip()) is not None:
+        sys.stderr.write(f"bench: {reason}\n")
+        return 1
+    try:
+        figures = _measure(chosen)
+    except (Void, LabError) as error:
+        sys.stderr.write(f"bench: void: {error}\n")
+        return 1
+    print(f"\n{figures.table()}")
+    if chosen.json is not None:
+        chosen.json.write_text(json.dumps(figures.as_json(), indent=1) + "\n")
+    return 0
+
+
+def _measure(chosen: argparse.Namespace) -> Figures:
+    bin_ = rivals_bin(_VENV) if chosen.against else _VENV
+    with tempfile.TemporaryDirectory(prefix="steersman-bench-") as folder:
+        say(f"booting {chosen.hosts} hosts")
+        with Lab(count=chosen.hosts) as lab:
+            return _on(lab, Path(folder), bin_, chosen)
+
+
+def _on(lab: Lab, folder: Path, bin_: Path, chosen: argparse.Namespace) -> Figures:
+    scene = Scene(lab, folder)
+    say("deploying 2 apps to each")
+    wanted = scene.deploy()
+    listed = wanted.write(folder)
+    tools: list[Tool] = [scene.steersman]
+    if "pyinfra" in chosen.against:
+        home = folder / "pyinfra"
+        tools.append(Pyinfra(listed, scene.reach, lab.hosts, lab.key, home, bin_))
+    if "ansible-core" in chosen.against:
+        tools.append(Ansible(listed, scene.reach, lab.hosts, folder / "ansible", bin_))
+    referee = Referee(lab.hosts, wanted)
+    # Bytecode and page cache are made before anything counts.
+    once(scene.steersman)
+    runs = race(tools, chosen.rounds, referee, say)
+    say("keeping links")
+    kept = measure(scene.manifests, chosen.passes, environment(scene.steersman))
+    referee.judge("steersman over kept links")
+    return Figures(len(lab.hosts), len(wanted), tools, runs, kept)
+
+
+def say(text: str) -> None:
+    print(f"[{time.monotonic() - _began:6.1f} s] {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

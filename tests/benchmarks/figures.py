@@ -1,0 +1,100 @@
+"""What was measured, as a table for people and as JSON."""
+
+import os
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.cold import Run, typical
+from benchmarks.kept import Kept
+from benchmarks.tools import Tool
+
+# What the project promises: how many times faster than each rival, the seconds of a pass over kept
+# links, and the MiB of each connected host.
+RATIOS = {"pyinfra": 8.0, "ansible-core": 30.0}
+WARM = 0.1
+MEMORY = 1.5
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Everything that one run of the benchmark found out."""
+
+    hosts: int
+    checks: int
+    tools: Sequence[Tool]
+    runs: Mapping[str, list[Run]]
+    kept: Kept
+
+    @property
+    def memory(self) -> float:
+        """MiB for each connected host, at its worst."""
+        return max(self.kept.connected, self.kept.after_passes) / self.hosts
+
+    def ratio(self, rival: str) -> float:
+        """How many times longer than steersman a rival took, median by median."""
+        return typical(self.runs[rival]).wall / typical(self.runs["steersman"]).wall
+
+    def table(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        rounds = len(self.runs["steersman"])
+        yield f"{self.hosts} hosts with 2 apps each, {self.checks} checks on each, nothing to do"
+        yield f"{machine()}; {rounds} round{'' if rounds == 1 else 's'}, medians"
+        yield ""
+        yield f"{'cold, whole processes':<26}{'seconds':>9}{'own CPU':>9}{'ratio':>9}"
+        for tool in self.tools:
+            done = typical(self.runs[tool.name])
+            line = f"{tool.name + ' ' + tool.version:<26}{done.wall:>9.2f}{done.cpu:>9.2f}"
+            if tool.name in RATIOS:
+                wanted = RATIOS[tool.name]
+                ratio = self.ratio(tool.name)
+                line += f"{ratio:>8.1f}x  {_verdict(ratio >= wanted)} (at least {wanted:.0f}x)"
+            yield line
+        yield ""
+        passes = self.kept.passes
+        spread = f"min {min(passes):.3f}, max {max(passes):.3f}, {len(passes)} passes"
+        good = _verdict(self.kept.median <= WARM)
+        yield f"kept links, all hosts: {self.kept.median:.3f} s  {good} (at most {WARM} s)"
+        yield f"  {spread}"
+        good = _verdict(self.memory <= MEMORY)
+        yield f"memory for each host: {self.memory:.2f} MiB  {good} (at most {MEMORY} MiB)"
+
+    def as_json(self) -> dict[str, object]:
+        rivals = [tool.name for tool in self.tools if tool.name in RATIOS]
+        return {
+            "machine": machine(),
+            "cores": cores(),
+            "hosts": self.hosts,
+            "checks": self.checks,
+            "versions": {tool.name: tool.version for tool in self.tools},
+            "cold": {
+                name: [{"wall": run.wall, "cpu": run.cpu} for run in runs]
+                for name, runs in self.runs.items()
+            },
+            "ratios": {name: self.ratio(name) for name in rivals},
+            "warm": self.kept.passes,
+            "memory": {
+                "connected": self.kept.connected / self.hosts,
+                "after_passes": self.kept.after_passes / self.hosts,
+            },
+        }
+
+
+def _verdict(is_met: bool) -> str:
+    return "met" if is_met else "MISSED"
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def machine() -> str:
+    """Return what this machine is: its processor, cores, memory and Python."""
+    rows = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [row.partition(":")[2].strip() for row in rows if row.startswith("model name")]
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    processor = names[0] if names else platform.machine()
+    return f"{processor}, {cores()} cores, {memory:.0f} GiB, Python {platform.python_version()}"
