@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.cold import Referee, once, race
@@ -25,6 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--hosts", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3, help="of the cold runs")
+    parser.add_argument("--ansible-rounds", type=int, default=1, help="each takes minutes")
     parser.add_argument("--passes", type=int, default=20, help="over kept links")
     parser.add_argument(
         "--against", nargs="*", choices=RIVALS, default=RIVALS, help="fewer rivals, to be quick"
@@ -58,20 +61,27 @@ def _on(lab: Lab, folder: Path, bin_: Path, chosen: argparse.Namespace) -> Figur
     say("deploying 2 apps to each")
     wanted = scene.deploy()
     listed = wanted.write(folder)
-    tools: list[Tool] = [scene.steersman]
-    if "pyinfra" in chosen.against:
-        home = folder / "pyinfra"
-        tools.append(Pyinfra(listed, scene.reach, lab.hosts, lab.key, home, bin_))
-    if "ansible-core" in chosen.against:
-        tools.append(Ansible(listed, scene.reach, lab.hosts, folder / "ansible", bin_))
+    tools: list[Tool] = [scene.steersman, *_rivals(scene, listed, bin_, chosen.against)]
     referee = Referee(lab.hosts, wanted)
     # Bytecode and page cache are made before anything counts.
     once(scene.steersman)
-    runs = race(tools, chosen.rounds, referee, say)
+    load = os.getloadavg()[0]
+    rounds = {tool.name: chosen.rounds for tool in tools} | {"ansible-core": chosen.ansible_rounds}
+    runs = race(rounds, tools, referee, say)
     say("keeping links")
     kept = measure(scene.manifests, chosen.passes, environment(scene.steersman))
     referee.judge("steersman over kept links")
-    return Figures(len(lab.hosts), len(wanted), tools, runs, kept)
+    return Figures(len(lab.hosts), len(wanted), load, tools, runs, kept)
+
+
+def _rivals(scene: Scene, listed: Path, bin_: Path, against: Sequence[str]) -> Iterator[Tool]:
+    hosts, reach, folder = scene.lab.hosts, scene.reach, scene.folder
+    if "pyinfra" in against:
+        for tuned in (False, True):
+            home = folder / f"pyinfra-{tuned}"
+            yield Pyinfra(listed, reach, hosts, scene.lab.key, home, bin_, tuned)
+    if "ansible-core" in against:
+        yield Ansible(listed, reach, hosts, folder / "ansible", bin_)
 
 
 def say(text: str) -> None:

@@ -3,7 +3,7 @@
 import resource
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -42,16 +42,20 @@ class Referee:
 
 
 def race(
-    tools: Sequence[Tool], rounds: int, referee: Referee, say: Callable[[str], None]
+    rounds: Mapping[str, int], tools: Sequence[Tool], referee: Referee, say: Callable[[str], None]
 ) -> dict[str, list[Run]]:
-    """Run the tools in turn, `rounds` times; raises `Void` if one fails or changes anything."""
+    """Run the tools in turn until each had its `rounds`.
+
+    Raises `Void` if one fails or changes anything.
+    """
     runs: dict[str, list[Run]] = {tool.name: [] for tool in tools}
-    for number in range(1, rounds + 1):
+    for number in range(1, max(rounds.values()) + 1):
         for tool in tools:
-            done = once(tool)
-            referee.judge(tool.name)
-            runs[tool.name].append(done)
-            say(f"round {number}/{rounds}: {tool.name} {done.wall:.2f} s")
+            if number <= rounds[tool.name]:
+                done = once(tool)
+                referee.judge(tool.name)
+                runs[tool.name].append(done)
+                say(f"round {number}: {tool.name} {done.wall:.2f} s")
     return runs
 
 

@@ -23,6 +23,7 @@ class Figures:
 
     hosts: int
     checks: int
+    load: float
     tools: Sequence[Tool]
     runs: Mapping[str, list[Run]]
     kept: Kept
@@ -40,19 +41,11 @@ class Figures:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        rounds = len(self.runs["steersman"])
         yield f"{self.hosts} hosts with 2 apps each, {self.checks} checks on each, nothing to do"
-        yield f"{machine()}; {rounds} round{'' if rounds == 1 else 's'}, medians"
+        yield f"{machine()}; load {self.load:.1f} before the first round"
         yield ""
-        yield f"{'cold, whole processes':<26}{'seconds':>9}{'own CPU':>9}{'ratio':>9}"
-        for tool in self.tools:
-            done = typical(self.runs[tool.name])
-            line = f"{tool.name + ' ' + tool.version:<26}{done.wall:>9.2f}{done.cpu:>9.2f}"
-            if tool.name in RATIOS:
-                wanted = RATIOS[tool.name]
-                ratio = self.ratio(tool.name)
-                line += f"{ratio:>8.1f}x  {_verdict(ratio >= wanted)} (at least {wanted:.0f}x)"
-            yield line
+        yield f"{'cold, medians':<24}{'rounds':>6}{'seconds':>9}{'own CPU':>9}{'ratio':>9}"
+        yield from map(self._row, self.tools)
         yield ""
         passes = self.kept.passes
         spread = f"min {min(passes):.3f}, max {max(passes):.3f}, {len(passes)} passes"
@@ -62,11 +55,22 @@ class Figures:
         good = _verdict(self.memory <= MEMORY)
         yield f"memory for each host: {self.memory:.2f} MiB  {good} (at most {MEMORY} MiB)"
 
+    def _row(self, tool: Tool) -> str:
+        runs = self.runs[tool.name]
+        done, ratio = typical(runs), self.ratio(tool.name)
+        row = f"{tool.name + ' ' + tool.version:<24}{len(runs):>6}{done.wall:>9.2f}{done.cpu:>9.2f}"
+        if tool.name != "steersman":
+            row += f"{ratio:>8.1f}x"
+        if (wanted := RATIOS.get(tool.name)) is not None:
+            row += f"  {_verdict(ratio >= wanted)} (at least {wanted:.0f}x)"
+        return row
+
     def as_json(self) -> dict[str, object]:
-        rivals = [tool.name for tool in self.tools if tool.name in RATIOS]
+        rivals = [tool.name for tool in self.tools if tool.name != "steersman"]
         return {
             "machine": machine(),
             "cores": cores(),
+            "load": self.load,
             "hosts": self.hosts,
             "checks": self.checks,
             "versions": {tool.name: tool.version for tool in self.tools},

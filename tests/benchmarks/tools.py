@@ -24,9 +24,10 @@ BIN = Path(sys.executable).parent
 class Tool(Protocol):
     """Something that brings all hosts to the wanted state."""
 
-    name: str
     version: str
 
+    @property
+    def name(self) -> str: ...
     @property
     def argv(self) -> Sequence[str]: ...
     @property
@@ -111,7 +112,8 @@ class Ansible:
             "ANSIBLE_SSH_ARGS": f"-F {self.reach.ssh_config} {keep}",
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self._masters),
             "ANSIBLE_SSH_USETTY": "0",
-            "ANSIBLE_STRATEGY": STRATEGY,
+            # "free" and fewer forks made no difference beyond the noise.
+            "ANSIBLE_STRATEGY": "linear",
         }
 
     def changes(self, output: str) -> int:
@@ -126,14 +128,12 @@ class Ansible:
             run(["ssh", "-o", f"ControlPath={master}", "-O", "exit", "any"])
 
 
-# Tried both on 10 and 40 hosts: where the hosts are alike, waiting for all of them costs less
-# than "free", which keeps asking every host whether it is done.
-STRATEGY = "linear"
-
-
 @dataclass
 class Pyinfra:
-    """All hosts at once, each going on without waiting for the others, and no first dry pass."""
+    """All hosts at once, each going on without waiting for the others, and no first dry pass.
+
+    `is_tuned` asks by hand, once, for what pyinfra's own operations ask dearly (see deploy.py).
+    """
 
     wanted: Path
     reach: Files
@@ -141,11 +141,15 @@ class Pyinfra:
     key: Path
     home: Path
     bin: Path
-    name: str = "pyinfra"
+    is_tuned: bool = False
     version: str = field(init=False)
 
+    @property
+    def name(self) -> str:
+        return "pyinfra tuned" if self.is_tuned else "pyinfra"
+
     def __post_init__(self) -> None:
-        self.version = version_of(self.bin, self.name)
+        self.version = version_of(self.bin, "pyinfra")
         self.home.mkdir()
         (self.home / "ssh_config").touch()
         common = {
@@ -168,7 +172,8 @@ class Pyinfra:
 
     @property
     def env(self) -> Mapping[str, str]:
-        return {"BENCH_WANTED": str(self.wanted), "NO_COLOR": "1"}
+        tuned = "1" if self.is_tuned else "0"
+        return {"BENCH_WANTED": str(self.wanted), "BENCH_TUNED": tuned, "NO_COLOR": "1"}
 
     def changes(self, output: str) -> int:
         try:
@@ -205,4 +210,4 @@ def environment(tool: Tool) -> dict[str, str]:
     """Return the environment of a run: this one's, without what would configure a rival."""
     foreign = ("ANSIBLE_", "PYINFRA_", "STEER_")
     own = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
-    return own | tool.env
+    return {**own, **tool.env}

@@ -158,11 +158,12 @@ class Reader:
 
     def traces(self, wanted: Wanted) -> dict[str, object]:
         """Return what differs later if anything was written or started again, even to the same."""
-        parts = (*wanted.folders, *wanted.files, *wanted.links)
+        paths = [each.path for each in (*wanted.folders, *wanted.files)]
+        paths += [link.path for link in wanted.links]
         found: dict[str, object] = {}
-        for each in parts:
-            seen = self._on_host(each.path).lstat()
-            found[each.path] = seen.st_ino, seen.st_ctime_ns
+        for path in paths:
+            seen = self._on_host(path).lstat()
+            found[path] = seen.st_ino, seen.st_ctime_ns
         found["/etc/passwd"] = (self._root / "etc/passwd").read_bytes()
         shown = self._host.run(
             ["systemctl", "show", "-p", "Id,InvocationID,ActiveState", *wanted.units]

@@ -148,21 +148,21 @@ class HandOverLaws:
             await bench.deploy(wanted)
         await bench.remove(wanted.app)
 
-    async def test_any_crash_of_the_controller_reaches_the_goal(self, bench: Bench) -> None:
-        old, new = bench.wanted("again", 1, count=1), bench.wanted("again", 2, count=1)
-        await bench.deploy(old)
-        steps = bench.plan(new, await bench.link.observe())
+    async def test_a_crash_of_the_controller_costs_nothing(self, bench: Bench) -> None:
+        target, other = bench.wanted("again", 1, count=1), bench.wanted("again", 2, count=1)
+        await bench.deploy(target)
+        most = len(bench.plan(other, await bench.link.observe()))
         async with Loaded(bench, "again") as load:
-            for survived in range(1, len(steps) + 1):
-                planned = bench.plan(new, await bench.link.observe())
+            # Every place of a plan is tried on the fake host; here some, on the real one.
+            for survived in range(1, most + 1, 3):
+                target, other = other, target
+                planned = bench.plan(target, await bench.link.observe())
                 for number, step in enumerate(planned[:survived], 1):
                     await bench.step("again", step, number, len(planned))
-                await bench.deploy(new)
-                assert (await bench.get("again"))[1][
-                    "x-revision"
-                ] == new.release.spec.template.config.env["RELEASE"]
-                assert all(f".g{new.release.spec.number}" in u for u in await bench.units("again"))
-                old, new = new, old
+                await bench.deploy(target)
+                release = str(target.release.spec.number)
+                assert (await bench.get("again"))[1]["x-revision"] == release
+                assert all(f"web.g{release}" in unit for unit in await bench.units("again"))
         assert load.lost_none(), load.report
 
     async def test_a_name_of_another_site_is_refused(self, bench: Bench, foreign_name: str) -> None:

@@ -218,6 +218,15 @@ def test_a_name_that_another_site_has_is_refused_before_any_step() -> None:
         plan(FakeHost(), target(1, app))
 
 
+def test_a_user_that_the_manifest_names_is_neither_made_nor_removed() -> None:
+    app = app_of(user="deploy")
+    planned = plan(FakeHost(), target(1, app))
+    assert not [step for step in planned if step.op == "ensure_user"]
+    assert b"User=deploy\n" in next(
+        s.data for s in planned if getattr(s, "path", "").endswith("web.g1@.service")
+    )
+
+
 def test_old_releases_go_and_kept_ones_stay() -> None:
     host = deployed(1)
     for number in (2, 3):

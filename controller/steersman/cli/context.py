@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -39,12 +40,19 @@ class Work:
 
 @asynccontextmanager
 async def opened(
-    tools: Tools, report: Reporter | None = None, *, is_verbose: bool = False
+    tools: Tools,
+    report: Reporter | None = None,
+    *,
+    is_verbose: bool = False,
+    cache: Path | None = None,
 ) -> AsyncIterator[Work]:
-    """Open the store; hosts are connected to on demand, and left when this ends."""
+    """Open the store; hosts are connected to on demand, and left when this ends.
+
+    `cache` is where builds are kept, if not where they usually are.
+    """
     configure_logs(is_verbose=is_verbose, is_debugging=tools.is_debugging)
     async with tools.store() as store:
-        cache = default_cache(os.environ)
+        cache = cache if cache is not None else default_cache(os.environ)
         trusted = KnownHosts(store.path.parent / "known_hosts")
         reporter = report if report is not None else Silent()
         session = Session(store, reporter, cache, trust_files=(trusted.path,))

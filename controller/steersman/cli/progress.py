@@ -152,7 +152,7 @@ def progress(*, is_verbose: bool = False, to_stderr: bool = False) -> Iterator[L
     console = Console(file=stream, highlight=False, markup=False, emoji=False)
 
     def draw(text: str) -> None:
-        console.print(_styled(text, Text))
+        console.print(_styled(text, Text), soft_wrap=True)
 
     # Only what rich knows of does not tear its table.
     report = _Table(draw, draw if sys.stderr.isatty() else _to_stderr)

@@ -134,7 +134,12 @@ class Memory:
     async def set_release_state(
         self, release: Release, state: ReleaseState, message: str = "", logs: tuple[str, ...] = ()
     ) -> None:
-        status = ReleaseStatus(state=state, message=message, logs=logs)
+        status = ReleaseStatus(
+            conditions=release.status.conditions, state=state, message=message, logs=logs
+        )
+        await self.set_release_status(release, status)
+
+    async def set_release_status(self, release: Release, status: ReleaseStatus) -> None:
         await self._put_status(
             "Release", release_name(release.spec.app, release.spec.number), status
         )

@@ -15,7 +15,8 @@ from steersman.control.artifacts import Artifacts
 from steersman.control.choose import Chooser, Secrets
 from steersman.control.converge import Plan, Unhealthy, converge
 from steersman.control.hosts import HostLink
-from steersman.control.memory import Memory
+from steersman.control.memory import Memory, is_pinned
+from steersman.control.phase import run_release_command
 from steersman.control.release import last_good
 from steersman.control.report import Verdict
 from steersman.control.session import Session
@@ -148,6 +149,14 @@ class Rollout:
             return Outcome(app.name, release, hosts, error)
         wanted = await self._chooser.wanted(app, release, releases, links)
         outcomes: list[HostOutcome] = []
+        if release.status.state == "pending" and is_pinned(app) is None and not self._is_dry:
+            try:
+                await run_release_command(
+                    wanted[links[0].name], links[0], self._memory, self._report
+                )
+            except Unhealthy as error:
+                bad_host = HostOutcome(links[0].name, "rejected", error=error)
+                return await self._reject(app, release, previous, links, bad_host, [bad_host])
         for wave in waves(links):
             outcomes += await asyncio.gather(*(self._one(link, wanted[link.name]) for link in wave))
             bad = [o for o in outcomes if isinstance(o.error, Unhealthy)]

@@ -89,7 +89,8 @@ def app_target(wanted: Wanted, spec: HostSpec, facts: Facts, seen: HostSeen) -> 
         name=name,
         root=layout.root,
         run=layout.run,
-        user=user,
+        # A user that the manifest names is somebody else's to make and to remove.
+        user=user if app.spec.user is None else "",
         home=layout.app(name, "shared"),
         number=number,
         release=wanted.release_name,

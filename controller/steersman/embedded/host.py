@@ -39,11 +39,15 @@ class CannotEmbed(SteersmanError):
 
 
 class EmbeddedHost:
-    """What runs: `host` is its manifest, `url` where its proxy listens."""
+    """What runs: `host` is its manifest, `port` where its proxy listens on 127.0.0.1."""
 
-    def __init__(self, host: Host, url: str) -> None:
+    def __init__(self, host: Host, port: int) -> None:
         self.host = host
-        self.url = url
+        self.port = port
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}"
 
 
 @contextlib.asynccontextmanager
@@ -76,7 +80,7 @@ async def embedded_host(
         await _answers("supervisord", Path(settings["supervisor"]), folder)
         await _answers("caddy", Path(settings["caddy_admin"]), folder)
         log.info("embedded_host_started", host=name, folder=str(folder), port=chosen)
-        yield EmbeddedHost(host, f"http://localhost:{chosen}")
+        yield EmbeddedHost(host, chosen)
     log.info("embedded_host_stopped", host=name)
 
 

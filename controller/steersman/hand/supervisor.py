@@ -53,11 +53,16 @@ class Supervisor:
         self._lives: Dict[str, Tuple[int, int]] = {}
 
     def seen(self) -> Dict[str, List[str]]:
-        """Return {unit: [active state, sub state]} for every unit of ours that is configured."""
+        """Return {unit: [active state, sub state]} for every unit of ours that runs or could."""
         return {
             unit: [_state(infos), str(infos[0]["statename"]).lower()]
             for unit, infos in self._units().items()
+            # supervisord forgets a stopped program without a file only when it is told to.
+            if _state(infos) != "inactive" or self._has_file(unit)
         }
+
+    def _has_file(self, unit: str) -> bool:
+        return os.path.exists(os.path.join(self._place.units, unit + ".conf"))
 
     def quiet(self) -> bool:
         """supervisord tells nobody what changes: every look must be a real one."""

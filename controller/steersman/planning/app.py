@@ -47,12 +47,18 @@ def plan_app(target: AppTarget, seen: HostSeen) -> tuple[Step, ...]:
     left to do. Nothing takes traffic before its gate, nothing is retired before the commit.
     """
     refuse_taken_names(target, seen)
-    steps = [*_prepare(target, seen)]
+    steps = [*_prepare(target, seen, is_starting=True)]
     steps += _start(target, seen)
     steps += _hand_over(target, seen)
     steps += _retire(target, seen)
     steps += _collect(target, seen)
     return tuple(steps)
+
+
+def plan_prepare(target: AppTarget, seen: HostSeen) -> tuple[Step, ...]:
+    """Return the steps that put the target's release on the host and start nothing of it."""
+    refuse_taken_names(target, seen)
+    return tuple(_prepare(target, seen, is_starting=False))
 
 
 def refuse_taken_names(target: AppTarget, seen: HostSeen) -> None:
@@ -65,7 +71,7 @@ def refuse_taken_names(target: AppTarget, seen: HostSeen) -> None:
             )
 
 
-def _prepare(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
+def _prepare(target: AppTarget, seen: HostSeen, *, is_starting: bool) -> Iterator[Step]:
     app = seen.app(target.name)
     if target.user and seen.users.get(target.user) != target.home:
         yield EnsureUser("the app runs as its own user", target.user, target.home)
@@ -87,7 +93,7 @@ def _prepare(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
     yield from units
     if units:
         yield ReloadUnits("unit files changed")
-    elif _stopped(target, seen):
+    elif is_starting and _stopped(target, seen):
         # Whoever wrote the files may have died before the supervisor read them.
         yield ReloadUnits("it may not have read the files of what starts now")
 
