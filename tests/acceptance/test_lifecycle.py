@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -51,7 +51,7 @@ class Fleet:
 @pytest.fixture(scope="module")
 def fleet(
     new_steer: Callable[[], Steer], hosts: Lab, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Fleet]:
+) -> Fleet:
     steer, folder = new_steer(), tmp_path_factory.mktemp("repos")
     repos = {site: Repo(folder / name, EXAMPLES / name / "src") for site, name in FOLDERS.items()}
     repos[SHOP].commit({"worker.py": (PULSE / "worker.py").read_text()})
@@ -62,7 +62,7 @@ def fleet(
     before = [seen.snapshot(host) for host in hosts.hosts]
     made = Fleet(steer, hosts.hosts, before, repos, apps, others)
     steer.apply(*made.documents)
-    yield made
+    return made
 
 
 def test_one_apply_deploys_every_app_to_every_host(fleet: Fleet) -> None:

@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
@@ -48,7 +49,7 @@ class Served:
 @pytest.fixture(scope="module")
 def kinds(
     new_steer: Callable[[], Steer], hosts: Lab, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Steer, dict[str, Served]]]:
+) -> tuple[Steer, dict[str, Served]]:
     steer, folder = new_steer(), tmp_path_factory.mktemp("repos")
     pulse, plain = (
         Repo(folder / "pulse", PULSE),
@@ -78,7 +79,7 @@ def kinds(
     for each in served.values():
         each.take("one")
     steer.apply(*steer.hosts(), *secrets, *(each.document for each in served.values()))
-    yield steer, served
+    return steer, served
 
 
 @pytest.mark.parametrize(
@@ -92,15 +93,13 @@ def test_no_switch_loses_a_request(
     steer, served = kinds
     chosen = [served[name] for name in names]
     nginx = [seen.nginx_processes(each.host) for each in chosen]
-    loads = [each.load() for each in chosen]
-    for load in loads:
-        load.start()
-    for number in range(switches):
-        for each in chosen:
-            each.take("two" if number % 2 == 0 else "one")
-        steer.apply(*(each.document for each in chosen))
-    reports = [load.stop() for load in loads]
-    for each, report in zip(chosen, reports, strict=True):
+    with ExitStack() as stack:
+        loads = [stack.enter_context(each.load()) for each in chosen]
+        for number in range(switches):
+            for each in chosen:
+                each.take("two" if number % 2 == 0 else "one")
+            steer.apply(*(each.document for each in chosen))
+    for each, report in zip(chosen, (load.report for load in loads), strict=True):
         assert report.failed == 0, f"{each.name}: {report.failures}, {report.examples}"
         assert report.closed_by_server == 0, "an idle connection was closed: nginx reloaded"
         assert set(report.revisions) == {"1", "2"}, f"{each.name}: {report.revisions}"

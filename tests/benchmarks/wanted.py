@@ -158,7 +158,8 @@ class Reader:
 
     def traces(self, wanted: Wanted) -> dict[str, object]:
         """Return what differs later if anything was written or started again, even to the same."""
-        paths = [each.path for each in (*wanted.folders, *wanted.files)]
+        paths = [folder.path for folder in wanted.folders]
+        paths += [file.path for file in wanted.files]
         paths += [link.path for link in wanted.links]
         found: dict[str, object] = {}
         for path in paths:

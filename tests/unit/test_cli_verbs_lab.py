@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.commands import run, wait_until
+from lab.commands import wait_until
 from lab.fixtures import make_lab
 from lab.lab import Lab
 
@@ -64,6 +64,11 @@ class Person:
         out, err = process.communicate(timeout=240)
         assert process.returncode == expect, f"steer {' '.join(args)}: {out}{err}"
         return out + err
+
+    def answers(self) -> bool:
+        process = self.start("host", "check")
+        process.communicate(timeout=60)
+        return process.returncode == 0
 
     def runs(self, words: str) -> bool:
         return words in self.host.run(["ps", "-eo", "args"])
@@ -158,6 +163,7 @@ def test_diff_tells_drift_and_apply_mends_it(crew: Person) -> None:
 def test_scale_undo_and_status(crew: Person) -> None:
     crew.steer("scale", "app/crew", "first=3", "second=0")
     assert crew.steer("describe", "app/crew").count("running") == 3
+    crew.steer("rollout", "restart", "crew")
     before = crew.steer("rollout", "history", "crew").splitlines()
     assert "skipped rollback" in crew.steer(
         "rollout", "undo", "crew", f"--to-revision={before[-1].split()[0]}"
@@ -177,4 +183,4 @@ def test_a_host_that_is_away_is_said_and_not_waited_for(crew: Person) -> None:
     shown = crew.steer("describe", "app/crew")
     assert "h1: not known" in shown
     crew.host.plug()
-    run(["ping", "-c", "1", "-w", "10", crew.host.address])
+    wait_until(crew.answers, "the host's return")

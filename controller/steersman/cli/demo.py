@@ -97,21 +97,17 @@ class Doing(Protocol):
 
 
 def _heading(folder: Path) -> str:
-    return (
-        "A host of an SSH server, Supervisor and Caddy, all in one private folder:\n"
-        f"{folder}. It is deployed to as any other host is.\n"
-    )
+    return f"A host made of an SSH server, Supervisor and Caddy, all of it in {folder}\n"
 
 
 def _shown(number: int, finding: "Finding") -> str:
     mark = "ok" if finding.is_good else "FAILED"
-    first, *rest = finding.lines
-    lines = [f"{number}. {finding.title:<12} {first}", *(f"{'':<15} {line}" for line in rest)]
-    return printable("\n".join(lines)) + f"  {mark}"
+    title = f"{number}. {finding.title}"
+    return printable("\n".join([f"{title:<15}{mark}", *(f"   {line}" for line in finding.lines)]))
 
 
 def _ending(host: "EmbeddedHost") -> str:
-    return f"\nEverything that was shown was measured from outside, at {host.url}."
+    return f"\nAll of this was measured from outside, at {host.url}."
 
 
 class _Lines(Silent):

@@ -84,10 +84,11 @@ class Demo:
         return Finding(
             "Deploy",
             (
-                f"`steer apply` of commit {commit[:7]}, with {wheels} packages from PyPI:"
-                f" {_steps(outcome)} in {seconds:.1f} s",
-                f"release {answer.headers.get('x-release')} answers {answer.status},"
-                f" its stylesheet {css.status}, at {self._host.url}",
+                f"`steer apply`: commit {commit[:7]} of a git repository, {wheels} packages from"
+                f" PyPI, {INSTANCES} processes;",
+                f"{_steps(outcome)} in {seconds:.1f} s; release"
+                f" {answer.headers.get('x-release')} answers {answer.status},"
+                f" its stylesheet {css.status}",
             ),
             answer.status == css.status == 200,
         )
@@ -95,8 +96,8 @@ class Demo:
     async def _again(self) -> Finding:
         outcome, seconds = await self._apply()
         steps = sum(len(host.steps) for host in outcome.hosts)
-        line = f"the same `steer apply` found {steps or 'nothing'} to do, in {seconds:.2f} s"
-        return Finding("Apply again", (line,), outcome.is_good and steps == 0)
+        line = f"`steer apply`: {steps or 'nothing'} to do, in {seconds:.2f} s"
+        return Finding("Again", (line,), outcome.is_good and steps == 0)
 
     async def _switch(self) -> Finding:
         commit = await self._repository.change("Say welcome", '"Hello"', '"Welcome back"')
@@ -105,20 +106,21 @@ class Demo:
         if not outcome.is_good:
             return _failed("Push", outcome)
         page = (await self._ask("GET", "/")).body.decode()
-        line = f"pushed commit {commit[:7]} and applied it under load, in {seconds:.1f} s"
+        line = f"`git push` of commit {commit[:7]}, `steer apply` under load, in {seconds:.1f} s"
         is_new = "Welcome back" in page
         return self._switched("Push", line, count, is_new)
 
     def _switched(self, title: str, line: str, count: Count, is_new: bool) -> Finding:
         notes = Counter(self._book.read_text().splitlines())
         once = [note for note in count.kept if notes[note] == 1]
-        releases = ", ".join(f"release {name}: {n}" for name, n in sorted(count.answered.items()))
+        shares = sorted(count.answered.items())
+        releases = ", then ".join(f"{n} by release {name}" for name, n in shares)
         lines = [
             line,
-            f"{count.gets} GETs and {count.posts} POSTs on {count.connections} connections,"
-            f" none retried: {len(count.lost)} lost ({releases})",
-            f"{len(once)} of {len(count.kept)} acknowledged notes stand in the book once;"
-            f" the slowest answer took {count.slowest * 1000:.0f} ms",
+            f"{count.gets} GETs and {count.posts} POSTs on {count.connections} kept connections,"
+            f" none retried: {len(count.lost)} lost",
+            f"answered {releases}, the slowest after {count.slowest * 1000:.0f} ms",
+            f"{len(once)} of {len(count.kept)} notes that were acknowledged are in the book, once",
             *count.lost[:3],
         ]
         were_both = len(count.answered) == 2
@@ -142,10 +144,9 @@ class Demo:
         return Finding(
             "Kill",
             (
-                f"kill -9 of process {victim}: process {min(new)} answers in its place"
-                f" after {seconds:.1f} s",
-                f"meanwhile the other one answered: {count.sent - len(count.lost)}"
-                f" of {count.sent} requests",
+                f"`kill -9 {victim}`: {min(new)} answers in its place after {seconds:.1f} s",
+                f"meanwhile {count.sent - len(count.lost)} of {count.sent} requests were answered"
+                " by the other",
             ),
             is_good=count.sent > len(count.lost),
         )
@@ -164,10 +165,10 @@ class Demo:
             outcome = await self._controller.undo(APP, None)
             seconds = time.monotonic() - began
         if not outcome.is_good:
-            return _failed("Roll back", outcome)
+            return _failed("Undo", outcome)
         page = (await self._ask("GET", "/")).body.decode()
-        line = f"`steer rollout undo` under load, in {seconds:.1f} s and with no build"
-        return self._switched("Roll back", line, count, "<h1>Hello</h1>" in page)
+        line = f"`steer rollout undo` under load, in {seconds:.1f} s, with nothing built"
+        return self._switched("Undo", line, count, "<h1>Hello</h1>" in page)
 
     async def _apply(self) -> tuple[Outcome, float]:
         began = time.monotonic()

@@ -14,7 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, List
 
-_SERVER_NAME = re.compile(r"^\s*server_name\s+([^;]+);", re.MULTILINE)
+_COMMENT = re.compile(r"(?:^|(?<=[\s;{}]))#.*", re.MULTILINE)
+_SERVER_NAME = re.compile(r"(?:^|[\s;{}])server_name\s+([^;]+);")
 _INCLUDE_FOLDERS = ("conf.d", "sites-enabled")
 
 
@@ -50,7 +51,9 @@ class Nginx:
         known = self._names.get(path)
         if known is None or known[0] != signature:  # type: ignore[index]
             with open(path, encoding="utf-8", errors="replace") as file:
-                found = [n for group in _SERVER_NAME.findall(file.read()) for n in group.split()]
+                text = _COMMENT.sub("", file.read())
+            groups = _SERVER_NAME.findall(text)
+            found = [name.strip("\"'") for group in groups for name in group.split()]
             known = self._names[path] = (signature, found)
         return known[1]  # type: ignore[index,no-any-return]
 
