@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(900)
+
 STEER = [str(Path(sys.executable).with_name("steer")), "demo"]
 PARTS = ("Deploy", "Again", "Push", "Kill", "Undo")
 
@@ -82,7 +84,7 @@ def test_it_shows_everything_stays_up_and_leaves_nothing(terminal: Terminal) -> 
 
 
 def test_in_a_pipe_it_says_less_than_a_page_and_ends() -> None:
-    done = subprocess.run(STEER, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(STEER, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) <= 24

@@ -20,6 +20,12 @@ import asyncssh
 REFUSED = 126
 ENDED_BY = 128
 GRACE = 5.0
+CHUNK = 1 << 16
+# What a client may send besides bytes; none of ours does.
+INTERRUPTIONS = (asyncssh.BreakReceived, asyncssh.SignalReceived, asyncssh.TerminalSizeChanged)
+
+Source = asyncio.StreamReader | asyncssh.SSHReader[bytes]
+Sink = asyncio.StreamWriter | asyncssh.SSHWriter[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +93,29 @@ async def _run(process: asyncssh.SSHServerProcess[bytes], env: Mapping[str, str]
         *words[1:], stdin=pipe, stdout=pipe, stderr=pipe, env=dict(env), start_new_session=True
     )
     gone = asyncio.create_task(process.wait_closed())
-    said = asyncio.create_task(_pass_on(process, child))
+    heard = asyncio.create_task(_pass(process.stdin, child.stdin))
+    said = asyncio.gather(_pass(child.stdout, process.stdout), _pass(child.stderr, process.stderr))
     try:
         await asyncio.wait((gone, said), return_when=asyncio.FIRST_COMPLETED)
         if said.done():
             code = await child.wait()
             process.exit(code if code >= 0 else ENDED_BY - code)
     finally:
-        for task in (gone, said):
+        for task in (gone, heard, said):
             task.cancel()
-        await asyncio.gather(gone, said, return_exceptions=True)
+        await asyncio.gather(gone, heard, said, return_exceptions=True)
         await _end(child)
 
 
-async def _pass_on(
-    process: asyncssh.SSHServerProcess[bytes], child: asyncio.subprocess.Process
-) -> None:
-    """Join the channel and the child; return when the child has said all."""
-    await process.redirect(child.stdin, child.stdout, child.stderr)
-    await process.stdout.drain()
-    await process.stderr.drain()
+async def _pass(source: Source | None, sink: Sink | None) -> None:
+    """Pass bytes on until either end is no more, and the end of them too."""
+    if source is None or sink is None:
+        return
+    with contextlib.suppress(OSError, asyncssh.Error, *INTERRUPTIONS):
+        while data := await source.read(CHUNK):
+            sink.write(data)
+            await sink.drain()
+        sink.write_eof()
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
