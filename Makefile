@@ -9,7 +9,7 @@
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fast lint acceptance bench lab lab-down packages clean
+.PHONY: help demo test check fast lint embedded acceptance bench lab lab-down packages clean
 
 HOSTS ?= 3
 BIN := .venv/bin
@@ -27,7 +27,7 @@ help:
 demo: $(READY)
 	@$(BIN)/steer demo
 
-test: $(READY) packages fast acceptance
+test: $(READY) packages fast embedded acceptance
 
 check: $(READY) packages lint fast
 
@@ -43,7 +43,11 @@ lint: $(READY)
 
 fast: $(READY) packages
 	@echo "tests: $(FAST)"
-	@$(BIN)/pytest -q -n 2 --no-header $(FAST)
+	@$(BIN)/pytest -q -n 2 --no-header -m "not slow" $(FAST)
+
+embedded: $(READY) packages
+	@echo "tests: the drivers' laws on the embedded host"
+	@$(BIN)/pytest -q --no-header -m slow $(FAST)
 
 acceptance: $(READY) packages
 	@echo "tests: tests/acceptance"

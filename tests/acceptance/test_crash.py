@@ -18,7 +18,7 @@ from lab.host import Host
 from lab.lab import Lab
 from load.background import Load
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 # What differs between two releases, in names and in what files hold.
 _RELEASE = re.compile(r"\d+-[0-9a-f]{12}\b|[0-9a-f]{64}\b|\bg\d+\b|(?<=/env/)\d+")

@@ -13,7 +13,7 @@ from laws.bench import Bench, opened
 from laws.suite import HandOverLaws, SupervisorOnlyLaws
 from steersman.embedded.host import EmbeddedHost, embedded_host
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

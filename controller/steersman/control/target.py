@@ -59,7 +59,7 @@ def app_target(wanted: Wanted, spec: HostSpec, facts: Facts, seen: HostSeen) -> 
     layout, app = layout_of(spec), wanted.app
     number, name = wanted.release.spec.number, app.name
     template = wanted.release.spec.template
-    env_files = _env_files(wanted, layout)
+    env_files = _env_files(wanted, layout, "root:root" if spec.scope == "system" else "")
     paths = tuple(file.path for file in env_files)
     counts = counts_of(app, template.processes)
     taken = set(seen.ports)
@@ -145,16 +145,16 @@ def _patience(release: Release) -> float:
     return min([check.interval * check.failures for check in checks] or [30.0])
 
 
-def _env_files(wanted: Wanted, layout: Layout) -> tuple[File, ...]:
+def _env_files(wanted: Wanted, layout: Layout, owner: str) -> tuple[File, ...]:
     """Return env/<N>, and env/<N>.<process> for each process with variables of its own."""
     template, number = wanted.release.spec.template, wanted.release.spec.number
     folder = layout.app(wanted.app.name, "env")
     shared = {**template.config.env, **wanted.secrets}
-    files = [File(f"{folder}/{number}", env_file(sorted(shared.items())), 0o600)]
+    files = [File(f"{folder}/{number}", env_file(sorted(shared.items())), 0o600, owner)]
     for name, process in sorted(template.processes.items()):
         if process.env:
             data = env_file(sorted(process.env.items()))
-            files.append(File(f"{folder}/{number}.{name}", data, 0o600))
+            files.append(File(f"{folder}/{number}.{name}", data, 0o600, owner))
     return tuple(files)
 
 

@@ -145,8 +145,7 @@ class Demo:
             "Kill",
             (
                 f"`kill -9 {victim}`: {min(new)} answers in its place after {seconds:.1f} s",
-                f"meanwhile {count.sent - len(count.lost)} of {count.sent} requests were answered"
-                " by the other",
+                f"meanwhile {count.sent - len(count.lost)} of {count.sent} requests were answered",
             ),
             is_good=count.sent > len(count.lost),
         )

