@@ -13,13 +13,13 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from steersman.drivers.generation import folders_of, target_of
 from steersman.drivers.model import Facts, Generation, Layout, ProcessUnits, Rendered
 from steersman.drivers.servers import command_of
 from steersman.drivers.unitfile import CannotRender, Directive, path, render
 from steersman.planning.target import File, Folder, ProcessTarget
 
 PYTHON = "python -I -S -E"
-HELD_WAYS = ("socket", "port")
 
 
 def supervisor_settings(root: str, scope: str) -> dict[str, str]:
@@ -44,7 +44,8 @@ class SupervisorDriver:
         targets: list[ProcessTarget] = []
         for process in generation.processes:
             refuse_limits(generation, process)
-            targets.append(self._target(generation, process))
+            holders = (f"{generation.unit(process.name)}.socket",)
+            targets.append(target_of(self._layout, generation, process, holders))
             files += self._files(generation, process, targets[-1])
         return Rendered(
             unit_files=tuple(files),
@@ -71,40 +72,10 @@ class SupervisorDriver:
         return f"{self._layout.units}/{generation.unit(process.name)}.json"
 
     def _folders(self, generation: Generation) -> tuple[Folder, ...]:
-        app, user = generation.app, generation.user
-        folders = [
-            Folder(self._layout.app(app, "shared"), 0o750, f"{user}:{user}"),
-            Folder(self._layout.app(app, "env"), 0o700, "root:root"),
-            Folder(self._layout.app(app, "log"), 0o750, "root:root"),
-            Folder(f"{self._run(app)}/own", 0o711, "root:root"),
-        ]
-        if any(process.way == "path" for process in generation.processes):
-            # setgid: what the app binds here belongs to the proxy's group, so it may connect.
-            group = self._facts.proxy_group or user
-            folders.append(Folder(f"{self._run(app)}/inst", 0o2770, f"{user}:{group}"))
-        return tuple(folders)
-
-    def _target(self, generation: Generation, process: ProcessUnits) -> ProcessTarget:
-        stem, template = generation.unit(process.name), process.template
-        base = f"{process.name}-g{generation.number}.sock"
-        behind = {"socket": base, "port": base, "path": f"inst/{base}"}.get(process.way)
-        relays = process.instances if process.is_relayed else ()
-        health = template.health
-        return ProcessTarget(
-            name=process.name,
-            instances=tuple(f"{stem}@{i}.service" for i in process.instances),
-            holders=(f"{stem}.socket",) if process.way in HELD_WAYS else (),
-            relays=tuple(f"{stem}-relay@{i}.service" for i in relays),
-            socket=f"{self._run(generation.app)}/{behind}" if behind else None,
-            link=f"{self._run(generation.app)}/{process.name}.sock" if behind else None,
-            link_target=behind,
-            http=health.http if health is not None else None,
-            host=generation.host_header,
-            probe_timeout=health.timeout if health is not None else 1.0,
-            failures=health.failures if health is not None else 3,
-            stop_timeout=template.stop.timeout,
-            stop_first=template.handover == "stop",
-        )
+        app = generation.app
+        log = Folder(self._layout.app(app, "log"), 0o750, "root:root")
+        own = Folder(f"{self._run(app)}/own", 0o711, "root:root")
+        return folders_of(self._layout, self._facts, generation, log, own)
 
     def _files(
         self, generation: Generation, process: ProcessUnits, target: ProcessTarget

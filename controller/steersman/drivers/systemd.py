@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from steersman.drivers.generation import HELD_WAYS, folders_of, target_of
 from steersman.drivers.model import Facts, Generation, Layout, ProcessUnits, Rendered
 from steersman.drivers.servers import command_of
 from steersman.drivers.unitfile import Directive, environment, exec_words, path, render
-from steersman.planning.target import File, Folder, ProcessTarget
+from steersman.planning.target import File, ProcessTarget
 
 # promises: each of these keeps Python web apps running; MemoryDenyWriteExecute, PrivateUsers and
 # ProcSubset break some of them and stay off.
@@ -50,14 +51,16 @@ class SystemdDriver:
         files: list[File] = []
         targets: list[ProcessTarget] = []
         for process in generation.processes:
-            targets.append(self._target(generation, process))
+            stem = generation.unit(process.name)
+            holders = (f"{stem}-hold.service", f"{stem}.socket")
+            targets.append(target_of(self._layout, generation, process, holders))
             files += self._files(generation, process)
         units = [unit for target in targets for unit in target.units]
         return Rendered(
             unit_files=tuple(files),
             boot_files=self._boot_files(generation, targets, units),
             boot_links={self._wants(generation.app): f"../steersman-{generation.app}.target"},
-            folders=self._folders(generation),
+            folders=folders_of(self._layout, self._facts, generation),
             processes=tuple(targets),
         )
 
@@ -73,49 +76,12 @@ class SystemdDriver:
     def _tmpfile(self, app: str) -> str:
         return f"{self._layout.tmpfiles}/steersman-{app}.conf"
 
-    def _folders(self, generation: Generation) -> tuple[Folder, ...]:
-        app, user = generation.app, generation.user
-        folders = [
-            Folder(self._layout.app(app, "shared"), 0o750, f"{user}:{user}"),
-            Folder(self._layout.app(app, "env"), 0o700, "root:root"),
-        ]
-        if any(process.way == "path" for process in generation.processes):
-            # setgid: what the app binds here belongs to the proxy's group, so nginx may connect.
-            group = self._facts.proxy_group or user
-            folders.append(Folder(f"{self._run(app)}/inst", 0o2770, f"{user}:{group}"))
-        return tuple(folders)
-
     def _run(self, app: str) -> str:
         return f"{self._layout.run}/{app}"
 
-    def _target(self, generation: Generation, process: ProcessUnits) -> ProcessTarget:
-        stem, template = generation.unit(process.name), process.template
-        base = f"{process.name}-g{generation.number}.sock"
-        inner = {"socket": base, "port": base, "path": f"inst/{base}"}
-        behind = inner.get(process.way)
-        is_held = process.way in ("socket", "port")
-        health = template.health
-        return ProcessTarget(
-            name=process.name,
-            instances=tuple(f"{stem}@{i}.service" for i in process.instances),
-            holders=(f"{stem}-hold.service", f"{stem}.socket") if is_held else (),
-            relays=tuple(f"{stem}-relay@{i}.service" for i in process.instances)
-            if process.is_relayed
-            else (),
-            socket=f"{self._run(generation.app)}/{behind}" if behind else None,
-            link=f"{self._run(generation.app)}/{process.name}.sock" if behind else None,
-            link_target=behind,
-            http=health.http if health is not None else None,
-            host=generation.host_header,
-            probe_timeout=health.timeout if health is not None else 1.0,
-            failures=health.failures if health is not None else 3,
-            stop_timeout=template.stop.timeout,
-            stop_first=template.handover == "stop",
-        )
-
     def _files(self, generation: Generation, process: ProcessUnits) -> Iterator[File]:
         stem = generation.unit(process.name)
-        if process.way in ("socket", "port"):
+        if process.way in HELD_WAYS:
             yield self._unit(f"{stem}.socket", self._socket(generation, process))
             yield self._unit(f"{stem}-hold.service", _hold(generation, process))
         yield self._unit(f"{stem}@.service", self._service(generation, process))
@@ -261,7 +227,7 @@ class SystemdDriver:
         lines = [f"d {self._layout.run} 0755 root root -", f"d {run} 0755 root root -"]
         lines += [
             f"d {folder.path} {folder.mode:04o} {folder.owner.replace(':', ' ')} -"
-            for folder in self._folders(generation)
+            for folder in folders_of(self._layout, self._facts, generation)
             if folder.path.startswith(run)
         ]
         lines.append(f"L+ {run}/serving - - - - {release}/{generation.release}")
