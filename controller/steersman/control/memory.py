@@ -34,28 +34,49 @@ class Memory:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        # By kind and name: parsing is most of what reading costs, and most objects stay.
+        self._parsed: dict[tuple[str, str], tuple[int, AnyObject]] = {}
+
+    def _parse(self, stored: Stored) -> AnyObject:
+        key = stored.kind, stored.name
+        known = self._parsed.get(key)
+        if known is None or known[0] != stored.resource_version:
+            known = self._parsed[key] = stored.resource_version, parse_object(stored.object)
+        return known[1]
+
+    def _app(self, stored: Stored) -> App:
+        obj = self._parse(stored)
+        if not isinstance(obj, App):
+            raise NotFound("App", stored.name)
+        return obj
+
+    def _host(self, stored: Stored) -> Host:
+        obj = self._parse(stored)
+        if not isinstance(obj, Host):
+            raise NotFound("Host", stored.name)
+        return obj
 
     async def hosts(self) -> dict[str, Host]:
-        return {h.name: h for h in [_host(s) for s in await self.store.list("Host")]}
+        return {h.name: h for h in [self._host(s) for s in await self.store.list("Host")]}
 
     async def apps(self) -> dict[str, App]:
-        return {a.name: a for a in [_app(s) for s in await self.store.list("App")]}
+        return {a.name: a for a in [self._app(s) for s in await self.store.list("App")]}
 
     async def app(self, name: str) -> App:
         stored = await self.store.get("App", name)
         if stored is None:
             raise NotFound("App", name)
-        return _app(stored)
+        return self._app(stored)
 
     async def host(self, name: str) -> Host:
         stored = await self.store.get("Host", name)
         if stored is None:
             raise NotFound("Host", name)
-        return _host(stored)
+        return self._host(stored)
 
     async def releases(self, app: str) -> list[Release]:
         """Return the releases of `app`, oldest first."""
-        stored = [parse_object(s.object) for s in await self.store.list("Release")]
+        stored = [self._parse(s) for s in await self.store.list("Release")]
         mine = [r for r in stored if isinstance(r, Release) and r.spec.app == app]
         return sorted(mine, key=lambda release: release.spec.number)
 
@@ -68,7 +89,7 @@ class Memory:
     async def with_our_annotations(self, app: App) -> App:
         """Return `app` as it is put: a manifest undoes neither `scale` nor `rollout restart`."""
         stored = await self.store.get("App", app.name)
-        known = _app(stored).metadata.annotations if stored is not None else {}
+        known = self._app(stored).metadata.annotations if stored is not None else {}
         ours = {key: known[key] for key in OURS if key in known}
         annotations = {**ours, **app.metadata.annotations}
         metadata = app.metadata.model_copy(update={"annotations": annotations})
@@ -178,17 +199,3 @@ def is_pinned(app: App) -> int | None:
 def _digest(key: bytes, secret: str, name: str, value: str) -> str:
     text = f"{secret}\0{name}\0{value}".encode()
     return "hmac-sha256:" + hmac.new(key, text, hashlib.sha256).hexdigest()[:32]
-
-
-def _app(stored: Stored) -> App:
-    obj = parse_object(stored.object)
-    if not isinstance(obj, App):
-        raise NotFound("App", stored.name)
-    return obj
-
-
-def _host(stored: Stored) -> Host:
-    obj = parse_object(stored.object)
-    if not isinstance(obj, Host):
-        raise NotFound("Host", stored.name)
-    return obj
