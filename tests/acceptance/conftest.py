@@ -12,6 +12,22 @@ from lab.lab import Lab
 __all__ = ["lab", "make_lab"]
 
 
+_SAID = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Return what shows a measured figure at the end of the run."""
+    return request.config.stash.setdefault(_SAID, []).append
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    for line in config.stash.get(_SAID, []):
+        terminalreporter.write_line(line)
+
+
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where builds are kept: each wheel is made once for all tests."""

@@ -187,7 +187,7 @@ def test_scaling_adds_and_removes_instances_and_nothing_else(fleet: Fleet) -> No
 
 def pids(host: Host, app: str) -> set[str]:
     """Return the pids, as the host counts them, of the app's processes."""
-    rows = (line.split() for line in host.run(["ps", "-e", "-o", "user=,pid="]).splitlines())
+    rows = (line.split() for line in host.run(["ps", "-e", "-o", "user:32=,pid="]).splitlines())
     return {pid for user, pid in rows if user == f"app-{app}"}
 
 
