@@ -1,9 +1,15 @@
 """What every test has."""
 
 import asyncio
+import signal
 from collections.abc import Iterator
 
 import pytest
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so would every `steer`
+# that they start; a handler here is the default again in a child.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
