@@ -11,7 +11,7 @@ import contextlib
 import os
 import shlex
 import signal
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,7 +104,15 @@ async def _run(process: asyncssh.SSHServerProcess[bytes], env: Mapping[str, str]
         for task in (gone, heard, said):
             task.cancel()
         await asyncio.gather(gone, heard, said, return_exceptions=True)
-        await _end(child)
+        await _to_its_end(_end(child))
+
+
+async def _to_its_end(work: Coroutine[None, None, None]) -> None:
+    """Finish `work` however often this task is cancelled: a child must be waited for."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
 
 
 async def _pass(source: Source | None, sink: Sink | None) -> None:
