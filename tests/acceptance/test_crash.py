@@ -123,14 +123,14 @@ def test_a_killed_first_deploy_is_finished_by_the_next_apply(piers: list[Pier]) 
     for pier in piers:
         scrub(pier.host)
 
-    def launch(pier: Pier, steps: tuple[int, ...]) -> None:
+    def launch(pier: Pier, k: int) -> None:
+        assert pier.apply(killed_after=k) != 0
         assert pier.apply() == 0
-        wanted = pier.end_state()
-        for k in steps:
-            pier.steer.run("delete", "app/pulse")
-            assert pier.apply(killed_after=k) != 0
-            assert pier.apply() == 0
-            pier.prove(wanted, k)
+        survived = pier.end_state()
+        pier.steer.run("delete", "app/pulse")
+        assert pier.apply() == 0
+        # The undisturbed one, from the same empty host.
+        pier.prove(survived, k)
 
     with ThreadPoolExecutor(len(piers)) as pool:
-        list(pool.map(launch, piers, [(2, 5), (4, 13), (6, 18)]))
+        list(pool.map(launch, piers, (4, 6, 18)))
