@@ -145,8 +145,11 @@ class Bench:
 
     def left_of(self, app: str) -> list[str]:
         """Return every path and process that still tells of `app`."""
-        names = [str(p) for top in (self.root, self.run) for p in top.rglob(f"*{app}*")]
-        return sorted(names) + [command for command in commands() if app in command]
+        tops = (self.root, self.run)
+        names = [str(p) for top in tops for p in top.rglob(f"*{app}*")]
+        # This machine's other processes may well speak of "gone": only those of this host count.
+        here = [told for told in processes() if any(str(top) in told for top in tops)]
+        return sorted(names) + [told for told in here if app in told]
 
 
 def token_of(app: str) -> str:
@@ -154,13 +157,15 @@ def token_of(app: str) -> str:
     return f"secret-of-{app} 'quoted' \"$HOME\" \\ #;% ${{PATH}} %(here)s `id`"
 
 
-def commands() -> list[str]:
+def processes() -> list[str]:
+    """Return each process's arguments and working folder, as one text."""
     found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            found.append(Path("/proc", pid, "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        except (FileNotFoundError, ProcessLookupError):
-            continue
+            words = (process / "cmdline").read_bytes().replace(b"\0", b" ")
+            found.append(f"{os.fsdecode(words)}in {os.readlink(process / 'cwd')}")
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it ended meanwhile, or is somebody else's
     return found
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from laws.bench import Bench, commands, token_of
+from laws.bench import Bench, processes, token_of
 from load.background import Load
 from load.tally import Report
 from steersman.control.converge import Unhealthy
@@ -78,7 +78,7 @@ class HandOverLaws:
         env = bench.root / "apps/closed/env/1"
         assert [path for path in files if said in path.read_bytes()] == [env]
         assert env.stat().st_mode & 0o777 == 0o600
-        assert not [words for words in commands() if said.decode() in words]
+        assert not [words for words in processes() if said.decode() in words]
 
     @pytest.mark.parametrize("way", ["socket", "path", "port"])
     async def test_a_switch_loses_no_request(self, bench: Bench, way: str) -> None:
