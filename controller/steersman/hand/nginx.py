@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _COMMENT = re.compile(r"(?:^|(?<=[\s;{}]))#.*", re.MULTILINE)
 _SERVER_NAME = re.compile(r"(?:^|[\s;{}])server_name\s+([^;]+);")
 RELOADING = 15.0
+LOGS = "/var/log/nginx"
 _INCLUDE_FOLDERS = ("conf.d", "sites-enabled")
 
 
@@ -70,6 +71,10 @@ class Nginx:
         with self._one_at_a_time:
             files.remove(path)
             self._reload()
+            app = os.path.basename(path)[: -len(".conf")]
+            for name in files.entries(LOGS):
+                if name.startswith(app + ".access.log"):
+                    files.remove(os.path.join(LOGS, name))
 
     def _test(self, name: str, data: bytes) -> None:
         import shutil
