@@ -18,9 +18,11 @@ class Said(Silent):
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
+        self.spoke = asyncio.Event()
 
     def said(self, subject: str, text: str) -> None:
         self.lines.append((subject, text))
+        self.spoke.set()
 
 
 async def test_the_next_in_turn_is_told_of_the_holder_and_goes_on(tmp_path: Path) -> None:
@@ -33,8 +35,7 @@ async def test_the_next_in_turn_is_told_of_the_holder_and_goes_on(tmp_path: Path
                 return "bob's turn"
 
         waiting = asyncio.create_task(second())
-        while not said.lines:
-            await asyncio.sleep(0)
+        await said.spoke.wait()
         assert not waiting.done()
         await store.release_lease(first)
         assert await waiting == "bob's turn"
