@@ -106,6 +106,10 @@ class HostSpec(Model):
     cordoned: Flag = False
 
 
+CORDON = "steersman/cordon"
+"""Set by `steer host cordon` and `drain`; a manifest that does not name it leaves it alone."""
+
+
 class HostStatus(Model):
     """What the controller last saw of a host; `facts` are short texts such as its Python."""
 
@@ -121,3 +125,11 @@ class Host(Object):
     kind: Literal["Host"] = "Host"
     spec: HostSpec
     status: HostStatus = HostStatus()
+
+    @property
+    def cordon(self) -> Literal["cordoned", "drained"] | None:
+        """Whether it gets nothing new, or nothing at all; the manifest and `steer` may say so."""
+        said = self.metadata.annotations.get(CORDON)
+        if said == "drained":
+            return "drained"
+        return "cordoned" if self.spec.cordoned or said is not None else None

@@ -45,8 +45,8 @@ def _host_fields(host: Host) -> str:
         text += field("Jump", spec.jump)
     text += field("Runs", f"{spec.supervisor}, proxy {spec.proxy}, scope {spec.scope}")
     text += field("Root", spec.root)
-    if spec.cordoned:
-        text += field("Cordoned", "yes")
+    if host.cordon is not None:
+        text += field("Takes apps", f"no: it is {host.cordon}")
     return text
 
 

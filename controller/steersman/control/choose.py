@@ -22,8 +22,9 @@ from steersman.control.release import (
     restarted_digest,
     secret_version,
 )
-from steersman.control.session import Session
+from steersman.control.session import Session, WantedKey
 from steersman.control.target import Wanted, release_folder
+from steersman.planning.placement import Shares
 from steersman.planning.target import BuildTarget
 
 Secrets = Mapping[str, Mapping[str, str]]
@@ -47,8 +48,11 @@ class Chooser:
         self._artifacts = artifacts
         self._is_dry = is_dry
 
-    async def choose(self, app: App, links: list[HostLink]) -> Release:
-        """Return the release that `app` should run, made now unless it exists."""
+    async def choose(self, app: App, links: list[HostLink], shares: Shares) -> Release:
+        """Return the release that `app` should run, made now unless it exists.
+
+        `shares` matter where their change is a hand-over.
+        """
         releases = await self._memory.releases(app.name)
         pinned = is_pinned(app)
         if pinned is not None:
@@ -57,7 +61,7 @@ class Chooser:
         key = await self._memory.store.key()
         versions = {name: secret_version(key, each) for name, each in values.items()}
         resolved = await self._artifacts.resolve(app.spec.source)
-        digest = release_digest(app, resolved.content, versions)
+        digest = release_digest(app, resolved.content, versions, shares)
         if releases and releases[-1].spec.digest == digest:
             return releases[-1]
         template = await self._template(app, resolved, links)
@@ -114,7 +118,12 @@ class Chooser:
         return release
 
     async def wanted(
-        self, app: App, release: Release, releases: list[Release], links: list[HostLink]
+        self,
+        app: App,
+        release: Release,
+        releases: list[Release],
+        links: list[HostLink],
+        shares: Shares,
     ) -> dict[str, Wanted]:
         """Return what each host should run; builds for each platform among them."""
         values = await self._secrets(release.spec.template.config.secrets)
@@ -122,20 +131,23 @@ class Chooser:
         keep = frozenset(
             release_folder(r) for r in kept(releases, app.spec.history, release.spec.number)
         )
-        made: dict[str, Wanted] = {}
-        by_platform: dict[str, Wanted] = {}
+        made: dict[WantedKey, Wanted] = {}
+        targets: dict[str, BuildTarget] = {}
+        wanted: dict[str, Wanted] = {}
         for link in links:
             platform = platform_of(link, release.spec.build)
-            if platform.key not in by_platform:
-                target = await self._build(app, release, platform)
-                wanted = Wanted(app, release, target, secrets, keep)
+            if platform.key not in targets:
+                targets[platform.key] = await self._build(app, release, platform)
+            share = shares.get(link.name, {})
+            key = (app.name, platform.key, tuple(sorted(share.items())))
+            if key not in made:
+                new = Wanted(app, release, targets[platform.key], secrets, keep, share)
                 # One object for equal ones: hosts then tell by identity that nothing changed.
-                key = (app.name, platform.key)
-                if self._session.wanted.get(key) != wanted:
-                    self._session.wanted[key] = wanted
-                by_platform[platform.key] = self._session.wanted[key]
-            made[link.name] = by_platform[platform.key]
-        return made
+                if self._session.wanted.get(key) != new:
+                    self._session.wanted[key] = new
+                made[key] = self._session.wanted[key]
+            wanted[link.name] = made[key]
+        return wanted
 
     async def _secrets(self, names: Sequence[str]) -> Secrets:
         known = await self._memory.secrets([n for n in names if n not in self._pretended])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
@@ -17,11 +17,12 @@ from steersman.control.converge import Plan, Unhealthy, converge
 from steersman.control.hosts import HostLink
 from steersman.control.memory import Memory, is_pinned
 from steersman.control.phase import run_release_command
-from steersman.control.release import last_good
+from steersman.control.release import last_good, relayed
 from steersman.control.report import Verdict
 from steersman.control.session import Session
 from steersman.control.target import Wanted, app_gone, app_target
 from steersman.planning.app import plan_absent, plan_app
+from steersman.planning.placement import Shares, gaining, held_by, place, while_moving
 from steersman.planning.seen import HostSeen
 from steersman.planning.steps import Step
 
@@ -38,12 +39,16 @@ class HostOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one app fared. `error` is set when the app is not as its manifest says."""
+    """How one app fared. `error` is set when the app is not as its manifest says.
+
+    `shares` are the replicas that hosts were told to run.
+    """
 
     app: str
     release: Release | None = None
     hosts: tuple[HostOutcome, ...] = ()
     error: SteersmanError | None = None
+    shares: Shares = field(default_factory=dict)
 
     @property
     def is_good(self) -> bool:
@@ -70,7 +75,7 @@ class NowhereToRun(SteersmanError):
     """No host fits the app's placement."""
 
     def __init__(self, app: App) -> None:
-        wanted = ", ".join(f"{key}={value}" for key, value in app.spec.placement.selector.items())
+        wanted = app.spec.placement.text
         wish = f" (it wants hosts labelled {wanted})" if wanted else ""
         super().__init__(
             f"app {app.name} is placed on no host{wish}; apply Hosts that fit its spec.placement,"
@@ -96,21 +101,33 @@ class Rollout:
         self._chooser = Chooser(session, artifacts, pretended or {}, is_dry=is_dry)
 
     async def run(self, app: App, hosts: Mapping[str, Host]) -> Outcome:
-        """Converge `app`; errors of single hosts are in the outcome and stop no other host."""
-        names = placed(app, hosts)
-        former = [name for name in app.status.hosts if name in hosts and name not in names]
-        links, errors = await self._session.connect_all([*names, *former], hosts)
+        """Converge `app`; errors of single hosts are in the outcome and stop no other host.
+
+        Hosts that gain something of the app come first: only when those serve does a host that
+        has to give something up do so. An app that fits nowhere is left where it is.
+        """
+        places = place(app, hosts)
+        former = [n for n in app.status.hosts if n in hosts and n not in places.hosts]
+        links, errors = await self._session.connect_all([*places.hosts, *former], hosts)
         lost = self._lost(app, errors)
-        placed_links = [links[name] for name in names if name in links]
-        removed = await self._remove(app, [links[name] for name in former if name in links])
+        placed_links = [links[name] for name in places.hosts if name in links]
         if not placed_links:
-            error = None if names else NowhereToRun(app)
-            return Outcome(app.name, None, (*lost, *removed), error)
+            error = None if places.hosts else NowhereToRun(app)
+            return Outcome(app.name, None, tuple(lost), error)
         try:
-            release = await self._chooser.choose(app, placed_links)
-            deployed = await self._deploy(app, release, placed_links)
+            release = await self._chooser.choose(app, placed_links, places.shares)
+            moving = while_moving(places, held_by(app), relayed(app))
+            first = places if self._is_dry else moving
+            deployed = await self._deploy(app, release, placed_links, first.shares)
+            if not deployed.is_good or errors.keys() & gaining(app, places):
+                return replace(deployed, hosts=(*lost, *deployed.hosts))
+            if first != places:
+                deployed = _both(
+                    deployed, await self._deploy(app, release, placed_links, places.shares)
+                )
         except SteersmanError as error:
-            return Outcome(app.name, None, (*lost, *removed), error)
+            return Outcome(app.name, None, tuple(lost), error)
+        removed = await self._remove(app, [links[name] for name in former if name in links])
         return replace(deployed, hosts=(*lost, *removed, *deployed.hosts))
 
     async def _remove(self, app: App, links: Iterable[HostLink]) -> list[HostOutcome]:
@@ -140,14 +157,16 @@ class Rollout:
             self._report.host_ended(name, app.name, "unreachable", str(error))
         return [HostOutcome(name, "unreachable", error=error) for name, error in errors.items()]
 
-    async def _deploy(self, app: App, release: Release, links: list[HostLink]) -> Outcome:
+    async def _deploy(
+        self, app: App, release: Release, links: list[HostLink], shares: Shares
+    ) -> Outcome:
         releases = await self._memory.releases(app.name)
         previous = last_good(releases, release.spec.number)
         if release.status.state == "rejected":
             error = Rejected(release, release.status.message, _number(previous), is_known=True)
-            hosts = await self._fall_back(app, previous, links)
-            return Outcome(app.name, release, hosts, error)
-        wanted = await self._chooser.wanted(app, release, releases, links)
+            hosts = await self._fall_back(app, previous, links, shares)
+            return Outcome(app.name, release, hosts, error, shares)
+        wanted = await self._chooser.wanted(app, release, releases, links, shares)
         outcomes: list[HostOutcome] = []
         if release.status.state == "pending" and is_pinned(app) is None and not self._is_dry:
             try:
@@ -156,15 +175,17 @@ class Rollout:
                 )
             except Unhealthy as error:
                 bad_host = HostOutcome(links[0].name, "rejected", error=error)
-                return await self._reject(app, release, previous, links, bad_host, [bad_host])
+                return await self._reject(
+                    app, release, previous, links, shares, bad_host, [bad_host]
+                )
         for wave in waves(links):
             outcomes += await asyncio.gather(*(self._one(link, wanted[link.name]) for link in wave))
             bad = [o for o in outcomes if isinstance(o.error, Unhealthy)]
             if bad and not self._is_dry and app.status.release != release.spec.number:
-                return await self._reject(app, release, previous, links, bad[0], outcomes)
+                return await self._reject(app, release, previous, links, shares, bad[0], outcomes)
         if not self._is_dry and any(outcome.error is None for outcome in outcomes):
             await self._accept(release, releases)
-        return Outcome(app.name, release, tuple(outcomes))
+        return Outcome(app.name, release, tuple(outcomes), shares=shares)
 
     async def _reject(
         self,
@@ -172,6 +193,7 @@ class Rollout:
         release: Release,
         previous: Release | None,
         links: list[HostLink],
+        shares: Shares,
         bad: HostOutcome,
         outcomes: list[HostOutcome],
     ) -> Outcome:
@@ -180,23 +202,23 @@ class Rollout:
         why = str(fault)
         await self._memory.set_release_state(release, "rejected", why, tuple(logs))
         await self._memory.note("App", app.name, "ReleaseRejected", why, bad.host, type_="Warning")
-        after = await self._fall_back(app, previous, links)
+        after = await self._fall_back(app, previous, links, shares)
         error = Rejected(release, why, _number(previous), is_known=False)
         failed = {o.host: o for o in outcomes if o.error is not None}
         hosts = tuple(
             replace(outcome, verdict="rejected") if outcome.host in failed else outcome
             for outcome in after
         )
-        return Outcome(app.name, release, hosts, error)
+        return Outcome(app.name, release, hosts, error, shares)
 
     async def _fall_back(
-        self, app: App, previous: Release | None, links: list[HostLink]
+        self, app: App, previous: Release | None, links: list[HostLink], shares: Shares
     ) -> tuple[HostOutcome, ...]:
         """Bring every host back to the last good release, or to none if there never was one."""
         if previous is None:
             return tuple(await self._remove(app, links))
         releases = await self._memory.releases(app.name)
-        wanted = await self._chooser.wanted(app, previous, releases, links)
+        wanted = await self._chooser.wanted(app, previous, releases, links, shares)
         return tuple(await asyncio.gather(*(self._one(link, wanted[link.name]) for link in links)))
 
     async def _accept(self, release: Release, releases: list[Release]) -> None:
@@ -235,6 +257,22 @@ class Rollout:
         verdict = done if steps or done == "removed" else "unchanged"
         self._report.host_ended(link.name, app, verdict, "")
         return HostOutcome(link.name, verdict, steps)
+
+
+def _both(first: Outcome, then: Outcome) -> Outcome:
+    """Return how two passes over the same hosts went, as one."""
+    steps = {host.host: host.steps for host in first.hosts}
+    hosts = tuple(
+        replace(
+            host,
+            verdict="converged"
+            if host.verdict == "unchanged" and steps[host.host]
+            else host.verdict,
+            steps=(*steps[host.host], *host.steps),
+        )
+        for host in then.hosts
+    )
+    return replace(then, hosts=hosts)
 
 
 def waves(links: list[HostLink]) -> list[list[HostLink]]:

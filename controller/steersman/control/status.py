@@ -37,24 +37,42 @@ def app_status(app: App, hosts: Mapping[str, Host], outcome: Outcome, now: datet
         observed_generation=app.metadata.generation,
     )
     running = dict(release.spec.template.processes) if release is not None else {}
-    counts = counts_of(app, running)
+    removed = {h.host for h in outcome.hosts if h.verdict == "removed"}
+    left = {name for name in app.status.hosts if name in hosts} - there - removed
     return AppStatus(
         observed_generation=app.metadata.generation,
         conditions=set_condition(app.status.conditions, ready),
         release=serving,
         latest_release=release.spec.number if release is not None else app.status.latest_release,
         commit=release.spec.commit if release is not None else app.status.commit,
-        hosts=tuple(sorted(there | (unsure & {*app.status.hosts, *placed(app, hosts)}))),
-        processes=tuple(
-            ProcessStatus(
-                host=host, process=process, release=serving or 0, desired=count, ready=count
-            )
-            for host in sorted(there)
-            for process, count in counts.items()
+        hosts=tuple(sorted(there | left | (unsure & {*placed(app, hosts)}))),
+        processes=(
+            *(
+                ProcessStatus(
+                    host=host, process=process, release=serving, desired=count, ready=count
+                )
+                for host in sorted(there)
+                for process, count in counts_of(app, running, outcome.shares.get(host, {})).items()
+            ),
+            # What a host was last told holds until it is told otherwise: shares build on it.
+            *(
+                each.model_copy(update={"ready": 0 if each.host in unsure else each.ready})
+                for each in app.status.processes
+                if each.host in left
+            ),
         )
         if serving
         else (),
     )
+
+
+def without(app: App, host: str) -> AppStatus:
+    """Return the status of an app that a host holds nothing of any more."""
+    left = {
+        "hosts": tuple(name for name in app.status.hosts if name != host),
+        "processes": tuple(each for each in app.status.processes if each.host != host),
+    }
+    return app.status.model_copy(update=left)
 
 
 def first_sentence(text: str) -> str:
