@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from steersman.api.meta import Conditions, Object
 from steersman.api.model import Flag, Model, Number, Port
+from steersman.api.quantities import Room
 from steersman.api.refusal import Refused, quoted
 from steersman.api.text import HostFolder, Plain
 
@@ -85,6 +86,12 @@ def _as_list(value: object) -> object:
 HostKey = Annotated[str, AfterValidator(check_host_key)]
 
 
+class Disk(Model):
+    """What steersman leaves alone of the disk that holds its root: a size, or a share of it."""
+
+    keep_free: Room = 256 * 10**6
+
+
 class HostSpec(Model):
     """How a host is reached, and what supervises and routes on it."""
 
@@ -103,6 +110,7 @@ class HostSpec(Model):
     scope: Literal["system", "user"] = "system"
     root: HostFolder = "/srv/steersman"
     run_dir: HostFolder = "/run/steersman"
+    disk: Disk = Disk()
     cordoned: Flag = False
 
 

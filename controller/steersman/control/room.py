@@ -1,0 +1,65 @@
+"""Room on a host's disk, before and after an upload."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+
+from steersman.api.host import Host
+from steersman.builds.footprint import footprint
+from steersman.planning.disk import Need, NoRoom, Room, parse_room, shortage_of
+from steersman.planning.seen import BadAnswer
+from steersman.planning.steps import Upload
+from steersman.transport.errors import ProtocolError
+from steersman.transport.frames import Reply
+
+
+class Changer(Protocol):
+    """A host that steps are made on."""
+
+    host: Host
+
+    async def call(self, op: str, /, **args: Any) -> Reply: ...
+
+
+async def make_room(
+    link: Changer,
+    step: Upload,
+    missing: Collection[str],
+    answer: Any,
+    path_of: Callable[[str], Path],
+) -> None:
+    """Raise NoRoom unless the build of `step` fits; garbage goes first if only then it does.
+
+    `answer` is what the host said of its disk.
+    """
+    need = await asyncio.to_thread(_need_of, step, missing, path_of)
+    spec = link.host.spec
+    if shortage_of(need, _room(link, answer), spec.disk.keep_free) is None:
+        return
+    swept = await link.call(step.garbage.op, **step.garbage.args)
+    shortage = shortage_of(need, _room(link, swept.header.get("disk")), spec.disk.keep_free)
+    if shortage is not None:
+        await drop(link, step)
+        raise NoRoom(link.host.name, spec.root, step.what, shortage)
+
+
+async def drop(link: Changer, step: Upload) -> None:
+    """Leave nothing behind of an upload that cannot be made."""
+    await link.call(step.garbage.op, **step.garbage.args, dropped=list(step.blobs))
+
+
+def _need_of(step: Upload, missing: Collection[str], path_of: Callable[[str], Path]) -> Need:
+    listed = orjson.loads(path_of(step.manifest).read_bytes())
+    return footprint(listed, missing, path_of)
+
+
+def _room(link: Changer, answer: Any) -> Room:
+    try:
+        return parse_room(answer)
+    except BadAnswer as error:
+        raise ProtocolError(link.host.name, str(error)) from error
