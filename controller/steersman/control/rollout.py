@@ -119,7 +119,9 @@ class Rollout:
             moving = while_moving(places, held_by(app), relayed(app))
             first = places if self._is_dry else moving
             deployed = await self._deploy(app, release, placed_links, first.shares)
-            if not deployed.is_good or errors.keys() & gaining(app, places):
+            # One that is known to be bad leaves the last good one serving: that may move as well.
+            is_settled = deployed.error is None or release.status.state == "rejected"
+            if not is_settled or not _serves(deployed) or errors.keys() & gaining(app, places):
                 return replace(deployed, hosts=(*lost, *deployed.hosts))
             if first != places:
                 deployed = _both(
@@ -257,6 +259,11 @@ class Rollout:
         verdict = done if steps or done == "removed" else "unchanged"
         self._report.host_ended(link.name, app, verdict, "")
         return HostOutcome(link.name, verdict, steps)
+
+
+def _serves(outcome: Outcome) -> bool:
+    """Return whether every host runs what it was told to."""
+    return all(host.error is None and host.verdict != "removed" for host in outcome.hosts)
 
 
 def _both(first: Outcome, then: Outcome) -> Outcome:
