@@ -133,7 +133,8 @@ def drain(tools: Tools, name: str, force: bool, timeout: str | None, verbose: bo
     """Bring what runs on a host elsewhere, then stop it there, and let nothing come back.
 
     Replicas serve on other hosts before this one stops any. Nothing is changed when an app has
-    nowhere else to go; `steer host uncordon` brings back what left.
+    nowhere else to go. `steer host uncordon` brings back what left, but not what an app had kept
+    in its folder here.
 
     \b
       steer host drain h1
