@@ -78,6 +78,14 @@ def test_a_release_that_only_boots_or_only_serves_does_not_go() -> None:
     assert spare.releases == (), "one is what a reboot starts, the other what serves"
 
 
+def test_a_release_that_still_drains_does_not_go() -> None:
+    host = FakeHost()
+    run(host, plan(host, target(1)))
+    run(host, tuple(step for step in plan(host, target(2)) if step.phase != "retire"))
+    assert host.current == f"releases/{target(2).release}"
+    assert target(1).release not in spare_now(target(3), host.seen()).releases
+
+
 def test_an_estimate_counts_what_is_sent_unpacked_and_compiled(tmp_path: Path) -> None:
     program = gzip.compress(b"\0" * 1_000_000)
     for name, data in (("uv", program), ("py", b"x = 1\n" * 1000), ("sh", b"#!" * 3000)):
