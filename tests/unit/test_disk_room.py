@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +97,11 @@ def test_an_estimate_counts_what_is_sent_unpacked_and_compiled(tmp_path: Path) -
         "wheels": [],
         "uv": "uv",
     }
-    nothing_new = footprint(listed, [], tmp_path.joinpath)
+    (tmp_path / "manifest").write_text(json.dumps(listed))
+    nothing_new = footprint("manifest", [], tmp_path.joinpath)
     # Compiled b.py of 8000 bytes, the copy of run of 6000; a, a/__pycache__ and the top.
-    assert nothing_new == Need(64 * 1024 + 4096 * (2 + 2 + 3), 30 + 1 + 1 + 3)
-    all_new = footprint(listed, ["uv", "py", "sh"], tmp_path.joinpath)
+    assert nothing_new == Need(64 * 1024 + 4096 * (2 + 2 + 3), 30 + 1 + 2 + 3)
+    all_new = footprint("manifest", ["uv", "py", "sh"], tmp_path.joinpath)
     unpacked = -(-1_000_000 // 4096)
     assert all_new.size == nothing_new.size + 4096 * (unpacked + 1 + 2 + 2)
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
-from pathlib import Path
+from collections.abc import Collection
 from typing import Any, Protocol
 
-import orjson
-
 from steersman.api.host import Host
-from steersman.builds.footprint import footprint
-from steersman.planning.disk import Need, NoRoom, Room, parse_room, shortage_of
+from steersman.builds.footprint import PathOf, footprint
+from steersman.planning.disk import NoRoom, Room, parse_room, shortage_of
 from steersman.planning.seen import BadAnswer
 from steersman.planning.steps import Upload
 from steersman.transport.errors import ProtocolError
@@ -31,13 +28,13 @@ async def make_room(
     step: Upload,
     missing: Collection[str],
     answer: Any,
-    path_of: Callable[[str], Path],
+    path_of: PathOf,
 ) -> None:
     """Raise NoRoom unless the build of `step` fits; garbage goes first if only then it does.
 
     `answer` is what the host said of its disk.
     """
-    need = await asyncio.to_thread(_need_of, step, missing, path_of)
+    need = await asyncio.to_thread(footprint, step.manifest, missing, path_of)
     spec = link.host.spec
     if shortage_of(need, _room(link, answer), spec.disk.keep_free) is None:
         return
@@ -51,11 +48,6 @@ async def make_room(
 async def drop(link: Changer, step: Upload) -> None:
     """Leave nothing behind of an upload that cannot be made."""
     await link.call(step.garbage.op, **step.garbage.args, dropped=list(step.blobs))
-
-
-def _need_of(step: Upload, missing: Collection[str], path_of: Callable[[str], Path]) -> Need:
-    listed = orjson.loads(path_of(step.manifest).read_bytes())
-    return footprint(listed, missing, path_of)
 
 
 def _room(link: Changer, answer: Any) -> Room:
