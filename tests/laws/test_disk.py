@@ -237,6 +237,21 @@ async def test_the_estimate_is_a_little_more_than_what_a_build_takes(
         assert files <= need.files <= 1.5 * files
 
 
+async def test_what_uv_unpacked_of_a_wheel_goes_with_its_last_build(
+    small: Opened, tmp_path: Path
+) -> None:
+    async with small(0) as bench:
+        wheel = wheel_of(tmp_path)
+        one, two = big(bench, "ship", 1, MB, wheel), big(bench, "ship", 2, MB)
+        await bench.deploy(one)
+        assert list((bench.root / "cache").rglob("bulk")), "nothing is here to be removed"
+        await bench.deploy(two)
+        assert not list((bench.root / "cache").rglob("bulk"))
+        assert os.listdir(bench.root / "wheels") == []
+        await bench.deploy(big(bench, "ship", 3, MB, wheel))
+        assert await serving(bench) == "3"
+
+
 def wheel_of(folder: Path) -> Path:
     """Return a wheel of the standard library's modules: five megabytes of real code."""
     path = folder / "bulk-1.0-py3-none-any.whl"
