@@ -16,7 +16,7 @@ from steersman.api.app import App
 from steersman.api.host import Host
 from steersman.api.objects import dump_object, parse_object
 from steersman.control.memory import Memory
-from steersman.control.rollout import HostOutcome, Outcome
+from steersman.control.outcome import HostOutcome, Outcome
 from steersman.control.status import app_status
 from steersman.store.sqlite import SqliteStore
 

@@ -100,7 +100,7 @@ def test_an_estimate_counts_what_is_sent_unpacked_and_compiled(tmp_path: Path) -
     (tmp_path / "manifest").write_text(json.dumps(listed))
     nothing_new = footprint("manifest", [], tmp_path.joinpath)
     # Compiled b.py of 8000 bytes, the copy of run of 6000; a, a/__pycache__ and the top.
-    assert nothing_new == Need(64 * 1024 + 4096 * (2 + 2 + 3), 30 + 1 + 2 + 3)
+    assert nothing_new == Need(128 * 1024 + 4096 * (2 + 2 + 3), 64 + 1 + 2 + 3)
     all_new = footprint("manifest", ["uv", "py", "sh"], tmp_path.joinpath)
     unpacked = -(-1_000_000 // 4096)
     assert all_new.size == nothing_new.size + 4096 * (unpacked + 1 + 2 + 2)

@@ -10,7 +10,7 @@ import orjson
 from steersman.planning.disk import Need
 
 _BLOCK = 4096
-_VENV = Need(64 * 1024, 30)
+_VENV = Need(128 * 1024, 64)
 
 PathOf = Callable[[str], Path]
 """Where the blob of a digest is."""

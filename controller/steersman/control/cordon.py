@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
 from steersman.api.host import CORDON, Host
-from steersman.control.rollout import Outcome
+from steersman.control.outcome import Outcome
 from steersman.control.session import Session
 from steersman.control.status import without
 from steersman.planning.placement import place, replicas_of

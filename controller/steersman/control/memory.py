@@ -15,12 +15,20 @@ from steersman.api.names import release_name
 from steersman.api.objects import AnyObject, dump_object, parse_object
 from steersman.api.release import Release, ReleaseState, ReleaseStatus
 from steersman.api.secret import Secret, SecretStatus
-from steersman.control.release import PINNED, RESTARTED_AT, SCALE, secret_version
+from steersman.control.release import (
+    ABORTED,
+    PAUSED,
+    PINNED,
+    PROMOTED,
+    RESTARTED_AT,
+    SCALE,
+    secret_version,
+)
 from steersman.store.protocol import Store, Stored
 
 Marked = TypeVar("Marked", bound=Object)
 
-OURS = (RESTARTED_AT, SCALE, CORDON)
+OURS = (RESTARTED_AT, SCALE, PAUSED, PROMOTED, ABORTED, CORDON)
 
 
 class NotFound(SteersmanError):
@@ -90,7 +98,7 @@ class Memory:
         return (await self.store.put(dump_object(obj))).change
 
     async def with_our_annotations(self, obj: Marked) -> Marked:
-        """Return `obj` as it is put: a manifest undoes no scale, rollout restart or cordon."""
+        """Return `obj` as it is put: a manifest undoes no scale, cordon or rollout verb."""
         stored = await self.store.get(obj.kind, obj.name)
         known = self._parse(stored).metadata.annotations if stored is not None else {}
         ours = {key: known[key] for key in OURS if key in known}

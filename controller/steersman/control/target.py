@@ -45,6 +45,8 @@ class Wanted:
     build: BuildTarget
     secrets: Mapping[str, str]
     keep: frozenset[str]
+    is_newest: bool = False
+    """Whether no release of ours has a higher number, so that no host may know one."""
     share: Mapping[str, int] = field(default_factory=dict)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from steersman.api.errors import SteersmanError
 from steersman.planning.garbage import plan_garbage, spare_now
@@ -59,6 +59,28 @@ def plan_prepare(target: AppTarget, seen: HostSeen) -> tuple[Step, ...]:
     """Return the steps that put the target's release on the host and start nothing of it."""
     refuse_taken_names(target, seen)
     return tuple(_prepare(target, seen, is_starting=False))
+
+
+def beside(target: AppTarget) -> AppTarget:
+    """Return the target with those processes that may run while older ones still do."""
+    together = tuple(process for process in target.processes if not process.stop_first)
+    return replace(target, processes=together)
+
+
+def plan_boot(target: AppTarget, seen: HostSeen) -> tuple[Step, ...]:
+    """Return the steps that start the target's generation beside any other; none gates it."""
+    refuse_taken_names(target, seen)
+    booted = beside(target)
+    steps = [*_prepare(booted, seen, is_starting=True)]
+    return (*steps, *_start_units(_stopped(booted, seen), seen))
+
+
+def plan_stop(target: AppTarget, seen: HostSeen) -> tuple[Step, ...]:
+    """Return the steps that stop every generation but the target's, traffic or not."""
+    surplus = sorted(set(seen.units_of(target.name)) - target.units)
+    sockets = _old_sockets(target, seen)
+    why = "no two releases may run at once"
+    return tuple(_stop(surplus, sockets, max_stop(target), why, seen))
 
 
 def refuse_taken_names(target: AppTarget, seen: HostSeen) -> None:
@@ -124,17 +146,26 @@ def _start(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
         if process.stop_first:
             old = _others_of(process, target, seen)
             yield from _stop(old, (), 0.0, f"only one {process.name} may run at a time", seen)
+    yield from _start_units(stopped, seen)
+    if target.processes and (stopped or not is_committed(target, seen)):
+        yield gate_of(target)
+
+
+def _start_units(stopped: tuple[str, ...], seen: HostSeen) -> Iterator[Step]:
     if stopped:
         state = ", ".join(sorted({seen.units.get(u, ("absent", ""))[0] for u in stopped}))
         yield StartUnits(state, stopped)
-    if target.processes and (stopped or not is_committed(target, seen)):
-        yield PassGate(
-            "no traffic before it is healthy",
-            tuple(process.watch for process in target.processes),
-            target.deadline,
-            target.settle,
-            target.patience,
-        )
+
+
+def gate_of(target: AppTarget) -> PassGate:
+    """Return the step that waits until every process of the target is healthy."""
+    return PassGate(
+        "no traffic before it is healthy",
+        tuple(process.watch for process in target.processes),
+        target.deadline,
+        target.settle,
+        target.patience,
+    )
 
 
 def _stopped(target: AppTarget, seen: HostSeen) -> tuple[str, ...]:
