@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -181,14 +182,13 @@ def test_a_host_runs_its_share_and_routes_only_to_what_it_runs() -> None:
     ]
     app = app_of(processes=processes, routes=routes)
     for share in (0, 2):
-        one = wanted(1, app)
-        there = type(one)(app, one.release, one.build, {}, frozenset(), {"web": share})
+        there = replace(wanted(1, app), share={"web": share})
         target = app_target(there, HOST, FACTS, FakeHost().seen())
         instances = {process.name: len(process.instances) for process in target.processes}
         assert instances == ({"worker": 1} | ({"web": 2} if share else {}))
         assert (target.site is None) == (share == 0)
         assert target.server_names == (("shop.example.com",) if share else ())
-    template = one.release.spec.template.processes
+    template = wanted(1, app).release.spec.template.processes
     assert counts_of(app, template, {"web": 2}) == {"web": 2, "worker": 1}
     assert counts_of(app, template) == {"web": 3, "worker": 1}
 
