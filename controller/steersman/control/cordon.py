@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
@@ -79,7 +79,7 @@ class Cordons:
 
         Returns whether the host is empty, and how each app fared. `within` are seconds. Raises
         NowhereElse before anything changes, unless `is_forced`: what fits nowhere else is then
-        stopped. Raises NotDrained when the time is over.
+        stopped. Raises NotDrained when the time is over, or a paused rollout holds an app there.
         """
         host = await self._memory.host(name)
         stuck = await self._stuck(host)
@@ -91,10 +91,18 @@ class Cordons:
                 outcomes = await self._move(host, stuck)
         except TimeoutError:
             raise NotDrained(name, f"it took longer than {within:g} s") from None
-        is_empty = not await self._apps_on(name)
-        if is_empty:
+        left = await self._left(name, outcomes)
+        if not left:
             await self._memory.note("Host", name, "Drained", f"host {name} holds nothing any more")
-        return is_empty, outcomes
+        return not left, outcomes
+
+    async def _left(self, name: str, outcomes: Sequence[Outcome]) -> list[str]:
+        """Return the apps that a drained host still has; raises NotDrained if none says why."""
+        left = [app.name for app in await self._apps_on(name)]
+        if left and all(outcome.is_good for outcome in outcomes):
+            halted = [f"app {each.app} is {each.halted}" for each in outcomes if each.halted]
+            raise NotDrained(name, "; ".join(halted) or f"{', '.join(left)} came there meanwhile")
+        return left
 
     async def give_up(self, name: str, *, is_orphan: bool) -> list[Outcome]:
         """Forget a host, after every app has left it; one that is orphaned is left as it is."""
@@ -103,7 +111,7 @@ class Cordons:
         if not is_orphan:
             await self._memory.set_cordon(host, "drained")
             outcomes = await self._move(host, await self._stuck(host))
-            if await self._apps_on(name):
+            if await self._left(name, outcomes):
                 return outcomes
             link = await self._session.connect(host, await self._memory.hosts())
             await link.call("leave")

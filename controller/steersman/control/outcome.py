@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
@@ -42,6 +42,26 @@ class Outcome:
     @property
     def is_good(self) -> bool:
         return self.error is None and all(h.error is None for h in self.hosts)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether every host serves what it was told to; the last good release will do."""
+        is_out = self.error is None or isinstance(self.error, Rejected)
+        is_done = self.halted is None and not self.waiting
+        served = (host.error is None and host.verdict != "removed" for host in self.hosts)
+        return is_out and is_done and all(served)
+
+    def then(self, second: Outcome) -> Outcome:
+        """Return how two passes over the same hosts went, as one."""
+        before = {host.host: host for host in self.hosts}
+
+        def joined(host: HostOutcome) -> HostOutcome:
+            was = before[host.host]
+            verdict = was.verdict if host.verdict == "unchanged" else host.verdict
+            return replace(host, verdict=verdict, steps=(*was.steps, *host.steps))
+
+        error = self.error if self.error is not None else second.error
+        return replace(second, hosts=tuple(map(joined, second.hosts)), error=error)
 
 
 class Rejected(SteersmanError):

@@ -99,7 +99,7 @@ class Rollout:
         except SteersmanError as error:
             return Outcome(app.name, None, tuple(lost), error)
         removed: list[HostOutcome] = []
-        if _is_there(deployed) and not errors.keys() & gaining(app, places):
+        if deployed.is_there and not errors.keys() & gaining(app, places):
             removed = await self._remove(app, [links[name] for name in former if name in links])
         return replace(deployed, hosts=(*lost, *removed, *deployed.hosts))
 
@@ -111,12 +111,12 @@ class Rollout:
             return replace(await self._deploy(choice), shares=places.shares)
         first = await self._deploy(replace(choice, shares=moving.shares))
         absent = set(places.hosts) - {link.name for link in choice.links}
-        if not _is_there(first) or absent & gaining(app, places):
+        if not first.is_there or absent & gaining(app, places):
             return replace(first, shares=moving.shares)
         # It says by now how it went, and which number it got.
         releases = await self._memory.releases(app.name)
         again = replace(choice, release=releases[-1], releases=releases)
-        return replace(_both(first, await self._deploy(again)), shares=places.shares)
+        return replace(first.then(await self._deploy(again)), shares=places.shares)
 
     async def newer(self, app: App, hosts: Mapping[str, Host]) -> str | None:
         """Return the digest that `app` asks for now, if that is not its newest release's."""
@@ -286,27 +286,6 @@ class Rollout:
             elif other.status.state == "pending":
                 why = f"release {release.spec.number} took its place"
                 await self._memory.set_release_state(other, "cancelled", why)
-
-
-def _is_there(outcome: Outcome) -> bool:
-    """Return whether every host serves what it was told to; the last good release will do."""
-    is_out = outcome.error is None or isinstance(outcome.error, Rejected)
-    is_done = outcome.halted is None and not outcome.waiting
-    served = (host.error is None and host.verdict != "removed" for host in outcome.hosts)
-    return is_out and is_done and all(served)
-
-
-def _both(first: Outcome, then: Outcome) -> Outcome:
-    """Return how two passes over the same hosts went, as one."""
-    before = {host.host: host for host in first.hosts}
-
-    def joined(host: HostOutcome) -> HostOutcome:
-        was = before[host.host]
-        verdict = was.verdict if host.verdict == "unchanged" else host.verdict
-        return replace(host, verdict=verdict, steps=(*was.steps, *host.steps))
-
-    error = first.error if first.error is not None else then.error
-    return replace(then, hosts=tuple(joined(host) for host in then.hosts), error=error)
 
 
 async def _has(link: HostLink, wanted: Wanted) -> bool:
