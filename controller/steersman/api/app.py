@@ -10,14 +10,13 @@ from steersman.api.meta import AppMeta, Conditions, Object
 from steersman.api.model import Count, Model, Number
 from steersman.api.names import (
     EnvName,
-    LabelKey,
-    LabelValue,
     Name,
     ProcessName,
     User,
     app_user,
     check_name,
 )
+from steersman.api.placement import Placement
 from steersman.api.process import Process
 from steersman.api.quantities import Timeout
 from steersman.api.refusal import Refused, quoted, refuse_all
@@ -65,18 +64,6 @@ class ReleaseCommand(Model):
 
     command: Command
     timeout: Timeout = 600.0
-
-
-class Placement(Model):
-    """Which hosts run the app: those named (or all), of which those whose labels fit."""
-
-    selector: Mapping[LabelKey, LabelValue] = Field(default_factory=dict)
-    hosts: tuple[Name, ...] | None = None
-
-    def matches(self, host: str, labels: Mapping[str, str]) -> bool:
-        """Return whether a host of this name and these labels is meant."""
-        named = self.hosts is None or host in self.hosts
-        return named and all(labels.get(key) == value for key, value in self.selector.items())
 
 
 class AppSpec(Model):

@@ -105,7 +105,8 @@ async def _delete(
                     faults.append(error)
                 except ExceptionGroup as errors:
                     faults += [e for e in errors.exceptions if isinstance(e, SteersmanError)]
-                    faults.append(NotRemoved(kind, name))
+                    if await work.store.get(kind, name) is not None:
+                        faults.append(NotRemoved(kind, name))
     if faults:
         raise ExceptionGroup("not deleted", faults)
 

@@ -1,4 +1,4 @@
-"""steer scale: change how many instances a process has on each host."""
+"""steer scale: change how many instances a process has."""
 
 import asyncio
 
@@ -19,10 +19,10 @@ MOST = 10_000
 @common
 @click.pass_obj
 def scale(tools: Tools, app: str, counts: tuple[str, ...], verbose: bool) -> None:
-    """Set how many instances of processes run on each host of an app.
+    """Set how many instances of processes run: on each host of an app, or in all.
 
-    The proxy is not touched and no release is made. A manifest that says another count sets it
-    back when it is applied.
+    A process with `replicas` has that many in all, spread over the hosts. The proxy is not touched
+    and no release is made. A manifest that says another number sets it back when it is applied.
 
     \b
       steer scale app/shop web=3

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from steersman.api.host import CORDON
 from steersman.cli.text import one_line
 
 Object = Mapping[str, Any]
@@ -80,7 +81,9 @@ def phase(one: Object) -> str:
 
 
 def _host_phase(one: Object) -> str:
-    return phase(one) + (",Cordoned" if one["spec"].get("cordoned") else "")
+    said = one["metadata"].get("annotations", {}).get(CORDON)
+    cordon = said or ("cordoned" if one["spec"].get("cordoned") else "")
+    return phase(one) + (f",{cordon.capitalize()}" if cordon else "")
 
 
 def _ready(one: Object) -> str:

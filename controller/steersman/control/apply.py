@@ -19,6 +19,7 @@ from steersman.control.admission import admit, placed
 from steersman.control.artifacts import Artifacts
 from steersman.control.choose import Secrets
 from steersman.control.converge import Unhealthy
+from steersman.control.cordon import Cordons
 from steersman.control.memory import Memory, NotFound, is_pinned
 from steersman.control.outcome import Outcome
 from steersman.control.release import (
@@ -35,7 +36,7 @@ from steersman.control.release import (
 )
 from steersman.control.rollout import Rollout
 from steersman.control.session import Session, whoever
-from steersman.control.status import app_status
+from steersman.control.status import app_status, without
 from steersman.control.wishes import overtaking, passed_pauses
 from steersman.manifests.document import Sourced
 from steersman.manifests.secrets import resolve
@@ -139,7 +140,8 @@ class Controller:
         """
         if await self._memory.store.is_leased(f"app/{name}"):
             app = await self._memory.app(name)
-            newer = await Rollout(self._session, self._artifacts).newer(app)
+            hosts = await self._memory.hosts()
+            newer = await Rollout(self._session, self._artifacts).newer(app, hosts)
             if newer is not None:
                 await self._memory.annotate(name, {OVERTAKEN: overtaking(newer)})
 
@@ -157,7 +159,11 @@ class Controller:
         objects, values = [each.obj for each in sourced], _values(sourced)
         await self._admit(objects)
         apps, hosts = await self._memory.apps(), await self._memory.hosts()
-        new_hosts = {obj.name: obj for obj in objects if isinstance(obj, Host)}
+        new_hosts = {
+            obj.name: await self._memory.with_our_annotations(obj)
+            for obj in objects
+            if isinstance(obj, Host)
+        }
         hosts |= new_hosts
         for obj in objects:
             if isinstance(obj, App):
@@ -206,24 +212,26 @@ class Controller:
     async def delete_host(
         self, name: str, cascade: Literal["background", "orphan"]
     ) -> list[Outcome]:
-        """Forget a host, after every app has left it; `orphan` leaves it as it is."""
-        await self._memory.host(name)
-        outcomes: list[Outcome] = []
-        hosts = await self._memory.hosts()
-        apps = [a for a in (await self._memory.apps()).values() if name in a.status.hosts]
-        if cascade != "orphan":
+        """Forget a host, after every app has left it; `orphan` leaves it as it is.
+
+        Either way the other hosts take over its replicas.
+        """
+        return await self.cordons.give_up(name, is_orphan=cascade == "orphan")
+
+    @property
+    def cordons(self) -> Cordons:
+        """What keeps apps off hosts, and moves them away."""
+        return Cordons(self._session, self._tried, self._evict)
+
+    async def _evict(self, name: str, host: str) -> Outcome:
+        """Remove an app from one host, although it has no other."""
+        async with self._held(name):
+            app, hosts = await self._memory.app(name), await self._memory.hosts()
             rollout = Rollout(self._session, self._artifacts)
-            outcomes = [await rollout.remove_from(app, hosts, [name]) for app in apps]
-            if not all(outcome.is_good for outcome in outcomes):
-                return outcomes
-            link = await self._session.connect(hosts[name], hosts)
-            await link.call("leave")
-        for app in apps:
-            left = tuple(host for host in app.status.hosts if host != name)
-            await self._memory.set_app_status(app, app.status.model_copy(update={"hosts": left}))
-        await self._memory.store.delete("Host", name)
-        self._session.report.object_changed(f"host/{name}", "deleted")
-        return outcomes
+            outcome = await rollout.remove_from(app, hosts, [host])
+            if outcome.is_good:
+                await self._memory.set_app_status(app, without(app, host))
+        return outcome
 
     async def delete_secret(self, name: str) -> None:
         users = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ from typing import Any
 from steersman.api.host import Host
 from steersman.control import failpoints
 from steersman.control.report import Reporter
+from steersman.control.room import drop, make_room
 from steersman.control.turns import Turn
 from steersman.drivers.hosts import facts_of, layout_of
 from steersman.drivers.model import Facts, Layout
 from steersman.planning.seen import BadAnswer, HostSeen, parse_seen
 from steersman.planning.steps import Step, Upload
 from steersman.transport.blobs import put_blob
-from steersman.transport.errors import ProtocolError
+from steersman.transport.errors import HandError, ProtocolError
 from steersman.transport.frames import Reply
 from steersman.transport.link import Link
 from steersman.transport.target import Target
@@ -166,7 +167,7 @@ class HostLink:
         count = failpoints.next_step()
         failpoints.reached("before", count)
         if isinstance(step, Upload):
-            await self._upload(step.blobs)
+            await self._upload(step)
         else:
             await self.call(step.op, **step.args)
         self._changes += 1
@@ -180,12 +181,15 @@ class HostLink:
         await self.claim()
         return await self.link.call(op, body=body, timeout=timeout, epoch=self._epoch, **args)
 
-    async def _upload(self, blobs: Sequence[str]) -> None:
-        reply = await self.link.call("missing", digests=list(blobs))
+    async def _upload(self, step: Upload) -> None:
+        reply = await self.link.call("missing", digests=list(step.blobs))
         # What the host asks for is data: only what this upload offered may leave.
-        missing = set(reply.header["missing"]) & set(blobs)
+        missing = set(reply.header["missing"]) & set(step.blobs)
+        await make_room(self, step, missing, reply.header.get("disk"), self._blob_path)
         sending = [self._sending(sha256) for sha256 in sorted(missing)]
         for outcome in await asyncio.gather(*sending, return_exceptions=True):
+            if isinstance(outcome, HandError) and outcome.kind == "disk-full":
+                await drop(self, step)
             if isinstance(outcome, BaseException):
                 raise outcome
 

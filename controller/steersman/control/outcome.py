@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
 from steersman.api.release import Release
 from steersman.control.report import Verdict
+from steersman.planning.placement import Shares
 from steersman.planning.steps import Step
 
 
@@ -26,7 +27,8 @@ class Outcome:
     """How one app fared. `error` is set when the app is not as its manifest says.
 
     `halted` says where a rollout waits for a person, and `waiting` are the hosts that still run
-    the release before; that is as wanted, though not done.
+    the release before; that is as wanted, though not done. `shares` are the replicas that hosts
+    were told to run.
     """
 
     app: str
@@ -35,10 +37,31 @@ class Outcome:
     error: SteersmanError | None = None
     halted: str | None = None
     waiting: frozenset[str] = frozenset()
+    shares: Shares = field(default_factory=dict)
 
     @property
     def is_good(self) -> bool:
         return self.error is None and all(h.error is None for h in self.hosts)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether every host serves what it was told to; the last good release will do."""
+        is_out = self.error is None or isinstance(self.error, Rejected)
+        is_done = self.halted is None and not self.waiting
+        served = (host.error is None and host.verdict != "removed" for host in self.hosts)
+        return is_out and is_done and all(served)
+
+    def then(self, second: Outcome) -> Outcome:
+        """Return how two passes over the same hosts went, as one."""
+        before = {host.host: host for host in self.hosts}
+
+        def joined(host: HostOutcome) -> HostOutcome:
+            was = before[host.host]
+            verdict = was.verdict if host.verdict == "unchanged" else host.verdict
+            return replace(host, verdict=verdict, steps=(*was.steps, *host.steps))
+
+        error = self.error if self.error is not None else second.error
+        return replace(second, hosts=tuple(map(joined, second.hosts)), error=error)
 
 
 class Rejected(SteersmanError):
@@ -88,7 +111,7 @@ class NowhereToRun(SteersmanError):
     """No host fits the app's placement."""
 
     def __init__(self, app: App) -> None:
-        wanted = ", ".join(f"{key}={value}" for key, value in app.spec.placement.selector.items())
+        wanted = app.spec.placement.text
         wish = f" (it wants hosts labelled {wanted})" if wanted else ""
         super().__init__(
             f"app {app.name} is placed on no host{wish}; apply Hosts that fit its spec.placement,"

@@ -27,21 +27,23 @@ from steersman.control.outcome import (
     Stopped,
 )
 from steersman.control.phase import run_release_command
-from steersman.control.release import ABORTED, last_good
+from steersman.control.release import ABORTED, last_good, relayed
 from steersman.control.session import Session
 from steersman.control.target import Wanted
 from steersman.control.walk import Task, Walk, Walked
 from steersman.control.wishes import Wishes, is_aborted
+from steersman.planning.placement import Places, Shares, gaining, held_by, place, while_moving
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a rollout is about: the release, those there were, and who runs them."""
+    """What a rollout is about: the release, those there were, who runs them and how much."""
 
     app: App
     release: Release
     releases: Sequence[Release]
     links: Sequence[HostLink]
+    shares: Shares
 
     @property
     def previous(self) -> Release | None:
@@ -78,25 +80,47 @@ class Rollout:
         self._chooser = Chooser(session, artifacts, pretended or {}, is_dry=is_dry)
 
     async def run(self, app: App, hosts: Mapping[str, Host]) -> Outcome:
-        """Converge `app`; errors of single hosts are in the outcome and stop no other host."""
-        names = placed(app, hosts)
-        former = [name for name in app.status.hosts if name in hosts and name not in names]
-        links, errors = await self._session.connect_all([*names, *former], hosts)
+        """Converge `app`; errors of single hosts are in the outcome and stop no other host.
+
+        Hosts that gain something of the app come first: only when those serve does a host that
+        has to give something up do so. An app that fits nowhere is left where it is.
+        """
+        places = place(app, hosts)
+        former = [n for n in app.status.hosts if n in hosts and n not in places.hosts]
+        links, errors = await self._session.connect_all([*places.hosts, *former], hosts)
         lost = self._lost(app, errors)
-        placed_links = [links[name] for name in names if name in links]
-        removed = await self._remove(app, [links[name] for name in former if name in links])
+        placed_links = [links[name] for name in places.hosts if name in links]
         if not placed_links:
-            error = None if names else NowhereToRun(app)
-            return Outcome(app.name, None, (*lost, *removed), error)
+            error = None if places.hosts else NowhereToRun(app)
+            return Outcome(app.name, None, tuple(lost), error)
         try:
-            deployed = await self._deploy(await self._choice(app, placed_links))
+            choice = await self._choice(app, placed_links, places.shares)
+            deployed = await self._spread(choice, places)
         except SteersmanError as error:
-            return Outcome(app.name, None, (*lost, *removed), error)
+            return Outcome(app.name, None, tuple(lost), error)
+        removed: list[HostOutcome] = []
+        if deployed.is_there and not errors.keys() & gaining(app, places):
+            removed = await self._remove(app, [links[name] for name in former if name in links])
         return replace(deployed, hosts=(*lost, *removed, *deployed.hosts))
 
-    async def newer(self, app: App) -> str | None:
+    async def _spread(self, choice: Choice, places: Places) -> Outcome:
+        """Deploy with nobody running less than before; once all is there, with what is wanted."""
+        app = choice.app
+        moving = while_moving(places, held_by(app), relayed(app))
+        if self._is_dry or moving == places:
+            return replace(await self._deploy(choice), shares=places.shares)
+        first = await self._deploy(replace(choice, shares=moving.shares))
+        absent = set(places.hosts) - {link.name for link in choice.links}
+        if not first.is_there or absent & gaining(app, places):
+            return replace(first, shares=moving.shares)
+        # It says by now how it went, and which number it got.
+        releases = await self._memory.releases(app.name)
+        again = replace(choice, release=releases[-1], releases=releases)
+        return replace(first.then(await self._deploy(again)), shares=places.shares)
+
+    async def newer(self, app: App, hosts: Mapping[str, Host]) -> str | None:
         """Return the digest that `app` asks for now, if that is not its newest release's."""
-        return await self._chooser.newer(app)
+        return await self._chooser.newer(app, place(app, hosts).shares)
 
     async def remove(self, app: App, hosts: Mapping[str, Host]) -> Outcome:
         """Leave no trace of `app` on any host."""
@@ -119,10 +143,10 @@ class Rollout:
             self._report.host_ended(name, app.name, "unreachable", str(error))
         return [HostOutcome(name, "unreachable", error=error) for name, error in errors.items()]
 
-    async def _choice(self, app: App, links: list[HostLink]) -> Choice:
-        release = await self._chooser.choose(app, links)
+    async def _choice(self, app: App, links: list[HostLink], shares: Shares) -> Choice:
+        release = await self._chooser.choose(app, links, shares)
         releases = await self._memory.releases(app.name)
-        return Choice(app, release, releases, links)
+        return Choice(app, release, releases, links, shares)
 
     async def _deploy(self, choice: Choice) -> Outcome:
         state, message = choice.release.status.state, choice.release.status.message
@@ -146,7 +170,7 @@ class Rollout:
 
     async def _wanted(self, choice: Choice, release: Release) -> dict[str, Wanted]:
         releases, links = list(choice.releases), list(choice.links)
-        return await self._chooser.wanted(choice.app, release, releases, links)
+        return await self._chooser.wanted(choice.app, release, releases, links, choice.shares)
 
     async def _walk(self, choice: Choice, wanted: Mapping[str, Wanted]) -> Walked:
         """Walk until its end, or until somebody asks for something else."""

@@ -26,6 +26,9 @@ from steersman.transport.target import Target
 
 FACTS = ("python", "machine", "systemd")
 
+WantedKey = tuple[str, str, tuple[tuple[str, int], ...]]
+"""An app, a platform and a share of the replicas."""
+
 
 class Session:
     """Connects to hosts on demand and keeps the links until it is closed."""
@@ -45,7 +48,7 @@ class Session:
         self.report = report
         self.blobs = BlobStore(cache)
         self.cache = cache
-        self.wanted: dict[tuple[str, str], Wanted] = {}
+        self.wanted: dict[WantedKey, Wanted] = {}
         self._trust_files = trust_files
         self._use_ssh_config = use_ssh_config
         self._settings: dict[str, Mapping[str, object]] = {}

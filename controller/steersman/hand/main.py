@@ -145,7 +145,7 @@ class Hand:
             return self._eye.look(**args)
         if op == "missing":
             self._claims.claim(args["digests"])
-            return {"missing": blobs.missing(self._place, **args)}
+            return {"missing": blobs.missing(self._place, **args), "disk": facts.room(self._place)}
         if op in WRITES_NOTHING:
             return self._read(op, args)
         with self._fencing:

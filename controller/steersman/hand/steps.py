@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import binascii
+import errno
 import os
 
-from . import blobs, builds, files, health, users
+from . import blobs, builds, facts, files, garbage, health, users
 from .place import Place
 from .wire import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
-    from typing import Any, Callable, Dict
+    from typing import Any, Callable, Dict, Iterable
 
     Args = Dict[str, Any]
     Result = Dict[str, Any]
@@ -66,8 +67,16 @@ class Steps:
         return {}
 
     def make_build(self, app: str, digest: str, manifest: str, uv: str, python: str) -> Result:
-        builds.make_build(self._place, app, digest, manifest, uv, python)
-        self._claims.release(builds.used_by(self._place, app, digest))
+        parts = builds.parts_of(self._place, manifest)
+        try:
+            builds.make_build(self._place, app, digest, manifest, uv, python)
+        except (OSError, Refused) as error:
+            if "os error 28" in str(error) or getattr(error, "errno", 0) == errno.ENOSPC:
+                self._claims.release(parts)
+                garbage.sweep_blobs(self._place, self._claims.held())
+                raise Refused("disk-full", "the disk is full: %s" % error)
+            raise
+        self._claims.release(parts)
         return {}
 
     def make_release(self, app: str, name: str, build: str, record: Dict[str, Any]) -> Result:
@@ -117,18 +126,25 @@ class Steps:
         return {}
 
     def collect(
-        self, app: str, releases: "list[str]", builds_: "list[str]", envs: "list[str]"
+        self,
+        app: str,
+        releases: "list[str]",
+        builds_: "list[str]",
+        envs: "list[str]",
+        dropped: "Iterable[str]" = (),
     ) -> Result:
+        """Remove what is named and what nothing refers to; `dropped` blobs are wanted no more."""
+        self._claims.release(dropped)
         held = self._claims.held()
-        builds.collect(self._place, app, releases, builds_, envs, held)
-        return {}
+        garbage.collect(self._place, app, releases, builds_, envs, held)
+        return {"disk": facts.room(self._place)}
 
     def remove_app(self, app: str) -> Result:
         """Remove every file of `app`; the last app takes the product's own folders with it."""
         place = self._place
         files.remove(place.run_of(app))
         files.remove(place.app(app))
-        builds.sweep_blobs(place, self._claims.held())
+        garbage.sweep_blobs(place, self._claims.held())
         if not files.entries(os.path.join(place.root, "apps")):
             # The fence stays: a lower epoch must be refused for as long as the host lives.
             for name in ("apps", "store"):

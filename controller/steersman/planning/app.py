@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from steersman.api.errors import SteersmanError
+from steersman.planning.garbage import plan_garbage, spare_now
 from steersman.planning.seen import FileSeen, HostSeen, parse_unit
 from steersman.planning.steps import (
-    Collect,
     Commit,
     Drain,
     EnsureDir,
@@ -51,7 +51,7 @@ def plan_app(target: AppTarget, seen: HostSeen) -> tuple[Step, ...]:
     steps += _start(target, seen)
     steps += _hand_over(target, seen)
     steps += _retire(target, seen)
-    steps += _collect(target, seen)
+    steps += plan_garbage(target, seen)
     return tuple(steps)
 
 
@@ -102,7 +102,8 @@ def _prepare(target: AppTarget, seen: HostSeen, *, is_starting: bool) -> Iterato
     build = target.build
     if build.digest not in app.builds:
         why = "this build is not on the host"
-        yield Upload(why, f"build {build.digest[:12]}", build.blobs)
+        garbage = spare_now(target, seen)
+        yield Upload(why, f"build {build.digest[:12]}", build.blobs, build.manifest, garbage)
         yield MakeBuild(why, target.name, build.digest, build.manifest, build.uv, build.python)
     if app.releases.get(target.release) != build.digest:
         why = f"release {target.number} is not on the host"
@@ -307,21 +308,6 @@ def _remove_files(
         yield RemoveFile(why, path)
     if stale:
         yield ReloadUnits("unit files went away")
-
-
-def _collect(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
-    app = seen.app(target.name)
-    keep = target.keep | {target.release}
-    old = tuple(sorted(name for name in app.releases if name not in keep))
-    kept_builds = {build for name, build in app.releases.items() if name in keep}
-    builds = tuple(sorted(app.builds - kept_builds - {target.build.digest}))
-    numbers = {name.partition("-")[0] for name in keep}
-    wanted = {file.path.rpartition("/")[2] for file in target.env_files}
-    envs = tuple(
-        sorted(n for n in app.envs if n not in wanted and n.partition(".")[0] not in numbers)
-    )
-    if old or builds or envs:
-        yield Collect("past the history that is kept", target.name, old, builds, envs)
 
 
 @dataclass(frozen=True, slots=True)
