@@ -50,7 +50,13 @@ class Pier:
 
     def manifest(self, **rollout: Any) -> Document:
         health = {"http": "/healthz", "interval": "1s", "failures": 2}
-        web = {"command": "gunicorn app:app --timeout 3600", "port": "http", "health": health}
+        web = {
+            "command": "gunicorn app:app --timeout 3600",
+            "port": "http",
+            "health": health,
+            # One that hangs takes all of it, when it is stopped.
+            "stop": {"timeout": "3s"},
+        }
         return app("pier", self.repo, processes={"web": web}, rollout=rollout)
 
     def commit(self, code: str = GOOD) -> None:

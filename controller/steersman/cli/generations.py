@@ -16,7 +16,7 @@ from steersman.cli.live import PATIENCE, Instance, instances_on
 from steersman.cli.text import printable
 from steersman.control.admission import placed
 from steersman.drivers.hosts import layout_of
-from steersman.planning.app import private_sockets
+from steersman.planning.app import linked_number, private_sockets
 from steersman.planning.seen import AppSeen
 
 
@@ -97,16 +97,10 @@ def state_of(group: Sequence[Instance], process: str, app: AppSeen) -> str:
     if "activating" in states or "start" in states:
         return "booting"
     link = app.links.get(f"{process}.sock")
-    serving = _number(link) if link is not None else app.current_number
+    serving = linked_number(link) if link is not None else app.current_number
     if serving is None or number > serving:
         return "healthy"
     return "serving" if number == serving else "draining"
-
-
-def _number(link: str) -> int | None:
-    """Return the release in a link such as `web-g8.sock` or `inst/web-g8.sock`."""
-    digits = link.rpartition("-g")[2].partition(".")[0]
-    return int(digits) if digits.isdigit() else None
 
 
 def as_object(one: Generation) -> dict[str, Any]:

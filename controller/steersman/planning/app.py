@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from steersman.api.errors import SteersmanError
@@ -78,9 +78,8 @@ def plan_boot(target: AppTarget, seen: HostSeen) -> tuple[Step, ...]:
 def plan_stop(target: AppTarget, seen: HostSeen) -> tuple[Step, ...]:
     """Return the steps that stop every generation but the target's, traffic or not."""
     surplus = sorted(set(seen.units_of(target.name)) - target.units)
-    sockets = _old_sockets(target, seen)
-    why = "no two releases may run at once"
-    return tuple(_stop(surplus, sockets, max_stop(target), why, seen))
+    # No drain: while traffic still goes there, it would never be empty.
+    return tuple(_stop(surplus, (), 0.0, "no two releases may run at once", seen))
 
 
 def refuse_taken_names(target: AppTarget, seen: HostSeen) -> None:
@@ -241,11 +240,33 @@ def _retire(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
 
 def _old_sockets(target: AppTarget, seen: HostSeen) -> tuple[str, ...]:
     """Private sockets of generations that are not the target's and may still have clients."""
-    mine = {process.socket for process in target.processes}
-    paths = {
-        path for unit in seen.units_of(target.name) for path in private_sockets(target.run, unit)
-    }
-    return tuple(sorted(paths - mine))
+    older = [
+        unit
+        for unit in seen.units_of(target.name)
+        if (name := parse_unit(unit)) is not None and name.number != target.number
+    ]
+    return tuple(sorted(served_sockets(target.name, target.run, older, seen)))
+
+
+def served_sockets(app: str, run: str, units: Iterable[str], seen: HostSeen) -> set[str]:
+    """Return the private sockets of those generations that clients may have come to.
+
+    Links only ever move to newer generations, or back from one that failed: a newer one than
+    its link's has had no client but the gate, whose probes a hung server leaves in its queue.
+    """
+    paths: set[str] = set()
+    for unit in units:
+        name = parse_unit(unit)
+        link = seen.app(app).links.get(f"{name.process}.sock") if name is not None else None
+        if name is not None and link is not None and name.number <= linked_number(link):
+            paths.update(private_sockets(run, unit))
+    return paths
+
+
+def linked_number(link: str) -> int:
+    """Return the generation in a link such as `web-g8.sock` or `inst/web-g8.sock`, or 0."""
+    digits = link.rpartition("-g")[2].partition(".")[0]
+    return int(digits) if digits.isdigit() else 0
 
 
 def private_sockets(run: str, unit: str) -> tuple[str, ...]:
@@ -309,7 +330,7 @@ def plan_absent(gone: AppGone, seen: HostSeen) -> tuple[Step, ...]:
         steps.append(RemoveSite(why, gone.site_path))
     steps += [RemoveFile(why, path) for path in gone.boot if path in seen.files]
     units = [unit for unit in seen.units if unit.startswith(f"steersman-{gone.name}.")]
-    sockets = {path for unit in units for path in private_sockets(gone.run, unit)}
+    sockets = served_sockets(gone.name, gone.run, units, seen)
     steps += _stop(sorted(units), tuple(sorted(sockets)), 30.0, why, seen)
     steps += _remove_files(gone.name, gone.units_dir, set(gone.boot), seen, why)
     if gone.name in seen.apps:
