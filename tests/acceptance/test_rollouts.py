@@ -1,100 +1,19 @@
 """Rollouts over several hosts: each strategy, what people ask meanwhile, and two at once."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from acceptance.steer import PULSE, Document, Ran, Repo, Steer, app, changes
-from acceptance.web import get, serves
+from acceptance.pier import BROKEN, CANARY, FAULTY, MUTE, PICKY, SITE, Pier
+from acceptance.steer import PULSE, Repo, Steer, changes
+from acceptance.web import serves
 from lab import seen
 from lab.commands import wait_until
 from lab.host import Host
 from lab.lab import Lab
-from load.background import Load
 
 pytestmark = pytest.mark.lab
-
-SITE = "pier.example.com"
-GOOD = (PULSE / "app.py").read_text()
-BROKEN = "/opt/broken"
-# Unhealthy on a host that has the file: one release that fails on chosen hosts only.
-PICKY = GOOD.replace(
-    "    body = sent or",
-    f'    if environ["PATH_INFO"] == "/healthz" and os.path.exists("{BROKEN}"):\n'
-    '        start_response("500 Broken", [("Content-Length", "0")])\n'
-    "        return []\n    body = sent or",
-)
-FAULTY = GOOD.replace(
-    "    body = sent or",
-    '    if environ["PATH_INFO"] != "/healthz":\n'
-    '        start_response("500 Faulty", [("Content-Length", "0")])\n'
-    "        return []\n    body = sent or",
-)
-MUTE = 'import time\nprint("becalmed", flush=True)\ntime.sleep(3600)\n'
-CANARY = {"strategy": "Canary", "canary": {"steps": [{"hosts": 1}, {"pause": {}}]}}
-
-
-@dataclass
-class Pier:
-    """One app on all three hosts, and the person who rolls it out."""
-
-    steer: Steer
-    hosts: list[Host]
-    repo: Repo
-    version: int = 0
-
-    def manifest(self, **rollout: Any) -> Document:
-        health = {"http": "/healthz", "interval": "1s", "failures": 2}
-        web = {
-            "command": "gunicorn app:app --timeout 3600",
-            "port": "http",
-            "health": health,
-            # One that hangs takes all of it, when it is stopped.
-            "stop": {"timeout": "3s"},
-        }
-        return app("pier", self.repo, processes={"web": web}, rollout=rollout)
-
-    def commit(self, code: str = GOOD) -> None:
-        self.version += 1
-        self.repo.commit({"VERSION": f"{self.version}\n", "app.py": code})
-
-    def release(self, *, expect: int = 0, code: str = GOOD, **rollout: Any) -> Ran:
-        """Apply a new commit; return how that ended."""
-        self.commit(code)
-        return self.apply(expect=expect, **rollout)
-
-    def apply(self, *, expect: int = 0, **rollout: Any) -> Ran:
-        return self.steer.apply(*self.steer.hosts(), self.manifest(**rollout), expect=expect)
-
-    def rollout(self, *args: str, expect: int = 0) -> Ran:
-        return self.steer.run("rollout", *args, expect=expect)
-
-    @property
-    def serving(self) -> list[int]:
-        """The versions that the hosts answer with."""
-        return [int(get(host, SITE).revision) for host in self.hosts]
-
-    def next_unit(self) -> str:
-        """Return the unit that the next release will start."""
-        rows = self.rollout("history", "app/pier").out.splitlines()[2:]
-        return f"steersman-pier.web.g{1 + int(rows[-1].split()[0])}@1.service"
-
-    def load(self) -> Load:
-        urls = [f"http://{host.address}/" for host in self.hosts]
-        return Load(urls, host=SITE, method="MIX", rate=90, connections=6)
-
-    def started(self, *args: str) -> "subprocess.Popen[str]":
-        """Start `steer ARGS` without waiting for its end."""
-        pipe = subprocess.PIPE
-        command = [sys.executable, "-m", "steersman.cli", *args]
-        return subprocess.Popen(
-            command, cwd=self.steer.folder, env=self.steer.env, stdout=pipe, stderr=pipe, text=True
-        )
 
 
 @pytest.fixture(scope="module")
@@ -168,9 +87,7 @@ def test_nothing_switches_until_every_host_has_booted(pier: Pier, broken_h3: Hos
 
 def test_recreate_never_runs_two_releases(pier: Pier) -> None:
     pier.commit()
-    file = pier.steer.write(
-        "recreate.yaml", *pier.steer.hosts(), pier.manifest(strategy="Recreate")
-    )
+    file = pier.write(strategy="Recreate")
     steps = pier.steer.run("apply", "-v", "-f", file).out.splitlines()
     stops = [at for at, line in enumerate(steps) if re.search(r": stop .*web\.g\d+@", line)]
     starts = [at for at, line in enumerate(steps) if re.search(r": start .*web\.g\d+@", line)]
@@ -212,7 +129,7 @@ def test_a_paused_app_goes_no_further(pier: Pier) -> None:
 def test_a_newer_commit_cancels_a_rollout_that_hangs(pier: Pier) -> None:
     pier.commit(MUTE)
     gated = pier.next_unit()
-    file = pier.steer.write("hanging.yaml", *pier.steer.hosts(), pier.manifest())
+    file = pier.write()
     with pier.load() as load, pier.started("apply", "-v", "-f", file) as hanging:
         wait_until(lambda: gated in seen.units(pier.hosts[0]), "the start of the new generation")
         mended = pier.release()
@@ -226,7 +143,7 @@ def test_a_newer_commit_cancels_a_rollout_that_hangs(pier: Pier) -> None:
 def test_another_steer_is_waited_for_by_name(pier: Pier) -> None:
     pier.commit(MUTE)
     gated = pier.next_unit()
-    file = pier.steer.write("hanging.yaml", *pier.steer.hosts(), pier.manifest())
+    file = pier.write()
     with pier.started("apply", "-v", "-f", file) as hanging:
         wait_until(lambda: gated in seen.units(pier.hosts[0]), "the start of the new generation")
         late = pier.steer.run("scale", "app/pier", "web=1", "--lock-timeout=1s", expect=1)
@@ -241,7 +158,7 @@ def test_another_steer_is_waited_for_by_name(pier: Pier) -> None:
 def test_two_controllers_end_in_one_winner(pier: Pier, new_steer: Callable[[], Steer]) -> None:
     other = Pier(new_steer(), pier.hosts, pier.repo)
     pier.commit()
-    mine = pier.steer.write("mine.yaml", *pier.steer.hosts(), pier.manifest())
+    mine = pier.write()
     theirs = pier.manifest()
     theirs["spec"]["config"] = {"env": {"WHOSE": "theirs"}}
     file = other.steer.write("theirs.yaml", *pier.steer.hosts(), theirs)
