@@ -8,6 +8,7 @@ import pytest
 from acceptance.steer import PULSE, Document, Repo, Steer, app, changes
 from acceptance.web import serves
 from lab import seen
+from lab.commands import wait_until
 from lab.host import Host
 from lab.lab import Lab
 from load.background import Load
@@ -138,8 +139,26 @@ def test_a_drain_that_would_stop_an_app_is_refused(pair: Pair) -> None:
     assert pair.instances() == [4, 0] and serves(pair.hosts[0], SITE, "2")
 
 
-def test_a_host_that_goes_leaves_its_replicas_to_the_others(pair: Pair) -> None:
+def test_a_drain_stops_nothing_while_nobody_can_take_over(pair: Pair) -> None:
     pair.steer.run("host", "uncordon", "h2")
+    assert pair.instances() == [2, 2]
+    pair.hosts[1].unplug()
+    told = pair.steer.run("host", "drain", "h1", expect=1)
+    pair.hosts[1].plug()
+    assert "h2" in told.err and "drained" not in told.out, told.said
+    assert pair.instances()[0] == 2 and serves(pair.hosts[0], SITE, "2")
+
+    def answers() -> bool:
+        return pair.steer.run("host", "check", "h2", expect=None).code == 0
+
+    wait_until(answers, "the return of h2")
+    pair.steer.run("host", "drain", "h1")
+    assert pair.instances() == [0, 4]
+    pair.steer.run("host", "uncordon", "h1")
+
+
+def test_a_host_that_goes_leaves_its_replicas_to_the_others(pair: Pair) -> None:
+    assert pair.instances() == [2, 2]
     pair.steer.run("delete", "host/h1")
     assert pair.instances() == [0, 4] and serves(pair.hosts[1], SITE, "2")
     pair.steer.run("delete", "app/spread", "host/h2")
