@@ -13,7 +13,7 @@ from steersman.api.release import Release
 from steersman.control.release import counts_of
 from steersman.drivers.hosts import layout_of, proxy_of, supervisor_of
 from steersman.drivers.model import Facts, Generation, Layout, ProcessUnits
-from steersman.drivers.servers import way_of
+from steersman.drivers.servers import refuse_many, way_of
 from steersman.drivers.unitfile import env_file
 from steersman.planning.app import AppGone
 from steersman.planning.seen import HostSeen, parse_unit
@@ -66,6 +66,7 @@ def app_target(wanted: Wanted, spec: HostSpec, facts: Facts, seen: HostSeen) -> 
     processes = []
     for process, each in sorted(template.processes.items()):
         way = way_of(process, each)
+        refuse_many(process, way, counts[process])
         instances: tuple[int, ...] = tuple(range(1, counts[process] + 1))
         if way == "port":
             instances = pick_ports(name, process, number, counts[process], seen, taken)

@@ -90,6 +90,7 @@ def run(spec: Spec, instance: str) -> None:
     for path in spec["env_files"]:
         with open(path, encoding="utf-8") as file:
             env.update(parse_env(file.read()))
+    env["STEER_INSTANCE"] = instance
     env["XDG_RUNTIME_DIR"] = own_folder(spec["own"], instance, spec["user"])
     if spec["way"] == "port":
         env["PORT"] = instance
