@@ -18,7 +18,7 @@ from steersman.api.release import Release, ReleaseSpec
 from steersman.control.target import Wanted, app_gone, app_target
 from steersman.drivers.model import Facts
 from steersman.planning.app import NameTaken, plan_absent, plan_app
-from steersman.planning.steps import PassGate, Soak, Step, StopUnits, Switch
+from steersman.planning.steps import Drain, PassGate, Soak, Step, StopUnits, Switch
 from steersman.planning.target import AppTarget, BuildTarget
 
 FACTS = Facts(
@@ -210,6 +210,14 @@ def test_a_process_that_may_run_only_once_is_stopped_first() -> None:
     stop = next(i for i, step in enumerate(planned) if isinstance(step, StopUnits))
     start = next(i for i, step in enumerate(planned) if step.op == "start_units")
     assert stop < start
+
+
+def test_connections_have_the_time_of_the_process_that_they_are_with() -> None:
+    web = {"command": "gunicorn shop.wsgi", "port": "http", "stop": {"timeout": "20s"}}
+    worker = {"command": "celery -A shop worker", "stop": {"timeout": "1h"}}
+    app = app_of(processes={"web": web, "worker": worker})
+    planned = plan(deployed(1, app), target(2, app))
+    assert [step.deadline for step in planned if isinstance(step, Drain)] == [20.0]
 
 
 def test_a_name_that_another_site_has_is_refused_before_any_step() -> None:

@@ -73,7 +73,7 @@ SERVERS = {
     ),
     "daphne": Server(
         "socket",
-        ("--fd", "3"),
+        ("-e", "systemd:domain=UNIX:index=0"),  # its --fd takes fd 3 for a TCP socket
         ("-u", "$SOCKET"),
         ("-b", "127.0.0.1", "-p", "$PORT"),
         ("--fd", "-u", "-p", "--port", "-e", "--endpoint"),
@@ -114,12 +114,14 @@ CELERY_NODE = "$STEER_APP-$STEER_PROCESS-g$STEER_RELEASE-$STEER_INSTANCE@%h"
 _NAME = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
+def program_at(argv: tuple[str, ...]) -> int:
+    """Return where `argv` names its program: 0, or 2 in `python -m program`."""
+    is_module = argv[0].rpartition("/")[2].startswith("python") and argv[1:2] == ("-m",)
+    return 2 if is_module and len(argv) > 2 else 0
+
+
 def program_of(argv: tuple[str, ...]) -> str:
-    """Return the name of the program that `argv` runs: `x` for x, /bin/x and `python -m x`."""
-    words = list(argv)
-    if words[0].rpartition("/")[2].startswith("python") and words[1:2] == ["-m"]:
-        words = words[2:]
-    return words[0].rpartition("/")[2] if words else ""
+    return argv[program_at(argv)].rpartition("/")[2]
 
 
 def variables_in(argv: tuple[str, ...]) -> frozenset[str]:
@@ -177,4 +179,6 @@ def command_of(template: ProcessTemplate, way: Way) -> tuple[str, ...]:
         return argv
     bind = () if binds_itself(argv, server) else server.bind(way)
     missing = [each for each in server.options(template.stop) if not _names(argv, each[0])]
-    return (*argv, *bind, *(word for option in missing for word in option))
+    # Before the rest: waitress reads no option behind its application.
+    after = program_at(argv) + 1
+    return (*argv[:after], *bind, *(word for each in missing for word in each), *argv[after:])

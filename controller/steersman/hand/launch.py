@@ -138,7 +138,8 @@ def pass_socket(fd: int, env: Dict[str, str]) -> None:
     else:
         os.dup2(fd, 3)
         os.close(fd)
-    env.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+    # Twisted counts the names, not the sockets.
+    env.update(LISTEN_FDS="1", LISTEN_FDNAMES="web", LISTEN_PID=str(os.getpid()))
 
 
 def clear_stale(path: str) -> None:
