@@ -168,6 +168,20 @@ def test_no_deploy_of_code_or_configuration_loses_a_request(
     assert recipe.host.run(["systemctl", "show", "-P", "MemoryMax", unit]).strip() == "512000000"
 
 
+@pytest.mark.parametrize("command", ["gunicorn wsgi", "python stubborn.py"])
+def test_configuration_that_the_app_refuses_never_serves(
+    crew: Crew, command: str, say: Callable[[str], None]
+) -> None:
+    recipe = crew(f"refuses-{command.partition(' ')[0]}", command)
+    with recipe.load(RATE) as load:
+        del recipe.env["MARK"]
+        ran = recipe.steer.apply(recipe.document, expect=1)
+    say(f"{command}: 1 rejected deploy, {load.report.sent} requests, {load.report.failed} lost")
+    assert "rejected" in ran.err and "KeyError: 'MARK'" in ran.err, ran.said
+    assert load.report.failed == 0, f"{load.report.failures}, {load.report.examples}"
+    assert set(load.report.revisions) == {"1a"}
+
+
 @pytest.mark.parametrize("name", [name for name in SERVERS if name != "waitress"])
 def test_term_lets_a_request_under_way_end(crew: Crew, name: str) -> None:
     recipe = crew(name, SERVERS[name])
