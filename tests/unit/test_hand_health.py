@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from steersman.hand.health import probe
+from steersman.hand.health import Watch, probe
 
 Answer = Callable[[socket.socket], object]
 
@@ -70,3 +70,24 @@ def test_a_socket_that_only_its_supervisor_holds_is_no_answer(tmp_path: Path) ->
         verdict = probe({"socket": str(path), "http": None, "timeout": 0.1})
     assert verdict.wrong == "web.sock: timed out"
     assert not verdict.answered
+
+
+class Alive:
+    """A supervisor whose every unit runs."""
+
+    def details(self, units: list[str]) -> dict[str, dict[str, object]]:
+        return {unit: {"active": "active", "restarts": 0, "result": "success"} for unit in units}
+
+
+@pytest.mark.parametrize(
+    ("http", "serving", "well"),
+    [(None, False, False), (None, True, True), ("/", False, False), ("/", True, False)],
+)
+def test_only_a_health_check_of_its_own_judges_what_serves(
+    tmp_path: Path, http: str | None, serving: bool, well: bool
+) -> None:
+    path = tmp_path / "web.sock"
+    check = {"socket": str(path), "http": http, "timeout": 0.05}
+    watch = Watch(Alive(), [{"process": "web", "units": ["web@1"], "check": check}])
+    with held(path, None):
+        assert (watch.judge(serving=serving).wrong == "") == well

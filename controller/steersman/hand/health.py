@@ -112,11 +112,15 @@ class Watch:
                 return "%s is %s" % (unit, states.get(unit, {}).get("sub", "absent"))
         return ""
 
-    def judge(self) -> Verdict:
-        """Probe each process once; return what is wrong with the first that is not well."""
+    def judge(self, serving: bool = False) -> Verdict:
+        """Probe each process once; return what is wrong with the first that is not well.
+
+        One that serves and has no health check of its own is left alone: it may just be busy.
+        """
         for process in self._processes:
-            if process.get("check"):
-                wrong, answered = probe(process["check"])
+            check = process.get("check")
+            if check and (check.get("http") or not serving):
+                wrong, answered = probe(check)
                 if wrong:
                     return Verdict("%s: %s" % (process["process"], wrong), answered)
         return FINE
@@ -163,7 +167,7 @@ def soak(watch: Watch, seconds: float, failures: int) -> None:
     bad = 0
     while time.monotonic() < end:
         crash = watch.crashed(allowed=0)
-        wrong = watch.judge().wrong
+        wrong = watch.judge(serving=True).wrong
         bad = bad + 1 if wrong else 0
         if crash or bad >= failures:
             raise Refused("unhealthy", crash or wrong, logs=watch.logs())
