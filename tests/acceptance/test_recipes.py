@@ -168,7 +168,9 @@ def test_no_deploy_of_code_or_configuration_loses_a_request(
     assert recipe.host.run(["systemctl", "show", "-P", "MemoryMax", unit]).strip() == "512000000"
 
 
-@pytest.mark.parametrize("command", ["gunicorn wsgi", "python stubborn.py"])
+@pytest.mark.parametrize(
+    "command", ["gunicorn wsgi", "waitress-serve --listen=127.0.0.1:$PORT wsgi:application"]
+)
 def test_configuration_that_the_app_refuses_never_serves(
     crew: Crew, command: str, say: Callable[[str], None]
 ) -> None:
