@@ -5,7 +5,7 @@ import asyncio
 import click
 
 from steersman.cli.app import Tools
-from steersman.cli.arguments import app_name, verbose
+from steersman.cli.arguments import app_name, lock_timeout, verbose
 from steersman.cli.options import common
 
 MOST = 10_000
@@ -15,6 +15,7 @@ MOST = 10_000
 @app_name
 @click.argument("counts", nargs=-1, required=True, metavar="PROCESS=COUNT...")
 @verbose
+@lock_timeout
 @common
 @click.pass_obj
 def scale(tools: Tools, app: str, counts: tuple[str, ...], verbose: bool) -> None:

@@ -169,6 +169,16 @@ _COLUMNS: Mapping[str, Columns] = {
         "HOST": lambda one, now: one["spec"].get("host"),
         "MESSAGE": lambda one, now: _message(one),
     },
+    "Generation": {
+        "HOST": lambda one, now: one["spec"]["host"],
+        "APP": lambda one, now: one["spec"]["app"],
+        "PROCESS": lambda one, now: one["spec"]["process"],
+        "RELEASE": lambda one, now: one["spec"]["release"],
+        "STATE": lambda one, now: one["spec"]["state"],
+        "INSTANCES": lambda one, now: one["spec"]["instances"],
+        "CONNECTIONS": lambda one, now: one["spec"].get("connections"),
+        "AGE": _age,
+    },
 }
 
 _WIDE: Mapping[str, Columns] = {
@@ -190,4 +200,5 @@ _WIDE: Mapping[str, Columns] = {
         "MESSAGE": lambda one, now: _status(one).get("message"),
     },
     "Event": {"FIRST SEEN": _age},
+    "Generation": {},
 }

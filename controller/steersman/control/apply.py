@@ -20,21 +20,27 @@ from steersman.control.artifacts import Artifacts
 from steersman.control.choose import Secrets
 from steersman.control.converge import Unhealthy
 from steersman.control.memory import Memory, NotFound, is_pinned
+from steersman.control.outcome import Outcome
 from steersman.control.release import (
+    ABORTED,
+    OVERTAKEN,
+    PAUSED,
     PINNED,
+    PROMOTED,
     RESTARTED_AT,
     SCALE,
     counts_of,
     find_release,
     last_good,
 )
-from steersman.control.rollout import Outcome, Rollout
-from steersman.control.session import Session
+from steersman.control.rollout import Rollout
+from steersman.control.session import Session, whoever
 from steersman.control.status import app_status
+from steersman.control.wishes import overtaking, passed_pauses
 from steersman.manifests.document import Sourced
 from steersman.manifests.secrets import resolve
 
-HOLDING = 3600.0
+ALL_PAUSES = 10_000
 
 
 class StillUsed(SteersmanError):
@@ -113,6 +119,7 @@ class Controller:
 
     async def reconcile(self, name: str) -> Outcome:
         """Converge one app and remember how it went."""
+        await self._overtake(name)
         async with self._held(name):
             app, hosts = await self._memory.app(name), await self._memory.hosts()
             outcome = await Rollout(self._session, self._artifacts).run(app, hosts)
@@ -122,11 +129,19 @@ class Controller:
     @asynccontextmanager
     async def _held(self, name: str) -> AsyncIterator[None]:
         store = self._memory.store
-        lease = await store.acquire_lease(f"app/{name}", "another steer", HOLDING)
-        try:
+        async with self._session.turn.holding(store, f"app/{name}", whoever()):
             yield
-        finally:
-            await store.release_lease(lease)
+
+    async def _overtake(self, name: str) -> None:
+        """Cancel a rollout under way elsewhere if it is not of what the app asks for now.
+
+        A changed object is noticed there; a branch that moved, or a secret, is only seen here.
+        """
+        if await self._memory.store.is_leased(f"app/{name}"):
+            app = await self._memory.app(name)
+            newer = await Rollout(self._session, self._artifacts).newer(app)
+            if newer is not None:
+                await self._memory.annotate(name, {OVERTAKEN: overtaking(newer)})
 
     async def _remember(self, app: App, hosts: Mapping[str, Host], outcome: Outcome) -> None:
         status = app_status(app, hosts, outcome, datetime.now(UTC))
@@ -231,6 +246,51 @@ class Controller:
         mark = {RESTARTED_AT: now} if pinned is None else {PINNED: f"{pinned}@{now}"}
         await self._memory.annotate(name, mark)
         return await self.reconcile(name)
+
+    async def pause(self, name: str) -> None:
+        """Let rollouts of the app stop before their next hosts."""
+        await self._memory.annotate(name, {PAUSED: "true"})
+        await self._memory.note("App", name, "RolloutPaused", "paused by `steer rollout pause`")
+
+    async def resume(self, name: str) -> Outcome:
+        """Go on with the app's rollout where it was paused."""
+        app = await self._memory.annotate(name, {PAUSED: None})
+        if app.spec.rollout.paused:
+            raise SteersmanError(
+                f"app {name} is paused by its manifest; take `paused: true` out of its"
+                " spec.rollout and apply it"
+            )
+        return await self.reconcile(name)
+
+    async def promote(self, name: str, *, is_full: bool) -> Outcome:
+        """End the pause that the app's rollout is in, or all of its pauses."""
+        app, releases = await self._memory.app(name), await self._memory.releases(name)
+        if not releases or releases[-1].status.state != "pending":
+            raise SteersmanError(
+                f"app {name} has no rollout under way; `steer rollout status app/{name}` tells more"
+            )
+        number = releases[-1].spec.number
+        passed = ALL_PAUSES if is_full else passed_pauses(app, number) + 1
+        await self._memory.annotate(name, {PROMOTED: f"{number}:{passed}"})
+        if await self._memory.store.is_leased(f"app/{name}"):
+            # Whoever waits in the pause goes on; the lease tells when that is done.
+            self._session.report.said(name, "promoted; the steer that rolls it out goes on")
+        return await self.reconcile(name)
+
+    async def abort(self, name: str) -> Outcome:
+        """Give up the release that is being rolled out, and go back to the last good one."""
+        releases = await self._memory.releases(name)
+        if not releases or releases[-1].status.state != "pending":
+            raise SteersmanError(
+                f"app {name} has no rollout under way; `steer rollout undo app/{name}` goes back"
+                " from one that is done"
+            )
+        await self._memory.annotate(name, {ABORTED: f"{releases[-1].spec.number} {whoever()}"})
+        async with self._held(name):
+            app, hosts = await self._memory.app(name), await self._memory.hosts()
+            outcome = await Rollout(self._session, self._artifacts).run(app, hosts)
+            await self._remember(app, hosts, outcome)
+        return outcome
 
     async def undo(self, name: str, to: int | None) -> Outcome:
         """Go back to release `to`, or to the last good one before the one that serves."""

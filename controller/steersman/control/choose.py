@@ -53,11 +53,7 @@ class Chooser:
         pinned = is_pinned(app)
         if pinned is not None:
             return await self._again(app, pinned, releases)
-        values = await self._secrets(app.spec.config.secrets)
-        key = await self._memory.store.key()
-        versions = {name: secret_version(key, each) for name, each in values.items()}
-        resolved = await self._artifacts.resolve(app.spec.source)
-        digest = release_digest(app, resolved.content, versions)
+        resolved, versions, digest = await self._asked(app)
         if releases and releases[-1].spec.digest == digest:
             return releases[-1]
         template = await self._template(app, resolved, links)
@@ -77,6 +73,33 @@ class Chooser:
         )
         what = f"{resolved.commit[:12]} {resolved.subject or ''}".strip()
         return await self._remember(app, spec, f"release {spec.number}: {what}")
+
+    async def newer(self, app: App) -> str | None:
+        """Return the digest that `app` now asks for if its newest release is another."""
+        releases = await self._memory.releases(app.name)
+        if is_pinned(app) is not None or not releases:
+            return None
+        digest = (await self._asked(app))[2]
+        return digest if digest != releases[-1].spec.digest else None
+
+    async def _asked(self, app: App) -> tuple[Resolved, dict[str, str], str]:
+        """Return what the source resolves to, the Secrets' versions, and the digest of it all."""
+        values = await self._secrets(app.spec.config.secrets)
+        key = await self._memory.store.key()
+        versions = {name: secret_version(key, each) for name, each in values.items()}
+        resolved = await self._artifacts.resolve(app.spec.source)
+        return resolved, versions, release_digest(app, resolved.content, versions)
+
+    async def renumbered(self, app: App, release: Release, links: list[HostLink]) -> Release:
+        """Return `release` under a number that no host knows: another controller took its own."""
+        releases = await self._memory.releases(app.name)
+        seen = [await _number_on(link, app.name) for link in links]
+        spec = release.spec.model_copy(update={"number": next_number(releases, seen)})
+        was = release.spec.number
+        await self._memory.store.delete("Release", release.name)
+        return await self._remember(
+            app, spec, f"release {spec.number}: what was to be release {was}"
+        )
 
     async def _template(
         self, app: App, resolved: Resolved, links: list[HostLink]
@@ -128,7 +151,8 @@ class Chooser:
             platform = platform_of(link, release.spec.build)
             if platform.key not in by_platform:
                 target = await self._build(app, release, platform)
-                wanted = Wanted(app, release, target, secrets, keep)
+                is_newest = all(r.spec.number <= release.spec.number for r in releases)
+                wanted = Wanted(app, release, target, secrets, keep, is_newest)
                 # One object for equal ones: hosts then tell by identity that nothing changed.
                 key = (app.name, platform.key)
                 if self._session.wanted.get(key) != wanted:

@@ -14,10 +14,18 @@ from steersman.api.names import release_name
 from steersman.api.objects import AnyObject, dump_object, parse_object
 from steersman.api.release import Release, ReleaseState, ReleaseStatus
 from steersman.api.secret import Secret, SecretStatus
-from steersman.control.release import PINNED, RESTARTED_AT, SCALE, secret_version
+from steersman.control.release import (
+    ABORTED,
+    PAUSED,
+    PINNED,
+    PROMOTED,
+    RESTARTED_AT,
+    SCALE,
+    secret_version,
+)
 from steersman.store.protocol import Store, Stored
 
-OURS = (RESTARTED_AT, SCALE)
+OURS = (RESTARTED_AT, SCALE, PAUSED, PROMOTED, ABORTED)
 
 
 class NotFound(SteersmanError):
@@ -87,7 +95,7 @@ class Memory:
         return (await self.store.put(dump_object(obj))).change
 
     async def with_our_annotations(self, app: App) -> App:
-        """Return `app` as it is put: a manifest undoes neither `scale` nor `rollout restart`."""
+        """Return `app` as it is put: a manifest undoes no `scale` and no `rollout` verb."""
         stored = await self.store.get("App", app.name)
         known = self._app(stored).metadata.annotations if stored is not None else {}
         ours = {key: known[key] for key in OURS if key in known}

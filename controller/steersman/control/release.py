@@ -19,6 +19,13 @@ RESTARTED_AT = "steersman/restarted-at"
 PINNED = "steersman/pinned-release"
 """The number of the release to go back to; `@` and a time after it when it was restarted since."""
 SCALE = "steersman/scale"
+PAUSED = "steersman/paused"
+PROMOTED = "steersman/promoted"
+"""`<release>:<count>`: how many pauses of that release are over."""
+ABORTED = "steersman/aborted"
+"""`<release> <who>`: the release that was given up."""
+OVERTAKEN = "steersman/overtaken-by"
+"""The digest of what somebody waits to roll out instead."""
 
 KEPT_STATES = frozenset({"deployed", "superseded"})
 

@@ -17,6 +17,7 @@ from steersman.control.hosts import HostLink, target_of
 from steersman.control.memory import Memory
 from steersman.control.report import Reporter
 from steersman.control.target import Wanted
+from steersman.control.turns import PATIENCE, Turn
 from steersman.drivers.hosts import settings_of
 from steersman.store.protocol import Store
 from steersman.transport.link import Link
@@ -37,7 +38,9 @@ class Session:
         *,
         trust_files: tuple[Path, ...] = (),
         use_ssh_config: bool = True,
+        patience: float = PATIENCE,
     ) -> None:
+        self.turn = Turn(report, patience)
         self.memory = Memory(store)
         self.report = report
         self.blobs = BlobStore(cache)
@@ -63,7 +66,7 @@ class Session:
         if known is not None and known.link is link and known.host.spec == host.spec:
             return known
         reopen = partial(self._pool.get, target)
-        made = HostLink(host, link, self.blobs.path, self._epoch_above, reopen)
+        made = HostLink(host, link, self.blobs.path, self._epoch_above, reopen, self.turn)
         self._links[host.name] = made
         await self._remember(made)
         return made
@@ -85,10 +88,7 @@ class Session:
             return error
 
     async def _epoch_above(self, seen: int) -> int:
-        """Return this run's epoch, which is above `seen`, what a host had seen when it answered.
-
-        A run keeps its epoch: one that was overtaken meanwhile is refused by the host and stops.
-        """
+        """Return an epoch for this run to claim a host with, which has seen `seen`."""
         async with self._numbering:
             if self._epoch <= seen:
                 known = [int(link.hello.get("epoch") or 0) for link in self._links.values()]
@@ -109,8 +109,13 @@ class Session:
 
 def holder() -> str:
     """Return who changes a host, for whoever finds it locked: user@machine (pid)."""
+    return f"{whoever()} (pid {os.getpid()})"
+
+
+def whoever() -> str:
+    """Return whose steer this is: user@machine."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return f"steer of {user}@{platform.node()} (pid {os.getpid()})"
+    return f"steer of {user}@{platform.node()}"

@@ -10,8 +10,8 @@ from steersman.api.host import Host
 from steersman.api.meta import READY, Condition, set_condition
 from steersman.control.admission import placed
 from steersman.control.converge import LAST_LINES
+from steersman.control.outcome import Outcome, Overtaken, Rejected
 from steersman.control.release import counts_of
-from steersman.control.rollout import Outcome, Rejected
 
 
 def app_status(app: App, hosts: Mapping[str, Host], outcome: Outcome, now: datetime) -> AppStatus:
@@ -19,32 +19,23 @@ def app_status(app: App, hosts: Mapping[str, Host], outcome: Outcome, now: datet
     there = {h.host for h in outcome.hosts if h.verdict in ("converged", "unchanged", "rejected")}
     # Until a host says otherwise, it may hold the app: it is not forgotten.
     unsure = {h.host for h in outcome.hosts if h.verdict in ("failed", "unreachable")}
+    untold = {*app.status.hosts} - {h.host for h in outcome.hosts}
+    if isinstance(outcome.error, Overtaken):
+        untold |= {*placed(app, hosts)}
     release = outcome.release
-    is_rejected = isinstance(outcome.error, Rejected)
     serving = app.status.release
-    if release is not None and not is_rejected and outcome.error is None and there:
+    is_out = outcome.error is None and outcome.halted is None
+    if release is not None and is_out and there:
         serving = release.spec.number
-    error = outcome.error or next((h.error for h in outcome.hosts if h.error is not None), None)
-    reason = (
-        "ReleaseRejected" if is_rejected else "HostsFailed" if error is not None else "Deployed"
-    )
-    ready = Condition(
-        type=READY,
-        status="False" if error is not None else "True",
-        reason=reason,
-        message="" if error is None else first_sentence(str(error)),
-        last_transition_time=now,
-        observed_generation=app.metadata.generation,
-    )
     running = dict(release.spec.template.processes) if release is not None else {}
     counts = counts_of(app, running)
     return AppStatus(
         observed_generation=app.metadata.generation,
-        conditions=set_condition(app.status.conditions, ready),
+        conditions=set_condition(app.status.conditions, _ready(app, outcome, now)),
         release=serving,
         latest_release=release.spec.number if release is not None else app.status.latest_release,
         commit=release.spec.commit if release is not None else app.status.commit,
-        hosts=tuple(sorted(there | (unsure & {*app.status.hosts, *placed(app, hosts)}))),
+        hosts=tuple(sorted(there | untold | (unsure & {*app.status.hosts, *placed(app, hosts)}))),
         processes=tuple(
             ProcessStatus(
                 host=host, process=process, release=serving or 0, desired=count, ready=count
@@ -54,6 +45,27 @@ def app_status(app: App, hosts: Mapping[str, Host], outcome: Outcome, now: datet
         )
         if serving
         else (),
+    )
+
+
+def _ready(app: App, outcome: Outcome, now: datetime) -> Condition:
+    error = outcome.error or next((h.error for h in outcome.hosts if h.error is not None), None)
+    if isinstance(error, Rejected):
+        reason = "ReleaseRejected"
+    elif isinstance(error, Overtaken):
+        reason = "Overtaken"
+    elif error is not None:
+        reason = "HostsFailed"
+    else:
+        reason = "Deployed" if outcome.halted is None else "RolloutPaused"
+    message = outcome.halted or "" if error is None else first_sentence(str(error))
+    return Condition(
+        type=READY,
+        status="True" if reason == "Deployed" else "False",
+        reason=reason,
+        message=message,
+        last_transition_time=now,
+        observed_generation=app.metadata.generation,
     )
 
 

@@ -43,6 +43,8 @@ class Wanted:
     build: BuildTarget
     secrets: Mapping[str, str]
     keep: frozenset[str]
+    is_newest: bool = False
+    """Whether no release of ours has a higher number, so that no host may know one."""
 
     @property
     def release_name(self) -> str:

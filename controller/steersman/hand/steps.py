@@ -11,6 +11,7 @@ from .wire import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import threading
     from typing import Any, Callable, Dict
 
     Args = Dict[str, Any]
@@ -86,17 +87,24 @@ class Steps:
         return {}
 
     def pass_gate(
-        self, processes: "list[Args]", deadline: float, settle: float, patience: float
+        self,
+        processes: "list[Args]",
+        deadline: float,
+        settle: float,
+        patience: float,
+        stop: threading.Event,
     ) -> Result:
-        health.gate(health.Watch(self._supervisor, processes), deadline, settle, patience)
+        health.gate(health.Watch(self._supervisor, processes), deadline, settle, patience, stop)
         return {}
 
-    def soak(self, processes: "list[Args]", seconds: float, failures: int) -> Result:
-        health.soak(health.Watch(self._supervisor, processes), seconds, failures)
+    def soak(
+        self, processes: "list[Args]", seconds: float, failures: int, stop: threading.Event
+    ) -> Result:
+        health.soak(health.Watch(self._supervisor, processes), seconds, failures, stop)
         return {}
 
-    def drain(self, sockets: "list[str]", deadline: float) -> Result:
-        return {"cut": health.drain(sockets, deadline)}
+    def drain(self, sockets: "list[str]", deadline: float, stop: threading.Event) -> Result:
+        return {"cut": health.drain(sockets, deadline, stop)}
 
     def write_site(self, path: str, data: str) -> Result:
         self._allowed(path)

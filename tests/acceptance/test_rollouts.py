@@ -1,0 +1,258 @@
+"""Rollouts over several hosts: each strategy, what people ask meanwhile, and two at once."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from acceptance.steer import PULSE, Document, Ran, Repo, Steer, app, changes
+from acceptance.web import get, serves
+from lab import seen
+from lab.commands import wait_until
+from lab.host import Host
+from lab.lab import Lab
+from load.background import Load
+
+pytestmark = pytest.mark.lab
+
+SITE = "pier.example.com"
+GOOD = (PULSE / "app.py").read_text()
+BROKEN = "/opt/broken"
+# Unhealthy on a host that has the file: one release that fails on chosen hosts only.
+PICKY = GOOD.replace(
+    "    body = sent or",
+    f'    if environ["PATH_INFO"] == "/healthz" and os.path.exists("{BROKEN}"):\n'
+    '        start_response("500 Broken", [("Content-Length", "0")])\n'
+    "        return []\n    body = sent or",
+)
+FAULTY = GOOD.replace(
+    "    body = sent or",
+    '    if environ["PATH_INFO"] != "/healthz":\n'
+    '        start_response("500 Faulty", [("Content-Length", "0")])\n'
+    "        return []\n    body = sent or",
+)
+MUTE = 'import time\nprint("becalmed", flush=True)\ntime.sleep(3600)\n'
+CANARY = {"strategy": "Canary", "canary": {"steps": [{"hosts": 1}, {"pause": {}}]}}
+
+
+@dataclass
+class Pier:
+    """One app on all three hosts, and the person who rolls it out."""
+
+    steer: Steer
+    hosts: list[Host]
+    repo: Repo
+    version: int = 0
+
+    def manifest(self, **rollout: Any) -> Document:
+        health = {"http": "/healthz", "interval": "1s", "failures": 2}
+        web = {
+            "command": "gunicorn app:app --timeout 3600",
+            "port": "http",
+            "health": health,
+            # One that hangs takes all of it, when it is stopped.
+            "stop": {"timeout": "3s"},
+        }
+        return app("pier", self.repo, processes={"web": web}, rollout=rollout)
+
+    def commit(self, code: str = GOOD) -> None:
+        self.version += 1
+        self.repo.commit({"VERSION": f"{self.version}\n", "app.py": code})
+
+    def release(self, *, expect: int = 0, code: str = GOOD, **rollout: Any) -> Ran:
+        """Apply a new commit; return how that ended."""
+        self.commit(code)
+        return self.apply(expect=expect, **rollout)
+
+    def apply(self, *, expect: int = 0, **rollout: Any) -> Ran:
+        return self.steer.apply(*self.steer.hosts(), self.manifest(**rollout), expect=expect)
+
+    def rollout(self, *args: str, expect: int = 0) -> Ran:
+        return self.steer.run("rollout", *args, expect=expect)
+
+    @property
+    def serving(self) -> list[int]:
+        """The versions that the hosts answer with."""
+        return [int(get(host, SITE).revision) for host in self.hosts]
+
+    def next_unit(self) -> str:
+        """Return the unit that the next release will start."""
+        rows = self.rollout("history", "app/pier").out.splitlines()[2:]
+        return f"steersman-pier.web.g{1 + int(rows[-1].split()[0])}@1.service"
+
+    def load(self) -> Load:
+        urls = [f"http://{host.address}/" for host in self.hosts]
+        return Load(urls, host=SITE, method="MIX", rate=90, connections=6)
+
+    def started(self, *args: str) -> "subprocess.Popen[str]":
+        """Start `steer ARGS` without waiting for its end."""
+        pipe = subprocess.PIPE
+        command = [sys.executable, "-m", "steersman.cli", *args]
+        return subprocess.Popen(
+            command, cwd=self.steer.folder, env=self.steer.env, stdout=pipe, stderr=pipe, text=True
+        )
+
+
+@pytest.fixture(scope="module")
+def pier(
+    new_steer: Callable[[], Steer], hosts: Lab, tmp_path_factory: pytest.TempPathFactory
+) -> Pier:
+    repo = Repo(tmp_path_factory.mktemp("repos") / "pier", PULSE)
+    made = Pier(new_steer(), hosts.hosts, repo)
+    made.release()
+    return made
+
+
+@pytest.fixture
+def broken_h3(hosts: Lab) -> Iterator[Host]:
+    host = hosts.hosts[2]
+    host.run(["touch", BROKEN])
+    yield host
+    host.run(["rm", "-f", BROKEN])
+
+
+def test_a_canary_waits_for_a_person_and_loses_no_request(pier: Pier) -> None:
+    old = pier.version
+    with pier.load() as load:
+        paused = pier.release(**CANARY)
+        assert "release 2 on 1 of 3 hosts, paused at step 2 of 2" in paused.out, paused.said
+        assert pier.serving == [old + 1, old, old]
+        again = pier.apply(**CANARY)
+        assert "paused at step 2 of 2" in again.out and "step " not in again.err, again.said
+        assert "paused at step 2" in pier.rollout("status", "app/pier", expect=1).err
+        pier.rollout("promote", "app/pier")
+    assert pier.serving == [old + 1] * 3
+    assert load.report.failed == 0, load.report.examples
+    assert "successfully rolled out" in pier.rollout("status", "app/pier").out
+
+
+def test_an_abort_brings_the_canary_back(pier: Pier) -> None:
+    old = pier.version
+    pier.release(**CANARY)
+    with pier.load() as load:
+        assert "app/pier aborted" in pier.rollout("abort", "app/pier").out
+    assert pier.serving == [old] * 3
+    assert load.report.failed == 0, load.report.examples
+    refused = pier.apply(expect=1, **CANARY)
+    assert re.search(r"release \d+ was aborted before and is not tried again", refused.err)
+    assert pier.rollout("abort", "app/pier", expect=1).err.count("no rollout under way") == 1
+
+
+def test_a_canary_that_errs_more_than_the_old_is_taken_back(pier: Pier) -> None:
+    steps = [{"hosts": 1}, {"pause": {"duration": "2m"}}]
+    with pier.load():
+        ran = pier.release(code=FAULTY, expect=1, strategy="Canary", canary={"steps": steps})
+    assert re.search(r"h1: \d+ of the canary's \d+ answers were errors", ran.err), ran.said
+    assert pier.serving == [pier.version - 2] * 3
+
+
+def test_nothing_switches_until_every_host_has_booted(pier: Pier, broken_h3: Host) -> None:
+    pier.release()
+    old, before = pier.version, [seen.snapshot(host) for host in pier.hosts]
+    ran = pier.release(code=PICKY, expect=1, strategy="BlueGreen")
+    assert "pier on h3: web: GET /healthz answered 500" in ran.err, ran.said
+    assert pier.serving == [old] * 3
+    for host, was in zip(pier.hosts, before, strict=True):
+        left = changes(was, host)
+        assert [line for line in left if " /srv/steersman/cache/" not in line] == []
+    broken_h3.run(["rm", BROKEN])
+    with pier.load() as load:
+        pier.release(code=PICKY, strategy="BlueGreen")
+    assert pier.serving == [pier.version] * 3
+    assert load.report.failed == 0, load.report.examples
+
+
+def test_recreate_never_runs_two_releases(pier: Pier) -> None:
+    pier.commit()
+    file = pier.steer.write(
+        "recreate.yaml", *pier.steer.hosts(), pier.manifest(strategy="Recreate")
+    )
+    steps = pier.steer.run("apply", "-v", "-f", file).out.splitlines()
+    stops = [at for at, line in enumerate(steps) if re.search(r": stop .*web\.g\d+@", line)]
+    starts = [at for at, line in enumerate(steps) if re.search(r": start .*web\.g\d+@", line)]
+    assert len(stops) >= 3 and len(starts) >= 3, steps
+    assert max(stops) < min(starts)
+    assert pier.serving == [pier.version] * 3
+
+
+def test_some_hosts_may_fail(pier: Pier, broken_h3: Host) -> None:
+    old = pier.version
+    ran = pier.release(code=PICKY, expect=1, maxFailures=1)
+    assert pier.serving == [old + 1, old + 1, old], ran.said
+    assert "not as wanted on h3" in ran.err or "pier on h3" in ran.err, ran.said
+    broken_h3.run(["rm", BROKEN])
+    pier.apply(maxFailures=1)
+    assert pier.serving == [old + 1] * 3
+
+
+def test_without_auto_rollback_moved_hosts_stay(pier: Pier, broken_h3: Host) -> None:
+    old = pier.version
+    pier.release(code=PICKY, expect=1, autoRollback=False)
+    assert pier.serving == [old + 1, old + 1, old]
+    pier.apply(expect=1, autoRollback=False)
+    assert pier.serving == [old + 1, old + 1, old]
+    broken_h3.run(["rm", BROKEN])
+    pier.release()
+
+
+def test_a_paused_app_goes_no_further(pier: Pier) -> None:
+    old = pier.version
+    pier.rollout("pause", "app/pier")
+    ran = pier.release()
+    assert "on 0 of 3 hosts, paused" in ran.out, ran.said
+    assert pier.serving == [old] * 3
+    pier.rollout("resume", "app/pier")
+    assert pier.serving == [old + 1] * 3
+
+
+def test_a_newer_commit_cancels_a_rollout_that_hangs(pier: Pier) -> None:
+    pier.commit(MUTE)
+    gated = pier.next_unit()
+    file = pier.steer.write("hanging.yaml", *pier.steer.hosts(), pier.manifest())
+    with pier.load() as load, pier.started("apply", "-v", "-f", file) as hanging:
+        wait_until(lambda: gated in seen.units(pier.hosts[0]), "the start of the new generation")
+        mended = pier.release()
+        _, complaint = hanging.communicate(timeout=60)
+    assert hanging.returncode == 1 and "was cancelled" in complaint, complaint
+    assert pier.serving == [pier.version] * 3, mended.said
+    assert load.report.failed == 0, load.report.examples
+    assert gated not in seen.units(pier.hosts[0])
+
+
+def test_another_steer_is_waited_for_by_name(pier: Pier) -> None:
+    pier.commit(MUTE)
+    gated = pier.next_unit()
+    file = pier.steer.write("hanging.yaml", *pier.steer.hosts(), pier.manifest())
+    with pier.started("apply", "-v", "-f", file) as hanging:
+        wait_until(lambda: gated in seen.units(pier.hosts[0]), "the start of the new generation")
+        late = pier.steer.run("scale", "app/pier", "web=1", "--lock-timeout=1s", expect=1)
+        assert f"(pid {hanging.pid}) is working on it" in late.err, late.said
+        pier.rollout("abort", "app/pier")
+        hanging.communicate(timeout=60)
+    assert hanging.returncode == 1
+    pier.release()
+    assert pier.serving == [pier.version] * 3
+
+
+def test_two_controllers_end_in_one_winner(pier: Pier, new_steer: Callable[[], Steer]) -> None:
+    other = Pier(new_steer(), pier.hosts, pier.repo)
+    pier.commit()
+    mine = pier.steer.write("mine.yaml", *pier.steer.hosts(), pier.manifest())
+    theirs = pier.manifest()
+    theirs["spec"]["config"] = {"env": {"WHOSE": "theirs"}}
+    file = other.steer.write("theirs.yaml", *pier.steer.hosts(), theirs)
+    with pier.load() as load:
+        racing = [pier.started("apply", "-f", mine), other.started("apply", "-f", file)]
+        said = [process.communicate(timeout=120) for process in racing]
+    assert any(process.returncode == 0 for process in racing), said
+    assert load.report.failed == 0, load.report.examples
+    currents = {(host.root / "srv/steersman/apps/pier/current").readlink() for host in pier.hosts}
+    assert len(currents) == 1, f"a mixed state: {currents}; {said}"
+    running = {unit.split("@")[0] for host in pier.hosts for unit in seen.units(host)}
+    generations = {unit.split("-hold")[0].removesuffix(".socket") for unit in running}
+    assert len([name for name in generations if ".web.g" in name]) == 1, running
+    assert all(serves(host, SITE, str(pier.version)) for host in pier.hosts)
