@@ -72,14 +72,17 @@ class JobSpec(Model):
 
 
 class JobRun(Model):
-    """One run, as the host recorded it; `code` is 128 and more for one that a signal ended."""
+    """One run, as the host recorded it: `invocations` are systemd's ids of its attempts.
+
+    `code` is 128 and more for a run that a signal ended, 124 for one that took too long.
+    """
 
     host: Name
     id: str
     state: RunState
     release: Number
+    invocations: tuple[str, ...]
     instance: str = ""
-    attempts: Count = 1
     result: str = ""
     code: Count | None = None
     started: AwareDatetime

@@ -25,11 +25,12 @@ KINDS = (
     Kind("App", "apps", "app"),
     Kind("Host", "hosts", "ho"),
     Kind("Secret", "secrets", "sec"),
+    Kind("Job", "jobs", "job"),
     Kind("Release", "releases", "rel"),
     Kind("Event", "events", "ev"),
 )
 # What `get all` lists, most asked-for first; events have a verb's worth of their own.
-ALL = KINDS[:4]
+ALL = KINDS[:5]
 
 
 class Reference(NamedTuple):

@@ -1,12 +1,18 @@
 """How apps fared, said at the end: a line for each, and the reasons where it went wrong."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from steersman.api.errors import SteersmanError
+from steersman.api.meta import is_true
 from steersman.cli.progress import Lines
 from steersman.control.rollout import Outcome
+
+if TYPE_CHECKING:
+    from steersman.api.job import JobStatus
+    from steersman.control.jobs import JobOutcome
 
 
 class NotAsWanted(SteersmanError):
@@ -20,17 +26,36 @@ class NotAsWanted(SteersmanError):
         )
 
 
-def conclude(outcomes: Sequence[Outcome], report: Lines) -> None:
-    """Print a line for each app that is well; raise an ExceptionGroup of what is wrong."""
+def conclude(outcomes: Sequence[Outcome], jobs: "Sequence[JobOutcome]", report: Lines) -> None:
+    """Print a line for what is well; raise an ExceptionGroup of what is wrong."""
     for outcome in outcomes:
         if outcome.is_good:
             click.echo(f"app/{outcome.app}: {_summary(outcome)} ({report.seconds:.1f}s)")
-    raise_faults(outcomes, report.told)
+    for job in jobs:
+        if job.error is None:
+            click.echo(f"job/{job.job}: {_job_summary(job.status)}")
+    # One host's fault may be that of many jobs.
+    unwell = {str(job.error): job.error for job in jobs if job.error is not None}
+    raise_faults(
+        outcomes, report.told, [e for text, e in unwell.items() if text not in report.told]
+    )
 
 
-def raise_faults(outcomes: Iterable[Outcome], told: Iterable[str] = ()) -> None:
+def _job_summary(status: "JobStatus") -> str:
+    where = f"on {', '.join(status.hosts)}"
+    if is_true(status.conditions, "Complete"):
+        return f"complete {where}"
+    if status.next_run is not None:
+        return f"{where}, next run {status.next_run.isoformat(timespec='seconds')}"
+    return f"{where}, suspended"
+
+
+def raise_faults(
+    outcomes: Iterable[Outcome], told: Iterable[str] = (), more: Iterable[SteersmanError] = ()
+) -> None:
     """Raise an ExceptionGroup of what is wrong, if anything is."""
     faults = [fault for outcome in outcomes for fault in _faults(outcome, frozenset(told))]
+    faults += more
     if faults:
         raise ExceptionGroup("not as wanted", faults)
 

@@ -13,12 +13,15 @@ from typing import Literal
 from steersman.api.app import App, AppStatus
 from steersman.api.errors import SteersmanError
 from steersman.api.host import Host
+from steersman.api.job import Job
 from steersman.api.objects import AnyObject
 from steersman.api.secret import Secret
-from steersman.control.admission import admit, placed
+from steersman.control.admission import admit, admit_jobs, placed
 from steersman.control.artifacts import Artifacts
 from steersman.control.choose import Secrets
 from steersman.control.converge import Unhealthy
+from steersman.control.job_runs import JobRuns
+from steersman.control.jobs import JobOutcome, Jobs
 from steersman.control.memory import Memory, NotFound, is_pinned
 from steersman.control.release import (
     PINNED,
@@ -47,6 +50,7 @@ class Applied:
 
     changes: tuple[tuple[str, str], ...]
     outcomes: tuple[Outcome, ...]
+    jobs: tuple[JobOutcome, ...] = ()
 
     @property
     def is_good(self) -> bool:
@@ -60,6 +64,8 @@ class Controller:
         self._session = session
         self._memory: Memory = session.memory
         self._artifacts = artifacts
+        self.jobs = Jobs(session, self._held)
+        self.job_runs = JobRuns(session, self.jobs)
 
     async def apply(self, sourced: Sequence[Sourced]) -> Applied:
         """Remember the objects, then converge every app they touch.
@@ -80,7 +86,8 @@ class Controller:
             changes.append((key, change))
         names = await self._touched(objects)
         outcomes = await asyncio.gather(*(self._tried(name) for name in names))
-        return Applied(tuple(changes), tuple(outcomes))
+        jobs = await self.job_runs.settle([o for o in objects if isinstance(o, Job)], names)
+        return Applied(tuple(changes), tuple(outcomes), tuple(jobs))
 
     async def _admit(self, objects: Sequence[AnyObject]) -> None:
         apps, hosts = await self._memory.apps(), await self._memory.hosts()
@@ -88,6 +95,10 @@ class Controller:
         hosts |= {obj.name: obj for obj in objects if isinstance(obj, Host)}
         known = [stored.name for stored in await self._memory.store.list("Secret")]
         admit(apps, hosts, {*known, *(o.name for o in objects if isinstance(o, Secret))})
+
+        jobs = {job.name: job for job in await self._memory.jobs()}
+        jobs |= {obj.name: obj for obj in objects if isinstance(obj, Job)}
+        admit_jobs(jobs.values(), apps, hosts)
 
     async def _touched(self, objects: Sequence[AnyObject]) -> list[str]:
         """Return the apps to converge: those given, on given hosts, or with given secrets."""
@@ -181,6 +192,9 @@ class Controller:
                 outcome = await Rollout(self._session, self._artifacts).remove(app, hosts)
                 if not outcome.is_good:
                     return outcome
+            for job in await self._memory.jobs(name):
+                await self._memory.store.delete("Job", job.name)
+                self._session.report.object_changed(f"job/{job.name}", "deleted")
             for release in await self._memory.releases(name):
                 await self._memory.store.delete("Release", release.name)
             await self._memory.store.delete("App", name)
@@ -209,6 +223,17 @@ class Controller:
         await self._memory.store.delete("Host", name)
         self._session.report.object_changed(f"host/{name}", "deleted")
         return outcomes
+
+    async def delete_job(
+        self, name: str, cascade: Literal["background", "orphan"]
+    ) -> dict[str, SteersmanError]:
+        """Remove a job from its hosts and from memory; return why hosts may still have it."""
+        job = await self._memory.job(name)
+        errors = {} if cascade == "orphan" else await self.jobs.remove(job)
+        if not errors:
+            await self._memory.store.delete("Job", name)
+            self._session.report.object_changed(f"job/{name}", "deleted")
+        return errors
 
     async def delete_secret(self, name: str) -> None:
         users = [

@@ -25,7 +25,7 @@ SIGKILL = 9
 # Told apart by what they need: these are quick and change nothing, so they run in the loop.
 QUICK = {"ping", "hello", "observe", "missing"}
 STREAMS = {"logs", "exec"}
-WRITES_NOTHING = {"check", "details", "tail"}
+WRITES_NOTHING = {"check", "details", "tail", "timers"}
 
 
 def main(stdin: int, stdout: int, settings: str) -> None:
@@ -157,6 +157,8 @@ class Hand:
             return facts.check(self._place)
         if op == "details":
             return {"units": self._supervisor.details(**args)}
+        if op == "timers":
+            return {"timers": self._supervisor.timers(**args)}
         return {"lines": self._supervisor.tail(**args)}
 
     def _stream(self, request: Header) -> Iterator[Tuple[Header, bytes]]:
@@ -164,6 +166,8 @@ class Hand:
         if request["op"] == "logs":
             names = ("pattern", "since", "lines", "follow")
             args = {name: request[name] for name in names}
+            if "invocations" in request:
+                args["invocations"] = request["invocations"]
             for entry in self._supervisor.follow(stop=stop, **args):
                 yield entry, b""
             return

@@ -6,7 +6,7 @@ import json
 import os
 import time
 
-from . import fence, files, users
+from . import fence, files, jobs, users
 from .builds import MARK
 from .digest import sha256
 from .place import Place
@@ -76,7 +76,7 @@ class Eye:
         folders += [os.path.join(place.units, "multi-user.target.wants"), *self._proxy.folders()]
         for app in self._names():
             folders += [place.app(app), place.run_of(app)]
-            folders += [place.app(app, part) for part in ("builds", "releases", "env")]
+            folders += [place.app(app, part) for part in ("builds", "releases", "env", "jobs")]
         return folders
 
     def _seen(self) -> Dict[str, Any]:
@@ -126,6 +126,7 @@ class Eye:
             },
             "links": {name: target for name, target in links.items() if target is not None},
             "run": files.entries(run),
+            "jobs": jobs.seen(place, app, self._digests),
         }
 
     def _build_of(self, app: str, release: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import os
 
-from . import blobs, builds, files, health, users
+from . import blobs, builds, files, health, jobs, users
 from .place import Place
 from .wire import Refused
 
@@ -113,6 +113,14 @@ class Steps:
     ) -> Result:
         held = self._claims.held()
         builds.collect(self._place, app, releases, builds_, envs, held)
+        return {}
+
+    def start_job(self, unit: str, replace: bool) -> Result:
+        jobs.start(unit, replace)
+        return {}
+
+    def forget_job(self, app: str, job: str, timer: str) -> Result:
+        jobs.forget(self._place, app, job, timer)
         return {}
 
     def remove_app(self, app: str) -> Result:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from steersman.api.errors import SteersmanError
+from steersman.planning.files import plan_file
+from steersman.planning.jobs import pinned_releases, plan_jobs_gone
 from steersman.planning.seen import FileSeen, HostSeen, parse_unit
 from steersman.planning.steps import (
     Collect,
@@ -27,10 +29,9 @@ from steersman.planning.steps import (
     StopUnits,
     Switch,
     Upload,
-    WriteFile,
     WriteSite,
 )
-from steersman.planning.target import AppTarget, File, ProcessTarget
+from steersman.planning.target import AppTarget, ProcessTarget
 
 STOP_LIMIT = 3600.0
 HELD = (".socket", "-hold.service")
@@ -88,8 +89,8 @@ def _prepare(target: AppTarget, seen: HostSeen, *, is_starting: bool) -> Iterato
         yield MakeRelease(why, target.name, target.release, build.digest, dict(target.record))
     for file in target.env_files:
         name = file.path.rpartition("/")[2]
-        yield from _plan_file(file, app.envs.get(name))
-    units = [s for f in target.unit_files for s in _plan_file(f, seen.files.get(f.path))]
+        yield from plan_file(file, app.envs.get(name))
+    units = [s for f in target.unit_files for s in plan_file(f, seen.files.get(f.path))]
     yield from units
     if units:
         yield ReloadUnits("unit files changed")
@@ -101,20 +102,6 @@ def _prepare(target: AppTarget, seen: HostSeen, *, is_starting: bool) -> Iterato
 def _has_folder(path: str, target: AppTarget, seen: HostSeen) -> bool:
     app, (folder, _, name) = seen.app(target.name), path.rpartition("/")
     return name in (app.run if folder == f"{target.run}/{target.name}" else app.dirs)
-
-
-def _plan_file(file: File, seen: FileSeen | str | None) -> Iterator[Step]:
-    if seen is None:
-        why = "absent"
-    elif isinstance(seen, str) or seen.sha256 != file.sha256:
-        why = "its content differs"
-    elif seen.mode != file.mode:
-        why = f"its mode is {seen.mode:o}, not {file.mode:o}"
-    elif file.owner and seen.owner != file.owner:
-        why = f"it belongs to {seen.owner}, not {file.owner}"
-    else:
-        return
-    yield WriteFile(why, file.path, file.mode, file.owner, file.data)
 
 
 def _start(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
@@ -179,7 +166,7 @@ def _hand_over(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
         failures = min(process.failures for process in target.processes)
         yield Soak("a release proves itself first", watched, target.min_ready, failures)
     for file in target.boot_files:
-        yield from _plan_file(file, seen.files.get(file.path))
+        yield from plan_file(file, seen.files.get(file.path))
     for path, link in target.boot_links.items():
         if seen.files.get(path) != f"-> {link}":
             yield Commit("a reboot must start the app", path, link)
@@ -259,7 +246,8 @@ def _remove_files(
 
 def _collect(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
     app = seen.app(target.name)
-    keep = target.keep | {target.release}
+    # A job that runs keeps what it began with, however many releases came since.
+    keep = target.keep | {target.release} | pinned_releases(target.name, seen)
     old = tuple(sorted(name for name in app.releases if name not in keep))
     kept_builds = {build for name, build in app.releases.items() if name in keep}
     builds = tuple(sorted(app.builds - kept_builds - {target.build.digest}))
@@ -290,6 +278,7 @@ def plan_absent(gone: AppGone, seen: HostSeen) -> tuple[Step, ...]:
     steps: list[Step] = []
     if gone.site_path in seen.files:
         steps.append(RemoveSite(why, gone.site_path))
+    steps += plan_jobs_gone(gone.name, (), seen)
     steps += [RemoveFile(why, path) for path in gone.boot if path in seen.files]
     units = [unit for unit in seen.units if unit.startswith(f"steersman-{gone.name}.")]
     sockets = {path for unit in units for path in private_sockets(gone.run, unit)}
