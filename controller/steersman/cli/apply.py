@@ -57,4 +57,4 @@ async def _apply(tools: Tools, loaded: "Loaded", is_verbose: bool) -> None:
     with progress(is_verbose=is_verbose) as report:
         async with opened(tools, report, is_verbose=is_verbose) as work:
             applied = await work.controller.apply(loaded.objects)
-    conclude(applied.outcomes, applied.jobs, report)
+    conclude(applied.outcomes, report, applied.jobs)

@@ -26,7 +26,7 @@ class NotAsWanted(SteersmanError):
         )
 
 
-def conclude(outcomes: Sequence[Outcome], jobs: "Sequence[JobOutcome]", report: Lines) -> None:
+def conclude(outcomes: Sequence[Outcome], report: Lines, jobs: "Sequence[JobOutcome]" = ()) -> None:
     """Print a line for what is well; raise an ExceptionGroup of what is wrong."""
     for outcome in outcomes:
         if outcome.is_good:
