@@ -23,17 +23,14 @@ async def job_logs(
 ) -> None:
     """Print the last run on each of a job's hosts; followed, also those that come."""
     async with opened(tools) as work:
-        silent = [
-            warned(e)
-            for e in (await work.controller.jobs.refresh([await work.memory.job(name)])).values()
-        ]
+        errors = await work.controller.jobs.refresh([await work.memory.job(name)])
+        silent = [warned(error) for error in errors.values()]
         job = await work.memory.job(name)
         hosts = [each for each in job.status.hosts if host in (None, each)]
         if not hosts:
             where = ", ".join(job.status.hosts) or "no host yet; apply it first"
             raise SteersmanError(f"job {name} is not on host {host}; it is on {where}")
-        links, errors = await work.session.connect_all(hosts, await work.memory.hosts())
-        silent += [warned(error) for error in errors.values() if str(error) not in silent]
+        links, _ = await work.session.connect_all(hosts, await work.memory.hosts())
         last = {run.host: run for run in job.status.runs}
         streams = [_lines(link, job, last.get(link.name), wanted) for link in links.values()]
         write = Writer([f"{each} {name}" for each in hosts], has_times)
