@@ -54,13 +54,12 @@ class JobSpec(Model):
     def _agrees_with_its_schedule(self) -> "JobSpec":
         if self.schedule is not None:
             return self
-        set_here = {"time_zone": "timeZone", "missed": "missed"}
+        set_here = {"timeZone": self.time_zone is not None, "missed": self.missed == "skip"}
         refuse_all(
             [
-                Refused(f"{alias} but no schedule", f"{alias} beside a schedule", at=(alias,))
-                for field, alias in set_here.items()
-                if field in self.model_fields_set and getattr(self, field) != "run"
-                if getattr(self, field) is not None
+                Refused(f"{key} but no schedule", f"{key} beside a schedule", at=(key,))
+                for key, is_set in set_here.items()
+                if is_set
             ]
         )
         return self

@@ -48,14 +48,14 @@ def start(unit: str, replace: bool) -> None:
     must(["systemctl", verb, "--no-block", "--", unit])
 
 
-def forget(place: Place, app: str, job: str, timer: str) -> None:
+def forget(place: Place, app: str, job: str, timer: str, is_last: bool) -> None:
     """Remove the last that is left of a job; the last job takes the folder with it."""
     _ours(timer)
     folder = place.app(app, FOLDER)
     for suffix in (".json", ".runs", ".runs.tmp"):
         files.remove(os.path.join(folder, job + suffix))
     files.remove(os.path.join(STAMPS, "stamp-" + timer))
-    if not [name for name in files.entries(folder) if name.endswith(".json")]:
+    if is_last:
         files.remove(folder)
 
 

@@ -119,8 +119,8 @@ class Steps:
         jobs.start(unit, replace)
         return {}
 
-    def forget_job(self, app: str, job: str, timer: str) -> Result:
-        jobs.forget(self._place, app, job, timer)
+    def forget_job(self, app: str, job: str, timer: str, is_last: bool) -> Result:
+        jobs.forget(self._place, app, job, timer, is_last)
         return {}
 
     def remove_app(self, app: str) -> Result:

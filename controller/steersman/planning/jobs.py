@@ -155,7 +155,9 @@ def plan_jobs_gone(app: str, kept: Iterable[JobTarget], seen: HostSeen) -> tuple
     if gone:
         steps.append(ReloadUnits("unit files went away"))
     # The marks go last: after a crash they say that the supervisor may still know the units.
-    steps += [ForgetJob(why, app, job, f"{stem_of(app, job)}.timer") for job in gone]
+    for job in gone:
+        is_last = not names and job == gone[-1]
+        steps.append(ForgetJob(why, app, job, f"{stem_of(app, job)}.timer", is_last))
     return tuple(steps)
 
 

@@ -266,6 +266,7 @@ class ForgetJob(Step):
     app: str
     job: str
     timer: str
+    is_last: bool
 
     @property
     def text(self) -> str:
