@@ -21,7 +21,7 @@ from steersman.control.artifacts import Artifacts
 from steersman.control.choose import Secrets
 from steersman.control.converge import Unhealthy
 from steersman.control.job_runs import JobRuns
-from steersman.control.jobs import JobOutcome, Jobs
+from steersman.control.jobs import JobOutcome, Jobs, JobSteps
 from steersman.control.memory import Memory, NotFound, is_pinned
 from steersman.control.release import (
     PINNED,
@@ -170,6 +170,19 @@ class Controller:
             if used & set(app.spec.config.secrets) or set(new_hosts) & set(placed(app, hosts)):
                 names.add(app.name)
         return await self._planned([apps[name] for name in sorted(names)], hosts, secrets)
+
+    async def diff_jobs(self, sourced: Sequence[Sourced]) -> dict[str, JobSteps]:
+        """Return what applying would do to the jobs of each app that a given job is of."""
+        objects = [each.obj for each in sourced]
+        given = [obj for obj in objects if isinstance(obj, Job)]
+        apps = await self._memory.apps()
+        apps |= {obj.name: obj for obj in objects if isinstance(obj, App)}
+        hosts = await self._memory.hosts()
+        hosts |= {obj.name: obj for obj in objects if isinstance(obj, Host)}
+        return {
+            name: await self.jobs.plan([j for j in given if j.spec.app == name], apps[name], hosts)
+            for name in sorted({job.spec.app for job in given})
+        }
 
     async def drift(self, names: Sequence[str]) -> list[Outcome]:
         """Return what would be done for apps as they are remembered, without doing it."""

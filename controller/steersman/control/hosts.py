@@ -82,6 +82,8 @@ class HostLink:
         self._epoch_above = epoch_above
         self._reopen = reopen
         self._epoch: int | None = None
+        # A hand that was asked for a change keeps others from the host until it ends.
+        self._is_holding = False
         self._digest = ""
         self._seen: HostSeen | None = None
         self._changes = 0
@@ -107,8 +109,15 @@ class HostLink:
         """
         self.link = await self._reopen()
         self._digest, self._seen = "", None
+        self._is_holding = False
         self._uploads.clear()
         self._changes += 1
+
+    async def let_go(self) -> None:
+        """Give up the host's lock before a long wait, so that others may change the host."""
+        if self._is_holding:
+            await self.link.close()
+            await self.reopen()
 
     def settle(self, app: str, wanted: object, seen: HostSeen) -> None:
         """Remember that a plan for `wanted` found nothing to do in `seen`."""
@@ -151,6 +160,7 @@ class HostLink:
         """Ask for a change, under this session's epoch."""
         if self._epoch is None:
             self._epoch = await self._epoch_above(int(self.hello.get("epoch") or 0))
+        self._is_holding = True
         return await self.link.call(op, body=body, timeout=timeout, epoch=self._epoch, **args)
 
     async def _upload(self, blobs: Sequence[str]) -> None:

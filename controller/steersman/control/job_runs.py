@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
 from steersman.api.errors import SteersmanError
@@ -44,7 +44,12 @@ class JobRuns:
         done = await asyncio.gather(*(self._tried(name) for name in owners))
         names = {job.name for job in given if job.spec.schedule is None and not job.spec.suspend}
         outcomes = [outcome for each in done for outcome in each]
-        return list(await asyncio.gather(*(self._finished(o, names) for o in outcomes)))
+        well = [o.job for o in outcomes if o.error is None and o.job in names]
+        faults = await self._finish(well)
+        return [
+            JobOutcome(o.job, (await self._memory.job(o.job)).status, faults.get(o.job, o.error))
+            for o in outcomes
+        ]
 
     async def _tried(self, app: str) -> list[JobOutcome]:
         try:
@@ -53,33 +58,39 @@ class JobRuns:
             # One app that somebody else works on must not stop the others.
             return [JobOutcome(job.name, job.status, error) for job in await self._memory.jobs(app)]
 
-    async def _finished(self, outcome: JobOutcome, names: Collection[str]) -> JobOutcome:
-        if outcome.error is not None or outcome.job not in names:
-            return outcome
-        error: SteersmanError | None = None
-        try:
-            await self.finish(outcome.job)
-        except SteersmanError as fault:
-            error = fault
-        return JobOutcome(outcome.job, (await self._memory.job(outcome.job)).status, error)
+    async def _finish(self, names: Sequence[str]) -> dict[str, SteersmanError]:
+        """Wait until jobs that run once have run; return what went wrong, by job."""
+        faults: dict[str, SteersmanError] = {}
+        waiting = list(names)
+        while waiting:
+            for name in tuple(waiting):
+                try:
+                    has_ended = await self._has_ended(await self._memory.job(name))
+                except SteersmanError as error:
+                    faults[name], has_ended = error, True
+                if has_ended:
+                    waiting.remove(name)
+            if waiting:
+                await asyncio.sleep(POLL)
+        return faults
 
-    async def finish(self, name: str) -> None:
-        """Wait until a job that runs once has run; raise JobFault when it did not end well."""
-        while True:
-            job = await self._memory.job(name)
-            links = [await self.link(host) for host in job.status.hosts]
-            runs = [run for link in links for run in await _once_on(link, job)]
-            if len(runs) == len(links) and all(run.state in ENDED for run in runs):
-                break
-            await asyncio.sleep(POLL)
-            if len(runs) < len(links):
-                # It waits for a run of the job as it was before.
-                await self._jobs.reconcile(job.spec.app)
+    async def _has_ended(self, job: Job) -> bool:
+        """Return whether this generation of a job has run; raise JobFault if it went wrong."""
+        links = [await self.link(host) for host in job.status.hosts]
+        for link in links:
+            await link.let_go()
+        runs = [run for link in links for run in await _once_on(link, job)]
+        if len(runs) < len(links):
+            # It waits for a run of the job as it was before.
+            await self._jobs.reconcile(job.spec.app)
+            return False
+        if not all(run.state in ENDED for run in runs):
+            return False
         await self._jobs.refresh([job])
-        for run in runs:
+        for link, run in zip(links, runs, strict=True):
             if run.state != "succeeded":
-                link = next(link for link in links if link.name == run.host)
                 raise await self._fault(link, job, run)
+        return True
 
     async def _fault(self, link: HostLink, job: Job, run: JobRun) -> JobFault:
         lines = [line async for line in lines_of(link, job, run.invocations)]
@@ -108,6 +119,7 @@ class JobRuns:
             while True:
                 for run in runs_on(job, host, await link.observe()):
                     if run.id not in before and run.instance == instance:
+                        await link.let_go()
                         return link, run.id
                 await asyncio.sleep(POLL / 5)
 

@@ -44,6 +44,10 @@ class JobHost:
         return self.layout.app(self.app, "jobs")
 
     @property
+    def run(self) -> str:
+        return f"{self.layout.run}/{self.app}"
+
+    @property
     def runner(self) -> str:
         return f"{self.folder}/jobrun.py"
 
@@ -70,7 +74,7 @@ def render_jobs(host: JobHost, jobs: tuple[Job, ...]) -> JobsTarget:
     return JobsTarget(
         app=host.app,
         units_dir=host.layout.units,
-        folder=Folder(host.folder, 0o700, "root:root"),
+        folder=Folder(host.folder, 0o755, "root:root"),
         runner=File(host.runner, source_of("jobrun")),
         jobs=tuple(_job(host, job) for job in sorted(jobs, key=lambda job: job.name)),
     )
@@ -107,7 +111,9 @@ def _definition(host: JobHost, job: Job, files: list[File]) -> bytes:
         "job": job.name,
         "unit": host.stem(job.name),
         "home": host.layout.app(host.app),
-        "run": f"{host.layout.run}/{host.app}",
+        "run": host.run,
+        "user": host.user,
+        "argv": list(spec.command),
         "process": spec.process or "",
         "stop": spec.stop.signal,
         "retries": spec.retries,
@@ -128,19 +134,16 @@ def _run(host: JobHost, job: Job) -> list[Section]:
         # How it went is in its record: nothing of it stays loaded.
         ("CollectMode", "inactive-or-failed"),
     ]
-    hook = ["/usr/bin/python3", "-I", host.runner]
-    place = [host.definition(job.name)]
-    argv = ["/usr/bin/env", "--chdir=$STEER_SOURCE", "--", *spec.command]
+    runner, definition = ["/usr/bin/python3", "-I", host.runner], host.definition(job.name)
     service: list[Directive] = [
         # While it runs it is "activating": systemd does not start it a second time.
         ("Type", "oneshot"),
         ("User", host.user),
         ("Group", host.user),
         *(("Environment", environment(*pair)) for pair in _variables(host, job).items()),
-        ("EnvironmentFile", "-" + path(f"{host.layout.run}/{host.app}/{job.name}@") + "%i.env"),
-        ("ExecCondition", "+" + exec_words([*hook, "begin", *place]) + " %i"),
-        ("ExecStart", exec_words(argv)),
-        ("ExecStopPost", "+" + exec_words([*hook, "end", *place]) + " %i"),
+        ("ExecCondition", "+" + exec_words([*runner, "begin", definition]) + " %i"),
+        ("ExecStart", exec_words([*runner, "run", path(f"{host.run}/{job.name}@")]) + " %i"),
+        ("ExecStopPost", "+" + exec_words([*runner, "end", definition]) + " %i"),
         ("SyslogIdentifier", stem),
         *_life(host, spec),
         *limits_of(spec.limits),

@@ -1,12 +1,15 @@
-"""Around each run of a job: pins the release it runs, and records how it went.
+"""Around each run of a job: pins the release it runs, becomes its command, records how it went.
 
-drivers/jobs.py writes this file to hosts, where systemd runs it as root (stdlib, Python 3.9+):
+drivers/jobs.py writes this file to hosts, where systemd runs it (stdlib, Python 3.9+):
 
-    jobrun.py begin DEFINITION INSTANCE   as ExecCondition=: 1 skips the run, 255 fails it
-    jobrun.py end   DEFINITION INSTANCE   as ExecStopPost=, with $SERVICE_RESULT (systemd.exec(5))
+    jobrun.py begin DEFINITION INSTANCE   as ExecCondition=, root: 1 skips the run, 255 fails it
+    jobrun.py run   PREFIX     INSTANCE   as ExecStart=, the app's user: PREFIX as `begin` has it
+    jobrun.py end   DEFINITION INSTANCE   as ExecStopPost=, root, with $SERVICE_RESULT
 
 A run keeps the release that was current when it began: `<job>@<instance>.job` in the app's run
-folder points at it, and no release that such a link names is collected.
+folder points at it, and no release that such a link names is collected. What to run lies beside it
+for the app's user, and not in the unit's environment: root runs `end`, and must not take a
+LD_LIBRARY_PATH of the app's.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import contextlib
 import fcntl
 import json
 import os
+import pwd
 import re
 import signal
 import sys
@@ -28,12 +32,15 @@ if TYPE_CHECKING:
     Definition = Dict[str, Any]
     Run = Dict[str, Any]
 
-SKIP, FAIL = 1, 255
+SKIP, MISSING, FAIL = 1, 127, 255
+NAME = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 LIVE = ("running", "retrying")
 
 
 def main(words: List[str]) -> int:
     verb, path, instance = words
+    if verb == "run":
+        return become(path + instance + ".run")
     try:
         with open(path, encoding="utf-8") as file:
             definition = json.load(file)
@@ -83,7 +90,9 @@ def begin(definition: Definition, instance: str, invocation: str) -> int:
     release = pin(definition, instance)
     run["release"] = int(release["number"])
     write_runs(definition, runs)
-    write(environment_file(definition, instance), environment(definition, release), 0o600)
+    told = {"argv": definition["argv"], "cwd": release["folder"] + "/src"}
+    told["env"] = environment(definition, release)
+    write(told_path(definition, instance), json.dumps(told).encode(), 0o400, definition["user"])
     return 0
 
 
@@ -106,30 +115,46 @@ def pin(definition: Definition, instance: str) -> Dict[str, Any]:
     return {**record, "folder": folder}
 
 
-def environment(definition: Definition, release: Dict[str, Any]) -> bytes:
-    """Return an EnvironmentFile=: where the release is, then the app's own variables."""
+def environment(definition: Definition, release: Dict[str, Any]) -> Dict[str, str]:
+    """Return where the release is, the app's own variables, and those of the job's process."""
     folder, number = release["folder"], release["number"]
-    pairs = {
+    env = {
         "PATH": folder + "/venv/bin:/usr/local/bin:/usr/bin:/bin",
         "VIRTUAL_ENV": folder + "/venv",
         "PYTHONPATH": folder + "/src",
         "STEER_RELEASE": str(number),
         "STEER_REVISION": str(release.get("commit") or release.get("content") or ""),
     }
-    text = "".join('%s="%s"\n' % (name, escaped(value)) for name, value in pairs.items()).encode()
-    envs = os.path.join(definition["home"], "env")
-    with open("%s/%s" % (envs, number), "rb") as file:
-        text += file.read()
-    own = "%s/%s.%s" % (envs, number, definition["process"])
-    if definition["process"] and os.path.exists(own):
-        with open(own, "rb") as file:
-            text += file.read()
-    # Last, so that no variable of the app's can lead the run elsewhere.
-    return text + ('STEER_SOURCE="%s/src"\n' % escaped(folder)).encode()
+    path = "%s/env/%s" % (definition["home"], number)
+    own = "%s.%s" % (path, definition["process"])
+    for each in (path, own) if definition["process"] and os.path.exists(own) else (path,):
+        with open(each, encoding="utf-8") as file:
+            env.update(parse_env(file.read()))
+    return env
 
 
-def escaped(value: str) -> str:
-    return re.sub(r'([\\"$`])', r"\\\1", value)
+def parse_env(text: str) -> Dict[str, str]:
+    """Read the env files this product writes: NAME="value" with backslash escapes."""
+    lines = (line.partition("=") for line in text.splitlines())
+    return {
+        name: re.sub(r"\\(.)", r"\1", quoted[1:-1])
+        for name, _, quoted in lines
+        if quoted.startswith('"')
+    }
+
+
+def become(path: str) -> int:
+    """Become the command that `begin` left at `path`, with $NAME taken from its environment."""
+    with open(path, encoding="utf-8") as file:
+        told = json.load(file)
+    env = {**os.environ, **told["env"]}
+    argv = [NAME.sub(lambda found: env.get(found[1] or found[2], ""), w) for w in told["argv"]]
+    os.chdir(told["cwd"])
+    try:
+        os.execvpe(argv[0], argv, env)  # noqa: S606 - becoming the command is the purpose
+    except OSError as error:
+        sys.stderr.write("steersman: cannot run %s: %s\n" % (argv[0], error.strerror))
+    return MISSING
 
 
 def end(definition: Definition, instance: str, invocation: str) -> int:
@@ -144,7 +169,7 @@ def end(definition: Definition, instance: str, invocation: str) -> int:
     run["state"] = state_of(definition, run, result, how, status)
     run["ended"] = time.time()
     write_runs(definition, pruned(definition, runs))
-    for path in (pin_path(definition, instance), environment_file(definition, instance)):
+    for path in (pin_path(definition, instance), told_path(definition, instance)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
     if run["state"] not in ("succeeded", "retrying"):
@@ -221,13 +246,17 @@ def write_runs(definition: Definition, runs: List[Run]) -> None:
     write(runs_path(definition), json.dumps(runs).encode(), 0o600)
 
 
-def write(path: str, data: bytes, mode: int) -> None:
+def write(path: str, data: bytes, mode: int, user: str = "") -> None:
     temporary = path + ".tmp"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with open(fd, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(fd)
+        if user and os.geteuid() == 0:
+            os.fchown(fd, pwd.getpwnam(user).pw_uid, -1)
     os.rename(temporary, path)
 
 
@@ -239,8 +268,8 @@ def pin_path(definition: Definition, instance: str) -> str:
     return "%s/%s@%s.job" % (definition["run"], definition["job"], instance)
 
 
-def environment_file(definition: Definition, instance: str) -> str:
-    return "%s/%s@%s.env" % (definition["run"], definition["job"], instance)
+def told_path(definition: Definition, instance: str) -> str:
+    return "%s/%s@%s.run" % (definition["run"], definition["job"], instance)
 
 
 if __name__ == "__main__":
