@@ -189,6 +189,20 @@ def test_allow_overlaps_and_replace_takes_over(crew: Crew) -> None:
     assert not crew.ours() and "task.py" not in crew.processes()
 
 
+def follow_to_its_first_line(crew: Crew) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "steersman.cli", "logs", "job/long", "-f"],
+        env=crew.steer.env,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as following:
+        assert following.stdout is not None
+        line = following.stdout.readline()
+        following.send_signal(signal.SIGINT)
+    assert line.split("|")[0].split() == ["h1", "long"]
+    assert line.split("|")[1].startswith(" wait calm 1 ")
+
+
 def test_a_run_keeps_its_release_through_deploys(crew: Crew) -> None:
     crew.apply(crew.job("long", "wait", "long", schedule="yearly"))
     running = subprocess.Popen(
@@ -198,6 +212,7 @@ def test_a_run_keeps_its_release_through_deploys(crew: Crew) -> None:
         text=True,
     )
     wait_until(lambda: crew.shared("long").exists(), "the run")
+    follow_to_its_first_line(crew)
     for version in (2, 3, 4):
         crew.repo.commit({"late.py": f"VERSION = {version}\n"})
         crew.apply(crew.app)

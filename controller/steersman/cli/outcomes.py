@@ -1,6 +1,6 @@
 """How apps fared, said at the end: a line for each, and the reasons where it went wrong."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -35,19 +35,28 @@ def conclude(outcomes: Sequence[Outcome], report: Lines, jobs: "Sequence[JobOutc
         if job.error is None:
             click.echo(f"job/{job.job}: {_job_summary(job.status)}")
     # One host's fault may be that of many jobs.
-    unwell = {str(job.error): job.error for job in jobs if job.error is not None}
-    raise_faults(
-        outcomes, report.told, [e for text, e in unwell.items() if text not in report.told]
-    )
+    faults = {str(fault): fault for job in jobs for fault in _job_faults(job, report.told)}
+    raise_faults(outcomes, report.told, faults.values())
+
+
+def _job_faults(outcome: "JobOutcome", told: Collection[str]) -> Iterator[SteersmanError]:
+    if outcome.error is None:
+        return
+    if str(outcome.error) not in told:
+        yield outcome.error
+    else:
+        yield SteersmanError(
+            f"job {outcome.job} is not as wanted; mend what is said above, then run this again"
+        )
 
 
 def _job_summary(status: "JobStatus") -> str:
     where = f"on {', '.join(status.hosts)}"
-    if is_true(status.conditions, "Complete"):
-        return f"complete {where}"
     if status.next_run is not None:
         return f"{where}, next run {status.next_run.isoformat(timespec='seconds')}"
-    return f"{where}, suspended"
+    known = ("Complete", "Failed")
+    ended = next((type_ for type_ in known if is_true(status.conditions, type_)), None)
+    return f"{ended.lower()} {where}" if ended is not None else f"{where}, nothing runs it"
 
 
 def raise_faults(
