@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
-from laws.test_planning import FACTS, HOST
+from laws.test_planning import FACTS, HOST, deployed
+from laws.test_planning import target as app_goal
 from steersman.api.job import Job
 from steersman.drivers.hosts import layout_of
 from steersman.drivers.jobs import JobHost, once_of, render_jobs
 from steersman.drivers.model import Facts
 from steersman.drivers.unitfile import CannotRender
 from steersman.planning import steps as s
-from steersman.planning.app import AppGone, plan_absent
+from steersman.planning.app import AppGone, plan_absent, plan_app
+from steersman.planning.job_steps import ForgetJob, StartJob
 from steersman.planning.jobs import JobsTarget, pinned_releases, plan_jobs
 from steersman.planning.seen import AppSeen, FileSeen, HostSeen, RunSeen
 from steersman.planning.target import File
@@ -91,7 +93,7 @@ class FakeHost:
     def _Commit(self, step: s.Commit) -> None:
         self.files[step.path] = f"-> {step.target}"
 
-    def _StartJob(self, step: s.StartJob) -> None:
+    def _StartJob(self, step: StartJob) -> None:
         stem = step.unit.partition("@")[0].partition(".")[0]
         job = stem.rpartition("_")[2]
         if f"{job}.json" not in self.job_files or not self._is_read(stem):
@@ -104,7 +106,7 @@ class FakeHost:
     def _StopUnits(self, step: s.StopUnits) -> None:
         self.active -= set(step.units)
 
-    def _ForgetJob(self, step: s.ForgetJob) -> None:
+    def _ForgetJob(self, step: ForgetJob) -> None:
         if any(unit.startswith(step.timer.removesuffix("timer")) for unit in self.active):
             raise Hurt(f"{step.job} forgotten while it runs")
         if not self._is_read(step.timer.removesuffix(".timer")) or any(
@@ -238,7 +240,7 @@ def test_a_new_run_minds_the_one_under_way(concurrency: str, starts: bool, stops
     steps = plan_jobs(target(wanted), host.seen())
     assert [type(step) for step in steps] == [
         *([s.StopUnits] if stops else []),
-        *([s.StartJob] if starts else []),
+        *([StartJob] if starts else []),
     ]
 
 
@@ -262,7 +264,7 @@ def test_a_timer_that_somebody_stopped_is_started() -> None:
     host = settled(job(schedule="@daily"))
     host.active.clear()
     assert [type(step) for step in plan_jobs(target(job(schedule="@daily")), host.seen())] == [
-        s.StartJob
+        StartJob
     ]
 
 
@@ -286,3 +288,15 @@ def test_a_systemd_too_old_for_jobs_is_refused() -> None:
     old = JobHost("shop", "app-shop", layout_of(HOST), Facts(systemd=239))
     with pytest.raises(CannotRender, match="systemd 244"):
         render_jobs(old, (job(),))
+
+
+def test_a_deploy_collects_no_release_that_a_run_keeps() -> None:
+    host = deployed(5)
+    host.releases["1-111111111111"] = "build1"
+    host.builds.add("build1")
+    host.links["backup@run.job"] = "/srv/steersman/apps/shop/releases/1-111111111111"
+    goal = app_goal(5)
+    (collect,) = plan_app(goal, host.seen())
+    assert isinstance(collect, s.Collect) and collect.releases == ("1-111111111111",)
+    host.active.add(f"{BACKUP}@run.service")
+    assert plan_app(goal, host.seen()) == ()

@@ -116,7 +116,7 @@ async def _delete_one(work: "Work", kind: str, name: str, cascade: Cascade) -> "
     if kind == "Host":
         return await work.controller.delete_host(name, cascade)
     if kind == "Job":
-        errors = await work.controller.delete_job(name, cascade)
+        errors = await work.controller.jobs.delete(name, cascade)
         if errors:
             raise ExceptionGroup("not deleted", list(errors.values()))
         return []

@@ -58,7 +58,7 @@ async def show(tools: Tools, loaded: "Loaded") -> bool:
         async with opened(tools, OnlySaid(report)) as work:
             changes = await changes_of(work.memory, loaded.objects, os.environ)
             outcomes = await work.controller.diff(loaded.objects)
-            jobs = await work.controller.diff_jobs(loaded.objects)
+            jobs = await work.controller.jobs.diff([each.obj for each in loaded.objects])
     for change in changes:
         click.echo(_coloured(change), nl=False)
     try:

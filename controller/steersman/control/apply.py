@@ -21,7 +21,7 @@ from steersman.control.artifacts import Artifacts
 from steersman.control.choose import Secrets
 from steersman.control.converge import Unhealthy
 from steersman.control.job_runs import JobRuns
-from steersman.control.jobs import JobOutcome, Jobs, JobSteps
+from steersman.control.jobs import JobOutcome, Jobs
 from steersman.control.memory import Memory, NotFound, is_pinned
 from steersman.control.release import (
     PINNED,
@@ -171,19 +171,6 @@ class Controller:
                 names.add(app.name)
         return await self._planned([apps[name] for name in sorted(names)], hosts, secrets)
 
-    async def diff_jobs(self, sourced: Sequence[Sourced]) -> dict[str, JobSteps]:
-        """Return what applying would do to the jobs of each app that a given job is of."""
-        objects = [each.obj for each in sourced]
-        given = [obj for obj in objects if isinstance(obj, Job)]
-        apps = await self._memory.apps()
-        apps |= {obj.name: obj for obj in objects if isinstance(obj, App)}
-        hosts = await self._memory.hosts()
-        hosts |= {obj.name: obj for obj in objects if isinstance(obj, Host)}
-        return {
-            name: await self.jobs.plan([j for j in given if j.spec.app == name], apps[name], hosts)
-            for name in sorted({job.spec.app for job in given})
-        }
-
     async def drift(self, names: Sequence[str]) -> list[Outcome]:
         """Return what would be done for apps as they are remembered, without doing it."""
         apps = [await self._memory.app(name) for name in names]
@@ -236,17 +223,6 @@ class Controller:
         await self._memory.store.delete("Host", name)
         self._session.report.object_changed(f"host/{name}", "deleted")
         return outcomes
-
-    async def delete_job(
-        self, name: str, cascade: Literal["background", "orphan"]
-    ) -> dict[str, SteersmanError]:
-        """Remove a job from its hosts and from memory; return why hosts may still have it."""
-        job = await self._memory.job(name)
-        errors = {} if cascade == "orphan" else await self.jobs.remove(job)
-        if not errors:
-            await self._memory.store.delete("Job", name)
-            self._session.report.object_changed(f"job/{name}", "deleted")
-        return errors
 
     async def delete_secret(self, name: str) -> None:
         users = [

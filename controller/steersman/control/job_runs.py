@@ -15,8 +15,8 @@ from steersman.control.jobs import JobFault, JobOutcome, Jobs
 from steersman.control.report import Silent
 from steersman.control.session import Session
 from steersman.drivers.jobs import SCHEDULED, once_of
+from steersman.planning.job_steps import StartJob
 from steersman.planning.jobs import running_units, stem_of
-from steersman.planning.steps import StartJob
 from steersman.transport.errors import printable
 
 POLL = 0.5

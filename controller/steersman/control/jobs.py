@@ -7,11 +7,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Literal
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
 from steersman.api.host import Host
 from steersman.api.job import Job, JobRun, JobStatus
+from steersman.api.objects import AnyObject
 from steersman.control.admission import placed
 from steersman.control.converge import Plan, converge
 from steersman.control.hosts import HostLink
@@ -69,8 +71,18 @@ class Jobs:
             await round_.converge()
             return [await self._remember(round_, job) for job in jobs]
 
-    async def plan(self, given: Sequence[Job], app: App, hosts: Mapping[str, Host]) -> JobSteps:
-        """Return what applying jobs of `app` would do on each host that answers."""
+    async def diff(self, objects: Sequence[AnyObject]) -> dict[str, JobSteps]:
+        """Return what applying would do to the jobs of each app that one of `objects` is of."""
+        given = [obj for obj in objects if isinstance(obj, Job)]
+        apps, hosts = await self._memory.apps(), await self._memory.hosts()
+        apps |= {obj.name: obj for obj in objects if isinstance(obj, App)}
+        hosts |= {obj.name: obj for obj in objects if isinstance(obj, Host)}
+        return {
+            name: await self._plan([j for j in given if j.spec.app == name], apps[name], hosts)
+            for name in sorted({job.spec.app for job in given})
+        }
+
+    async def _plan(self, given: Sequence[Job], app: App, hosts: Mapping[str, Host]) -> JobSteps:
         kept = {job.name: job for job in await self._memory.jobs(app.name)}
         for job in given:
             kept[job.name] = await self._memory.job_as_applied(job)
@@ -90,8 +102,18 @@ class Jobs:
                 await self._remember(round_, job, is_asked_only=True)
         return silent
 
-    async def remove(self, job: Job) -> dict[str, SteersmanError]:
-        """Leave no trace of a job on any host; return the errors of those where it may stay."""
+    async def delete(
+        self, name: str, cascade: Literal["background", "orphan"]
+    ) -> dict[str, SteersmanError]:
+        """Remove a job from its hosts and from memory; return why hosts may still have it."""
+        job = await self._memory.job(name)
+        errors = {} if cascade == "orphan" else await self._remove(job)
+        if not errors:
+            await self._memory.store.delete("Job", name)
+            self._report.object_changed(f"job/{name}", "deleted")
+        return errors
+
+    async def _remove(self, job: Job) -> dict[str, SteersmanError]:
         async with self._held(job.spec.app):
             app = await self._memory.app(job.spec.app)
             others = [j for j in await self._memory.jobs(app.name) if j.name != job.name]

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from steersman.planning.files import plan_file
+from steersman.planning.job_steps import ForgetJob, StartJob
 from steersman.planning.seen import HostSeen, job_of_unit
 from steersman.planning.steps import (
     Commit,
     EnsureDir,
-    ForgetJob,
     ReloadUnits,
     RemoveFile,
-    StartJob,
     Step,
     StopUnits,
 )

@@ -246,34 +246,6 @@ class StopUnits(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class StartJob(Step):
-    """Have one run of a job started; its end is not waited for."""
-
-    op = "start_job"
-    phase = "start"
-    unit: str
-    replace: bool
-
-    @property
-    def text(self) -> str:
-        return f"start {self.unit}"
-
-
-@dataclass(frozen=True, slots=True)
-class ForgetJob(Step):
-    op = "forget_job"
-    phase = "retire"
-    app: str
-    job: str
-    timer: str
-    is_last: bool
-
-    @property
-    def text(self) -> str:
-        return f"forget job {self.job} and its runs"
-
-
-@dataclass(frozen=True, slots=True)
 class Collect(Step):
     op = "collect"
     phase = "retire"
