@@ -110,6 +110,16 @@ def crew(
     assert not made.ours()
 
 
+@pytest.fixture(autouse=True)
+def _no_jobs_are_left(crew: Crew) -> Iterator[None]:
+    """A test that fails must not make the next one fail."""
+    yield
+    left = crew.steer.run("get", "jobs", "-o", "name").out.split()
+    if left:
+        crew.steer.run("delete", *left)
+    crew.shared("go").unlink(missing_ok=True)
+
+
 def test_a_one_off_job_runs_once_for_each_change_of_it(crew: Crew) -> None:
     before = seen.snapshot(crew.host)
     job = crew.job("once", "hello", process="worker")

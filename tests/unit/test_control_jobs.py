@@ -10,10 +10,9 @@ from steersman.api.host import Host
 from steersman.api.job import Job, JobRun
 from steersman.api.meta import is_true
 from steersman.control.admission import NotAdmitted, admit_jobs
-from steersman.control.job_status import job_status, runs_on
+from steersman.control.job_status import job_status
 from steersman.control.jobs import hosts_of
 from steersman.drivers.jobs import once_of
-from steersman.planning.seen import AppSeen, HostSeen, RunSeen
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 
@@ -61,24 +60,6 @@ def test_a_job_stays_where_it_is_while_it_may() -> None:
     assert hosts_of(job({"hosts": ["h3"]}), ["h1", "h2"]) == ["h1"]
     assert hosts_of(job(everyHost=True), ["h1", "h2"]) == ["h1", "h2"]
     assert hosts_of(job(), []) == []
-
-
-def seen(*states: str, active: tuple[str, ...] = ()) -> HostSeen:
-    runs = tuple(
-        RunSeen(str(n), (str(n),), "run", state, 1, 1.0 + n, None, "", None)
-        for n, state in enumerate(states)
-    )
-    shop = AppSeen(job_runs={"backup": runs})
-    units = dict.fromkeys(active, ("activating", "start"))
-    return HostSeen(1, {}, {"shop": shop}, {}, units, {}, frozenset())
-
-
-def test_a_run_whose_unit_is_gone_was_lost() -> None:
-    unit = "steersman-shop_backup@run.service"
-    told = runs_on(job(), "h1", seen("succeeded", "running"))
-    assert [run.state for run in told] == ["succeeded", "lost"]
-    told = runs_on(job(), "h1", seen("retrying", "running", active=(unit,)))
-    assert [run.state for run in told] == ["retrying", "running"]
 
 
 def run(host: str, state: str, instance: str, second: int = 0) -> JobRun:

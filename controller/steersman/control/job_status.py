@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from steersman.api.job import COMPLETE, ENDED, FAILED, Job, JobRun, JobStatus, RunState
 from steersman.api.meta import READY, Condition, Conditions, set_condition
 from steersman.drivers.jobs import once_of
-from steersman.planning.jobs import stem_of
 from steersman.planning.seen import HostSeen, RunSeen
 
 # What systemd says of a timer that will not fire again.
@@ -25,27 +24,20 @@ _STATES: Mapping[str, RunState] = {
 
 
 def runs_on(job: Job, host: str, seen: HostSeen) -> list[JobRun]:
-    """Return the runs of a job that a host recorded; one whose unit is gone was lost."""
-    stem = stem_of(job.spec.app, job.name)
-    return [
-        _run(host, record, is_live=seen.is_running(f"{stem}@{record.instance}.service"))
-        for record in seen.app(job.spec.app).job_runs.get(job.name, ())
-    ]
+    """Return the runs of a job that a host recorded."""
+    records = seen.app(job.spec.app).job_runs.get(job.name, ())
+    return [_run(host, record) for record in records]
 
 
-def _run(host: str, record: RunSeen, *, is_live: bool) -> JobRun:
-    state = _STATES.get(record.state, "lost")
-    result = record.result
-    if state not in ENDED and not is_live:
-        state, result = "lost", "the host went down"
+def _run(host: str, record: RunSeen) -> JobRun:
     return JobRun(
         host=host,
         id=record.id,
-        state=state,
+        state=_STATES.get(record.state, "lost"),
         release=record.release,
         invocations=record.invocations,
         instance=record.instance,
-        result=result,
+        result=record.result,
         code=record.code,
         started=datetime.fromtimestamp(record.started, UTC),
         ended=None if record.ended is None else datetime.fromtimestamp(record.ended, UTC),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any, Dict, List
 
 FOLDER = "jobs"
+LIVE = ("running", "retrying")
 # Where systemd notes when a timer with Persistent= last fired (systemd.timer(5)).
 STAMPS = "/var/lib/systemd/timers"
 
@@ -39,6 +40,30 @@ def read_runs(path: str) -> List[Any]:
     except FileNotFoundError:
         return []  # removed since it was listed
     return records
+
+
+def judge(place: Place, app: str, found: Dict[str, Any], units: Dict[str, List[str]]) -> None:
+    """Call lost, in what `seen` found, the runs under way whose unit is not among `units`.
+
+    Those were seen later: a run may have ended in between, so its record is read again.
+    """
+    for job, runs in found["runs"].items():
+        gone = [
+            run["id"] for run in runs if run["state"] in LIVE and _is_dead(app, job, run, units)
+        ]
+        if not gone:
+            continue
+        again = read_runs(place.app(app, FOLDER, job + ".runs"))
+        for run in again:
+            if run["id"] in gone and run["state"] in LIVE:
+                run.update(state="lost", result="the host went down")
+        found["runs"][job] = again
+
+
+def _is_dead(app: str, job: str, run: Dict[str, Any], units: Dict[str, List[str]]) -> bool:
+    unit = "steersman-%s_%s@%s.service" % (app, job, run["instance"])
+    # Its record is written while it is deactivating.
+    return units.get(unit, ["inactive"])[0] in ("inactive", "failed")
 
 
 def start(unit: str, replace: bool) -> None:

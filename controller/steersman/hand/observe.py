@@ -82,12 +82,15 @@ class Eye:
     def _seen(self) -> Dict[str, Any]:
         place = self._place
         apps = {app: self._app(app) for app in self._names()}
+        units = self._supervisor.seen()
+        for app, found in apps.items():
+            jobs.judge(place, app, found["jobs"], units)
         return {
             "epoch": fence.stored_epoch(place),
             "users": self._users(),
             "apps": apps,
             "files": self._managed(),
-            "units": self._supervisor.seen(),
+            "units": units,
             "names": self._proxy.foreign_names(),
             "ports": listening(PORTS),
         }

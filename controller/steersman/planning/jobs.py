@@ -120,7 +120,7 @@ def _run_once(app: str, job: JobTarget, seen: HostSeen) -> Iterator[Step]:
         return
     unit = f"{stem_of(app, job.name)}@{job.once}.service"
     runs = seen.app(app).job_runs.get(job.name, ())
-    if seen.is_running(unit) or any(run.instance == job.once for run in runs):
+    if seen.is_live(unit) or any(run.instance == job.once for run in runs):
         return
     others = running_units(app, job.name, seen)
     if others and job.stops_others:
@@ -131,9 +131,9 @@ def _run_once(app: str, job: JobTarget, seen: HostSeen) -> Iterator[Step]:
 
 
 def running_units(app: str, job: str, seen: HostSeen) -> tuple[str, ...]:
-    """Return the units of a job that run now."""
+    """Return the units of a job's runs that are under way, or being stopped."""
     prefix = f"{stem_of(app, job)}@"
-    return tuple(sorted(u for u in seen.units if u.startswith(prefix) and seen.is_running(u)))
+    return tuple(sorted(u for u in seen.units if u.startswith(prefix) and seen.is_live(u)))
 
 
 def plan_jobs_gone(app: str, kept: Iterable[JobTarget], seen: HostSeen) -> tuple[Step, ...]:
@@ -178,5 +178,5 @@ def pinned_releases(app: str, seen: HostSeen) -> frozenset[str]:
         target.rpartition("/")[2]
         for name, target in seen.app(app).links.items()
         if name.endswith(".job")
-        and seen.is_running(f"{stem_of(app, name.removesuffix('.job'))}.service")
+        and seen.is_live(f"{stem_of(app, name.removesuffix('.job'))}.service")
     )

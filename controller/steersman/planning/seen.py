@@ -127,6 +127,10 @@ class HostSeen:
         named = {unit: job_of_unit(unit) for unit in self.units}
         return {unit: name[1] for unit, name in named.items() if name and name[0] == app}
 
+    def is_live(self, unit: str) -> bool:
+        """Whether a unit has processes, if only those that are being stopped."""
+        return self.units.get(unit, ("absent", ""))[0] not in ("absent", "inactive", "failed")
+
     def is_running(self, unit: str) -> bool:
         return self.units.get(unit, ("absent", ""))[0] in RUNNING
 
