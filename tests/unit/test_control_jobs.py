@@ -12,7 +12,9 @@ from steersman.api.meta import is_true
 from steersman.control.admission import NotAdmitted, admit_jobs
 from steersman.control.job_status import job_status
 from steersman.control.jobs import hosts_of
-from steersman.drivers.jobs import once_of
+from steersman.drivers.hosts import layout_of
+from steersman.drivers.jobs import JobHost, once_of, render_jobs
+from steersman.drivers.model import Facts
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 
@@ -101,3 +103,27 @@ def test_runs_of_a_silent_host_stay_known() -> None:
     status = job_status(wanted, ["h1", "h2"], runs, NOW, "", NOW)
     assert [each.host for each in status.runs] == ["h2", "h1"]
     assert [each.host for each in job_status(wanted, ["h1"], runs, NOW, "", NOW).runs] == ["h1"]
+
+
+def test_what_has_ended_stays_so_and_is_not_asked_for_again() -> None:
+    done = job_status(job(), ["h1"], {"h1": [run("h1", "failed", once_of(job()))]}, None, "", NOW)
+    moved = job().model_copy(update={"status": done})
+    assert moved.has_ended
+    there = JobHost("shop", "app-shop", layout_of(host("h2").spec), Facts(systemd=252))
+    (target,) = render_jobs(there, (moved,)).jobs
+    assert target.once is None
+    (target,) = render_jobs(there, (job(),)).jobs
+    assert target.once == once_of(job())
+    kept = job_status(moved, ["h2"], {"h2": []}, None, "", NOW)
+    assert is_true(kept.conditions, "Failed")
+    changed = moved.model_copy(
+        update={"metadata": moved.metadata.model_copy(update={"generation": 4})}
+    )
+    assert not changed.has_ended
+
+
+def test_only_who_places_a_job_says_whether_it_is_placed() -> None:
+    lost = job_status(job(schedule="@daily"), ["h1"], {}, None, "h1 is silent", NOW)
+    wanted = job(schedule="@daily").model_copy(update={"status": lost})
+    assert not is_true(job_status(wanted, ["h1"], {}, NOW, None, NOW).conditions, "Ready")
+    assert is_true(job_status(wanted, ["h1"], {}, NOW, "", NOW).conditions, "Ready")

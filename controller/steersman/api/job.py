@@ -111,3 +111,13 @@ class Job(Object):
     metadata: JobMeta
     spec: JobSpec
     status: JobStatus = JobStatus()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the one run that this generation asks for is over, well or not."""
+        return any(
+            each.type in (COMPLETE, FAILED)
+            and each.status == "True"
+            and each.observed_generation == self.metadata.generation
+            for each in self.status.conditions
+        )

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
 from steersman.api.errors import SteersmanError
-from steersman.api.job import ENDED, Job, JobRun
+from steersman.api.job import ENDED, FAILED, Job, JobRun
+from steersman.api.meta import find_condition
 from steersman.control.hosts import HostLink
 from steersman.control.job_status import runs_on
 from steersman.control.jobs import JobFault, JobOutcome, Jobs
@@ -80,6 +81,8 @@ class JobRuns:
         for link in links:
             await link.let_go()
         runs = [run for link in links for run in await _once_on(link, job)]
+        if len(runs) < len(links) and job.has_ended:
+            return _ended_elsewhere(job)
         if len(runs) < len(links):
             # It waits for a run of the job as it was before.
             await self._jobs.reconcile(job.spec.app)
@@ -97,7 +100,7 @@ class JobRuns:
         said = "".join(f"\n    {line}" for line in lines[-SHOWN:]) or " (it wrote nothing)"
         return JobFault(
             f"job {job.name} did not end well on {run.host}: {run.result}; its last lines:{said}\n"
-            f"  change the job and apply it, or run it again: `steer job run job/{job.name}`"
+            "  it is not run again by itself; change the job and apply it, or delete it first"
         )
 
     async def start(self, job: Job, host: str) -> tuple[HostLink, str]:
@@ -149,6 +152,17 @@ class JobRuns:
         for line in rest[said:]:
             say(line)
         return run
+
+
+def _ended_elsewhere(job: Job) -> bool:
+    """Return that a job ended well on hosts it has left since; raise JobFault if it did not."""
+    failed = find_condition(job.status.conditions, FAILED)
+    if failed is not None and failed.status == "True":
+        raise JobFault(
+            f"job {job.name} did not end well {failed.message};"
+            " change the job and apply it, or delete it first"
+        )
+    return True
 
 
 async def lines_of(

@@ -49,22 +49,19 @@ def job_status(
     hosts: Sequence[str],
     runs: Mapping[str, Sequence[JobRun]],
     next_run: datetime | None,
-    error: str,
+    error: str | None,
     now: datetime,
 ) -> JobStatus:
-    """Return the status of a job that is on `hosts`; runs of hosts that are silent stay known."""
+    """Return the status of a job that is on `hosts`; runs of hosts that are silent stay known.
+
+    `error` says why it is not where it belongs, "" that it is; None changes nothing about that.
+    """
     kept = [run for run in job.status.runs if run.host in hosts and run.host not in runs]
     known = sorted((r for each in (kept, *runs.values()) for r in each), key=lambda r: r.started)
-    ready = Condition(
-        type=READY,
-        status="False" if error else "True",
-        reason="NotPlaced" if error else "Suspended" if job.spec.suspend else "Placed",
-        message=error,
-        last_transition_time=now,
-        observed_generation=job.metadata.generation,
-    )
-    conditions = set_condition(job.status.conditions, ready)
-    if job.spec.schedule is None:
+    conditions = job.status.conditions
+    if error is not None:
+        conditions = set_condition(conditions, _ready(job, error, now))
+    if job.spec.schedule is None and not job.has_ended:
         conditions = _ended(job, hosts, known, conditions, now)
     return JobStatus(
         observed_generation=job.metadata.generation,
@@ -72,6 +69,17 @@ def job_status(
         hosts=tuple(hosts),
         next_run=next_run,
         runs=tuple(known),
+    )
+
+
+def _ready(job: Job, error: str, now: datetime) -> Condition:
+    return Condition(
+        type=READY,
+        status="False" if error else "True",
+        reason="NotPlaced" if error else "Suspended" if job.spec.suspend else "Placed",
+        message=error,
+        last_transition_time=now,
+        observed_generation=job.metadata.generation,
     )
 
 

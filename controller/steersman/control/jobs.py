@@ -68,8 +68,17 @@ class Jobs:
             if not jobs:
                 return []
             round_ = await self._round(await self._memory.app(name), jobs)
+            await self._intend(round_)
             await round_.converge()
             return [await self._remember(round_, job) for job in jobs]
+
+    async def _intend(self, round_: _Round) -> None:
+        """Remember where jobs are about to be: who dies there must find them again."""
+        for job in round_.jobs:
+            hosts = tuple(dict.fromkeys((*job.status.hosts, *round_.wanted[job.name])))
+            if hosts != job.status.hosts:
+                status = job.status.model_copy(update={"hosts": hosts})
+                await self._memory.set_job_status(job, status)
 
     async def diff(self, objects: Sequence[AnyObject]) -> dict[str, JobSteps]:
         """Return what applying would do to the jobs of each app that one of `objects` is of."""
@@ -87,6 +96,8 @@ class Jobs:
         for job in given:
             kept[job.name] = await self._memory.job_as_applied(job)
         round_ = await self._round(app, list(kept.values()), hosts)
+        if round_.errors:
+            raise ExceptionGroup("not asked", list(round_.errors.values()))
         return {
             name: plan_jobs(round_.target(link), await link.observe())
             for name, link in round_.links.items()
@@ -119,7 +130,7 @@ class Jobs:
             others = [j for j in await self._memory.jobs(app.name) if j.name != job.name]
             round_ = await self._round(app, others, leaving=job.status.hosts)
             await round_.converge()
-            return round_.errors
+            return {host: e for host, e in round_.errors.items() if host in job.status.hosts}
 
     async def _round(
         self,
@@ -149,10 +160,10 @@ class Jobs:
             if link is not None and name not in round_.errors:
                 runs[name] = runs_on(job, name, await link.observe())
                 fires += await _next_run(link, job)
-        hosts = round_.stays(job) if error is not None else list(wanted)
-        said = "" if error is None or is_asked_only else str(error)
+        hosts = round_.stays(job) if error is not None and not is_asked_only else list(wanted)
+        said = None if is_asked_only else "" if error is None else str(error)
         status = job_status(job, hosts, runs, min(fires, default=None), said, datetime.now(UTC))
-        if status != job.status:
+        if status != (await self._memory.job(job.name)).status:
             await self._memory.set_job_status(job, status)
         return JobOutcome(job.name, status, error)
 

@@ -84,6 +84,7 @@ def _job(host: JobHost, job: Job) -> JobTarget:
     spec, stem = job.spec, host.stem(job.name)
     files = [_unit(host, f"{stem}@.service", _run(host, job))]
     has_timer = spec.schedule is not None and not spec.suspend
+    is_due = spec.schedule is None and not spec.suspend and not job.has_ended
     if has_timer:
         files.append(_unit(host, f"{stem}.timer", _timer(host, job)))
         if spec.concurrency != "Forbid":
@@ -93,7 +94,8 @@ def _job(host: JobHost, job: Job) -> JobTarget:
         unit_files=tuple(files),
         mark=File(host.definition(job.name), _definition(host, job, files), 0o600),
         timer=f"{stem}.timer" if has_timer else None,
-        once=once_of(job) if spec.schedule is None and not spec.suspend else None,
+        # Where it has run is remembered: it does not run again on a host that it moved to.
+        once=once_of(job) if is_due else None,
         stops_others=spec.concurrency == "Replace",
         waits_for_others=spec.concurrency == "Forbid",
     )
