@@ -87,13 +87,14 @@ class Crew:
     def processes(self) -> str:
         return self.host.run(["ps", "-eo", "args"])
 
-    def ours(self) -> list[str]:
+    def ours(self, host: Host | None = None) -> list[str]:
         """Return every trace of jobs on the host: units, files and records."""
-        units = [name for name in seen.units(self.host) if "crew_" in name]
+        at = host or self.host
+        units = [name for name in seen.units(at) if "crew_" in name]
         places = ("etc/systemd/system", "run/steersman/crew", "var/lib/systemd/timers")
-        found = [str(p) for place in places for p in (self.host.root / place).rglob("*crew_*")]
-        pins = [p.name for p in (self.host.root / "run/steersman/crew").glob("*@*")]
-        jobs = self.host.root / "srv/steersman/apps/crew/jobs"
+        found = [str(path) for place in places for path in (at.root / place).rglob("*crew_*")]
+        pins = [path.name for path in (at.root / "run/steersman/crew").glob("*@*")]
+        jobs = at.root / "srv/steersman/apps/crew/jobs"
         return units + found + pins + ([str(p) for p in jobs.iterdir()] if jobs.exists() else [])
 
 
@@ -255,3 +256,24 @@ def test_a_killed_apply_is_finished_by_the_next(crew: Crew) -> None:
         assert not crew.ours()
     assert 6 <= steps < 19
     crew.delete("backup")
+
+
+def test_a_job_is_on_one_host_and_moves_with_its_app(crew: Crew) -> None:
+    first, second = crew.steer.lab.hosts[:2]
+    crew.apply(*crew.steer.hosts(first, second), crew.app)
+    crew.apply(crew.job("spread", "hello", schedule="yearly", everyHost=True))
+    assert crew.status("spread")["hosts"] == ["h1", "h2"]
+    assert crew.ours(first) and crew.ours(second)
+    job = crew.job("spread", "hello", schedule="yearly")
+    crew.apply(job)
+    assert crew.status("spread")["hosts"] == ["h1"] and not crew.ours(second)
+    cordoned, other = crew.steer.hosts(first, second)
+    cordoned["spec"]["cordoned"] = True
+    crew.apply(cordoned, other)
+    assert crew.status("spread")["hosts"] == ["h2"] and not crew.ours(first)
+    crew.apply(*crew.steer.hosts(first, second))
+    assert crew.status("spread")["hosts"] == ["h2"], "what is well placed stays"
+    crew.steer.run("delete", "host/h2")
+    crew.apply(job)
+    assert crew.status("spread")["hosts"] == ["h1"] and not crew.ours(second)
+    assert "hello calm" in crew.steer.run("job", "run", "spread").out
