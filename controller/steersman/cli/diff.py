@@ -61,11 +61,7 @@ async def show(tools: Tools, loaded: "Loaded") -> bool:
             jobs = await work.controller.jobs.diff([each.obj for each in loaded.objects])
     for change in changes:
         click.echo(_coloured(change), nl=False)
-    try:
-        differs = _print_plans(outcomes)
-    finally:
-        have_jobs_changed = _print_job_plans(jobs)
-    return differs or have_jobs_changed or bool(changes)
+    return _print_plans(outcomes, jobs) or bool(changes)
 
 
 async def _drift(tools: Tools, apps: Sequence[str]) -> bool:
@@ -75,10 +71,11 @@ async def _drift(tools: Tools, apps: Sequence[str]) -> bool:
     with progress(to_stderr=True) as report:
         async with opened(tools, OnlySaid(report)) as work:
             outcomes = await work.controller.drift(apps)
-    return _print_plans(outcomes)
+            jobs = await work.controller.jobs.diff([await work.memory.app(name) for name in apps])
+    return _print_plans(outcomes, jobs)
 
 
-def _print_plans(outcomes: Sequence["Outcome"]) -> bool:
+def _print_plans(outcomes: Sequence["Outcome"], jobs: "Mapping[str, JobSteps]") -> bool:
     from steersman.cli.outcomes import raise_faults
 
     for outcome in outcomes:
@@ -87,8 +84,9 @@ def _print_plans(outcomes: Sequence["Outcome"]) -> bool:
                 click.echo(_plan(outcome, host), nl=False)
             elif host.error is None:
                 click.echo(f"app/{outcome.app} on {host.host}: nothing to do")
+    have_jobs_changed = _print_job_plans(jobs)
     raise_faults(outcomes)
-    return any(host.steps for outcome in outcomes for host in outcome.hosts)
+    return have_jobs_changed or any(host.steps for each in outcomes for host in each.hosts)
 
 
 def _plan(outcome: "Outcome", host: "HostOutcome") -> str:

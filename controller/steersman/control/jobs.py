@@ -81,21 +81,23 @@ class Jobs:
                 await self._memory.set_job_status(job, status)
 
     async def diff(self, objects: Sequence[AnyObject]) -> dict[str, JobSteps]:
-        """Return what applying would do to the jobs of each app that one of `objects` is of."""
-        given = [obj for obj in objects if isinstance(obj, Job)]
+        """Return what applying would do to the jobs of each app that is, or has, one of these."""
+        given = {obj.name: obj for obj in objects if isinstance(obj, Job)}
         apps, hosts = await self._memory.apps(), await self._memory.hosts()
         apps |= {obj.name: obj for obj in objects if isinstance(obj, App)}
         hosts |= {obj.name: obj for obj in objects if isinstance(obj, Host)}
+        jobs = {job.name: job for job in await self._memory.jobs()}
+        jobs |= {name: await self._memory.job_as_applied(job) for name, job in given.items()}
+        touched = {job.spec.app for job in given.values()}
+        touched |= {obj.name for obj in objects if isinstance(obj, App)}
         return {
-            name: await self._plan([j for j in given if j.spec.app == name], apps[name], hosts)
-            for name in sorted({job.spec.app for job in given})
+            name: await self._plan(mine, apps[name], hosts)
+            for name in sorted(touched)
+            if (mine := [job for job in jobs.values() if job.spec.app == name])
         }
 
-    async def _plan(self, given: Sequence[Job], app: App, hosts: Mapping[str, Host]) -> JobSteps:
-        kept = {job.name: job for job in await self._memory.jobs(app.name)}
-        for job in given:
-            kept[job.name] = await self._memory.job_as_applied(job)
-        round_ = await self._round(app, list(kept.values()), hosts)
+    async def _plan(self, jobs: Sequence[Job], app: App, hosts: Mapping[str, Host]) -> JobSteps:
+        round_ = await self._round(app, jobs, hosts)
         if round_.errors:
             raise ExceptionGroup("not asked", list(round_.errors.values()))
         return {
