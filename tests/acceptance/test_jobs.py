@@ -256,6 +256,12 @@ def test_a_killed_apply_is_finished_by_the_next(crew: Crew) -> None:
         assert not crew.ours()
     assert 6 <= steps < 19
     crew.delete("backup")
+    for point in ("before:6", "after:6"):
+        ran = crew.steer.apply(crew.job("solo", "hello"), expect=None, STEER_FAILPOINT=point)
+        assert ran.code == -signal.SIGKILL, ran.said
+        crew.apply(crew.job("solo", "hello"))
+        assert crew.states("solo") == ["succeeded"], f"killed {point}, which starts it"
+        crew.delete("solo")
 
 
 def test_a_job_is_on_one_host_and_moves_with_its_app(crew: Crew) -> None:

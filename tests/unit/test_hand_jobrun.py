@@ -161,7 +161,9 @@ def test_what_ran_once_is_skipped_and_never_forgotten(host: Host) -> None:
     host.end("b", "exec-condition", instance="once-1-x")
     host.call("begin", "c")
     host.end("c", "exit-code", "1")
-    assert [run["id"] for run in host.runs] == ["a"]
+    host.call("begin", "d")
+    host.end("d", "exit-code", "1")
+    assert [run["id"] for run in host.runs] == ["a", "d"], "and the newest is always known"
 
 
 def test_old_runs_are_forgotten_by_kind(host: Host) -> None:

@@ -21,7 +21,7 @@ ENDED: frozenset[RunState] = frozenset({"succeeded", "failed", "stopped", "lost"
 
 
 class JobHistory(Model):
-    """How many ended runs are remembered on a host."""
+    """How many ended runs are remembered on a host; the newest always is."""
 
     successful: Annotated[int, Field(strict=True, ge=0, le=100)] = 3
     failed: Annotated[int, Field(strict=True, ge=0, le=100)] = 1

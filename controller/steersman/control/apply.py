@@ -54,7 +54,8 @@ class Applied:
 
     @property
     def is_good(self) -> bool:
-        return all(outcome.is_good for outcome in self.outcomes)
+        are_jobs_good = all(job.error is None for job in self.jobs)
+        return are_jobs_good and all(outcome.is_good for outcome in self.outcomes)
 
 
 class Controller:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 
 from steersman.api.errors import SteersmanError
@@ -118,13 +118,16 @@ class JobRuns:
         unit = f"{stem_of(job.spec.app, job.name)}@{instance}.service"
         step = StartJob("somebody asked for it", unit, replace=job.spec.concurrency == "Replace")
         await link.apply(job.spec.app, step, 1, 1, Silent())
-        async with asyncio.timeout(BEGINNING):
-            while True:
-                for run in runs_on(job, host, await link.observe()):
-                    if run.id not in before and run.instance == instance:
-                        await link.let_go()
-                        return link, run.id
-                await asyncio.sleep(POLL / 5)
+        try:
+            async with asyncio.timeout(BEGINNING):
+                run_id = await _begun(link, job, instance, before)
+        except TimeoutError:
+            raise JobFault(
+                f"job {job.name}: {unit} did not begin within {BEGINNING:g} s on {host};"
+                f" `systemctl status {unit}` there tells why"
+            ) from None
+        await link.let_go()
+        return link, run_id
 
     async def watch(
         self, link: HostLink, job: Job, run_id: str, say: Callable[[str], None]
@@ -135,9 +138,11 @@ class JobRuns:
 
         async def follow() -> None:
             nonlocal said
-            async for line in lines_of(link, job, run.invocations, is_followed=True):
-                said += 1
-                say(line)
+            lines = lines_of(link, job, run.invocations, is_followed=True)
+            async with aclosing(lines):
+                async for line in lines:
+                    said += 1
+                    say(line)
 
         following = asyncio.create_task(follow())
         try:
@@ -146,7 +151,7 @@ class JobRuns:
                 run = await _find(link, job, run_id)
         finally:
             following.cancel()
-            await asyncio.wait([following])
+            await asyncio.gather(following, return_exceptions=True)
         # What it wrote last may not have come yet, nor what later attempts wrote.
         rest = [line async for line in lines_of(link, job, run.invocations)]
         for line in rest[said:]:
@@ -167,7 +172,7 @@ def _ended_elsewhere(job: Job) -> bool:
 
 async def lines_of(
     link: HostLink, job: Job, invocations: tuple[str, ...], *, is_followed: bool = False
-) -> AsyncIterator[str]:
+) -> AsyncGenerator[str]:
     """Yield what the attempts of a run wrote, without systemd's own words."""
     stream = link.link.stream(
         "logs",
@@ -187,6 +192,15 @@ async def _once_on(link: HostLink, job: Job) -> list[JobRun]:
     """Return the run that this generation of a job asked for, if it was started."""
     runs = runs_on(job, link.name, await link.observe())
     return [run for run in runs if run.instance == once_of(job)][-1:]
+
+
+async def _begun(link: HostLink, job: Job, instance: str, before: Collection[str]) -> str:
+    """Wait for the record of a run that was not there before; return its id."""
+    while True:
+        for run in runs_on(job, link.name, await link.observe()):
+            if run.id not in before and run.instance == instance:
+                return run.id
+        await asyncio.sleep(POLL / 5)
 
 
 async def _find(link: HostLink, job: Job, run_id: str) -> JobRun:

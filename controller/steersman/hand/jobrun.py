@@ -219,8 +219,9 @@ def pruned(definition: Definition, runs: List[Run]) -> List[Run]:
     bad = [run for run in runs if run["state"] not in ("succeeded", *LIVE)]
     gone = good[: max(0, len(good) - keep["successful"])]
     gone += bad[: max(0, len(bad) - keep["failed"])]
-    # What ran once must be known to have run.
-    return [run for run in runs if run["instance"] == definition["once"] or run not in gone]
+    # What ran once must be known to have run, and whoever watches the newest see its end.
+    kept = [run for run in runs if run["instance"] == definition["once"]] + runs[-1:]
+    return [run for run in runs if run in kept or run not in gone]
 
 
 def last_of(runs: List[Run], instance: str) -> Optional[Run]:
