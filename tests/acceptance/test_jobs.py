@@ -166,6 +166,8 @@ def test_a_timeout_takes_the_children_along_and_a_retry_mends(crew: Crew) -> Non
 def test_a_schedule_fires_and_forbid_does_not_overlap(crew: Crew) -> None:
     job = crew.job("tick", "wait", "ticks", schedule="*:*:*", stop={"timeout": "1s"})
     assert "next run" in crew.apply(job)
+    wanted_at_boot = crew.host.run(["systemctl", "show", "-p", "Wants", "multi-user.target"])
+    assert "steersman-crew_tick.timer" in wanted_at_boot
     wait_until(lambda: crew.shared("ticks").exists(), "the first run")
     assert "nothing to do" not in crew.apply(job)
     refused = crew.steer.run("job", "run", "tick", expect=1)
