@@ -71,4 +71,4 @@ def test_only_units_of_ours_are_started(place: Place) -> None:
         with pytest.raises(Exception, match="not a unit of steersman"):
             jobs.start(unit, replace=False)
         with pytest.raises(Exception, match="not a unit of steersman"):
-            jobs.forget(place, "shop", "backup", unit, is_last=True)
+            jobs.forget(place, "shop", "backup", unit)

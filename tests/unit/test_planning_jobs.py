@@ -18,7 +18,7 @@ from steersman.drivers.model import Facts
 from steersman.drivers.unitfile import CannotRender
 from steersman.planning import steps as s
 from steersman.planning.app import AppGone, plan_absent, plan_app
-from steersman.planning.job_steps import ForgetJob, StartJob
+from steersman.planning.job_steps import ForgetJob, ForgetJobs, StartJob
 from steersman.planning.jobs import JobsTarget, pinned_releases, plan_jobs
 from steersman.planning.seen import AppSeen, FileSeen, HostSeen, RunSeen
 from steersman.planning.target import File
@@ -115,9 +115,12 @@ class FakeHost:
             raise Hurt(f"{step.job} forgotten while systemd knows it")
         self.job_files.pop(f"{step.job}.json", None)
         self.runs.pop(step.job, None)
-        if step.is_last:
-            self.job_files.clear()
-            self.dirs.discard("jobs")
+
+    def _ForgetJobs(self, step: ForgetJobs) -> None:
+        if any(name.endswith(".json") for name in self.job_files):
+            raise Hurt("the runner removed while there are jobs")
+        self.job_files.clear()
+        self.dirs.discard("jobs")
 
 
 def job(name: str = "backup", generation: int = 1, **spec: Any) -> Job:
@@ -168,7 +171,15 @@ def suspended() -> FakeHost:
     return host
 
 
-STARTS = [fresh, with_old_schedule, with_another_job, suspended]
+def begun() -> FakeHost:
+    """A controller died before it had written a single unit."""
+    host = FakeHost()
+    for step in plan_jobs(target(job(schedule="@daily")), host.seen())[:2]:
+        host.make(step)
+    return host
+
+
+STARTS = [begun, fresh, with_old_schedule, with_another_job, suspended]
 
 
 def told(file: File) -> FileSeen:

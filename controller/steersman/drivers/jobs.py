@@ -21,7 +21,7 @@ from steersman.drivers.unitfile import (
     path,
     render,
 )
-from steersman.planning.jobs import JobsTarget, JobTarget, stem_of
+from steersman.planning.jobs import FOLDER, JobsTarget, JobTarget, stem_of
 from steersman.planning.target import File, Folder
 
 OLDEST = 244
@@ -41,7 +41,7 @@ class JobHost:
 
     @property
     def folder(self) -> str:
-        return self.layout.app(self.app, "jobs")
+        return self.layout.app(self.app, FOLDER)
 
     @property
     def run(self) -> str:

@@ -73,15 +73,13 @@ def start(unit: str, replace: bool) -> None:
     must(["systemctl", verb, "--no-block", "--", unit])
 
 
-def forget(place: Place, app: str, job: str, timer: str, is_last: bool) -> None:
-    """Remove the last that is left of a job; the last job takes the folder with it."""
+def forget(place: Place, app: str, job: str, timer: str) -> None:
+    """Remove the last that is left of a job: its definition, its records, its timer's stamp."""
     _ours(timer)
     folder = place.app(app, FOLDER)
     for suffix in (".json", ".runs", ".runs.tmp"):
         files.remove(os.path.join(folder, job + suffix))
     files.remove(os.path.join(STAMPS, "stamp-" + timer))
-    if is_last:
-        files.remove(folder)
 
 
 def _ours(unit: str) -> None:

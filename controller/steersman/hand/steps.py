@@ -119,8 +119,12 @@ class Steps:
         jobs.start(unit, replace)
         return {}
 
-    def forget_job(self, app: str, job: str, timer: str, is_last: bool) -> Result:
-        jobs.forget(self._place, app, job, timer, is_last)
+    def forget_job(self, app: str, job: str, timer: str) -> Result:
+        jobs.forget(self._place, app, job, timer)
+        return {}
+
+    def forget_jobs(self, app: str) -> Result:
+        files.remove(self._place.app(app, jobs.FOLDER))
         return {}
 
     def remove_app(self, app: str) -> Result:

@@ -28,8 +28,18 @@ class ForgetJob(Step):
     app: str
     job: str
     timer: str
-    is_last: bool
 
     @property
     def text(self) -> str:
         return f"forget job {self.job} and its runs"
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetJobs(Step):
+    op = "forget_jobs"
+    phase = "retire"
+    app: str
+
+    @property
+    def text(self) -> str:
+        return f"remove what {self.app} had for its jobs"

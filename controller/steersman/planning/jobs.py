@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from steersman.planning.files import plan_file
-from steersman.planning.job_steps import ForgetJob, StartJob
+from steersman.planning.job_steps import ForgetJob, ForgetJobs, StartJob
 from steersman.planning.seen import HostSeen, job_of_unit
 from steersman.planning.steps import (
     Commit,
@@ -19,6 +19,8 @@ from steersman.planning.steps import (
 from steersman.planning.target import File, Folder
 
 STOP_LIMIT = 3600.0
+FOLDER = "jobs"
+"""Where an app's folder holds what its jobs need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def plan_jobs(target: JobsTarget, seen: HostSeen) -> tuple[Step, ...]:
     steps = [*plan_jobs_gone(target.app, target.jobs, seen)]
     if target.jobs:
         app = seen.app(target.app)
-        if target.folder.path.rpartition("/")[2] not in app.dirs:
+        if FOLDER not in app.dirs:
             steps.append(EnsureDir("absent", *_fields(target.folder)))
         steps += plan_file(target.runner, app.job_files.get(_base(target.runner.path)))
     for job in target.jobs:
@@ -154,9 +156,9 @@ def plan_jobs_gone(app: str, kept: Iterable[JobTarget], seen: HostSeen) -> tuple
     if gone:
         steps.append(ReloadUnits("unit files went away"))
     # The marks go last: after a crash they say that the supervisor may still know the units.
-    for job in gone:
-        is_last = not names and job == gone[-1]
-        steps.append(ForgetJob(why, app, job, f"{stem_of(app, job)}.timer", is_last))
+    steps += [ForgetJob(why, app, job, f"{stem_of(app, job)}.timer") for job in gone]
+    if not names and FOLDER in seen.app(app).dirs:
+        steps.append(ForgetJobs("there are no more jobs", app))
     return tuple(steps)
 
 
