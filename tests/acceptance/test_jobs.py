@@ -166,6 +166,7 @@ def test_a_timeout_takes_the_children_along_and_a_retry_mends(crew: Crew) -> Non
 def test_a_schedule_fires_and_forbid_does_not_overlap(crew: Crew) -> None:
     job = crew.job("tick", "wait", "ticks", schedule="*:*:*", stop={"timeout": "1s"})
     assert "next run" in crew.apply(job)
+    crew.host.run(["systemctl", "daemon-reload"])  # what a boot reads, it reads
     wanted_at_boot = crew.host.run(["systemctl", "show", "-p", "Wants", "multi-user.target"])
     assert "steersman-crew_tick.timer" in wanted_at_boot
     wait_until(lambda: crew.shared("ticks").exists(), "the first run")
