@@ -19,6 +19,7 @@ from steersman.control.apply import Controller
 from steersman.control.artifacts import Artifacts
 from steersman.control.memory import Memory
 from steersman.control.report import Reporter, Silent
+from steersman.control.secrets import SecretReader
 from steersman.control.session import Session
 from steersman.store.sqlite import SqliteStore
 from steersman.transport.known_hosts import KnownHosts
@@ -31,6 +32,7 @@ class Work:
     store: SqliteStore
     session: Session
     controller: Controller
+    secrets: SecretReader
     trusted: KnownHosts
 
     @property
@@ -55,9 +57,11 @@ async def opened(
         cache = cache if cache is not None else default_cache(os.environ)
         trusted = KnownHosts(store.path.parent / "known_hosts")
         reporter = report if report is not None else Silent()
-        session = Session(store, reporter, cache, trust_files=(trusted.path,))
+        keys = tools.keyring()
+        session = Session(store, reporter, cache, trust_files=(trusted.path,), keys=keys)
+        controller = Controller(session, Artifacts(Builder(cache)))
         try:
-            yield Work(store, session, Controller(session, Artifacts(Builder(cache))), trusted)
+            yield Work(store, session, controller, SecretReader(keys, os.environ), trusted)
         finally:
             await session.close()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from steersman.api.host import Host
+from steersman.api.mask import Masks
 from steersman.control import failpoints
 from steersman.control.report import Reporter
 from steersman.drivers.hosts import facts_of, layout_of
@@ -16,7 +17,7 @@ from steersman.drivers.model import Facts, Layout
 from steersman.planning.seen import BadAnswer, HostSeen, parse_seen
 from steersman.planning.steps import Step, Upload
 from steersman.transport.blobs import put_blob
-from steersman.transport.errors import ProtocolError
+from steersman.transport.errors import HandError, ProtocolError
 from steersman.transport.frames import Reply
 from steersman.transport.link import Link
 from steersman.transport.target import Target
@@ -71,6 +72,7 @@ class HostLink:
         blob_path: Callable[[str], Path],
         epoch_above: Callable[[int], Awaitable[int]],
         reopen: Callable[[], Awaitable[Link]],
+        masks: Masks,
     ) -> None:
         self.host = host
         self.name = host.name
@@ -81,6 +83,7 @@ class HostLink:
         self._blob_path = blob_path
         self._epoch_above = epoch_above
         self._reopen = reopen
+        self.masks = masks
         self._epoch: int | None = None
         self._digest = ""
         self._seen: HostSeen | None = None
@@ -151,7 +154,11 @@ class HostLink:
         """Ask for a change, under this session's epoch."""
         if self._epoch is None:
             self._epoch = await self._epoch_above(int(self.hello.get("epoch") or 0))
-        return await self.link.call(op, body=body, timeout=timeout, epoch=self._epoch, **args)
+        try:
+            return await self.link.call(op, body=body, timeout=timeout, epoch=self._epoch, **args)
+        except HandError as error:
+            # Apps print what they are given, and a failed gate tells their last lines.
+            raise error.through(self.masks) from None
 
     async def _upload(self, blobs: Sequence[str]) -> None:
         reply = await self.link.call("missing", digests=list(blobs))

@@ -17,7 +17,9 @@ from steersman.control.hosts import HostLink, target_of
 from steersman.control.memory import Memory
 from steersman.control.report import Reporter
 from steersman.control.target import Wanted
+from steersman.control.vault import Vault
 from steersman.drivers.hosts import settings_of
+from steersman.sealing.keyring import Keyring
 from steersman.store.protocol import Store
 from steersman.transport.link import Link
 from steersman.transport.pool import LinkPool
@@ -37,8 +39,10 @@ class Session:
         *,
         trust_files: tuple[Path, ...] = (),
         use_ssh_config: bool = True,
+        keys: Keyring,
     ) -> None:
         self.memory = Memory(store)
+        self.vault = Vault(self.memory, keys)
         self.report = report
         self.blobs = BlobStore(cache)
         self.cache = cache
@@ -63,7 +67,7 @@ class Session:
         if known is not None and known.link is link and known.host.spec == host.spec:
             return known
         reopen = partial(self._pool.get, target)
-        made = HostLink(host, link, self.blobs.path, self._epoch_above, reopen)
+        made = HostLink(host, link, self.blobs.path, self._epoch_above, reopen, self.vault.masks)
         self._links[host.name] = made
         await self._remember(made)
         return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
@@ -41,7 +41,7 @@ class Wanted:
     app: App
     release: Release
     build: BuildTarget
-    secrets: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
     keep: frozenset[str]
 
     @property
