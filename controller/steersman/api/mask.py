@@ -54,6 +54,8 @@ class Masks:
         is_cut = line.endswith("…")
         body = line.removesuffix("…")
         for form in self._forms:
+            if form[:MIN_SECRET] not in body:
+                continue
             for size in range(min(len(form) - 1, len(body)), MIN_SECRET - 1, -1):
                 if body.endswith(form[:size]):
                     return body[:-size] + MASK + ("…" if is_cut else "")

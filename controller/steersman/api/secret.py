@@ -94,7 +94,12 @@ class SecretValue:
 
 def check_secret_text(text: str) -> SecretValue:
     """Return `text` as a secret when it fits in a variable and can be masked."""
-    if len(text.encode()) < MIN_SECRET:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        # The original error holds the text.
+        raise Refused("bytes that are not text", "UTF-8") from None
+    if size < MIN_SECRET:
         raise Refused(
             f"fewer than {MIN_SECRET} bytes",
             f"at least {MIN_SECRET}: a shorter value cannot be masked in output; what is not "

@@ -16,7 +16,9 @@ from steersman.cli.options import common
 from steersman.cli.text import is_colourful, printable
 
 if TYPE_CHECKING:
+    from steersman.api.app import App
     from steersman.api.errors import SteersmanError
+    from steersman.cli.context import Work
     from steersman.control.hosts import HostLink
 
 TAIL = 100
@@ -68,7 +70,7 @@ def logs(
     host: str | None,
     timestamps: bool,
 ) -> None:
-    """Print what an app's processes wrote, from all its hosts by time.
+    """Print what an app's processes wrote, from all its hosts by time; its secrets are masked.
 
     \b
       steer logs app/shop              steer logs app/shop -p worker -f
@@ -106,6 +108,7 @@ async def _logs(
         names = await hosts_of(work, target, host)
         links, errors = await work.session.connect_all(names, await work.memory.hosts())
         silent = [_warned(error) for error in errors.values()]
+        await _learn(work, target, silent)
         streams = [
             _lines(link, app, each, wanted, silent) for link in links.values() for each in processes
         ]
@@ -115,6 +118,13 @@ async def _logs(
                 write(line)
     if silent:
         raise click.exceptions.Exit(1)
+
+
+async def _learn(work: "Work", app: "App", silent: list[str]) -> None:
+    """Have the app's secrets masked; without the key that opens them, its output still counts."""
+    locked = await work.session.vault.learn(app.spec.config.secrets)
+    if locked is not None:
+        silent.append(_warned(locked))
 
 
 def _warned(error: "SteersmanError") -> str:
@@ -149,7 +159,7 @@ async def _lines(
                     float(entry["t"]),
                     link.name,
                     process + instance,
-                    str(entry["line"]),
+                    link.masks.text(str(entry["line"])),
                     entry.get("system") is True,
                 )
     except SteersmanError as error:

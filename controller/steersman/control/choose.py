@@ -150,8 +150,11 @@ class Chooser:
     async def _released(self, release: Release) -> dict[str, str]:
         """Return the variables that the release fixed, whatever became of its Secrets since."""
         vault, fixed = self._session.vault, release.spec.secret_versions
+        names = release.spec.template.config.secrets
+        # What runs before and after it has other versions, and may print those.
+        await vault.learn(names)
         found: dict[str, str] = {}
-        for name, values in (await self._secrets(release.spec.template.config.secrets)).items():
+        for name, values in (await self._secrets(names)).items():
             version = fixed.get(name, "")
             is_current = await vault.version_of(values) == version
             older = None if is_current else await vault.at(name, version)

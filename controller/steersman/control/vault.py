@@ -90,6 +90,20 @@ class Vault:
         sealed = (await self._memory.store.get_secret(name) or {}).get(version)
         return None if sealed is None else self._open(name, version, sealed)
 
+    async def learn(self, names: Sequence[str]) -> VaultLocked | None:
+        """Mask every kept version of the named Secrets from now on.
+
+        Returns why some stay unmasked, as after the key of an older version was thrown away.
+        """
+        locked = None
+        for name in names:
+            for version, sealed in (await self._memory.store.get_secret(name) or {}).items():
+                try:
+                    self._open(name, version, sealed)
+                except VaultLocked as error:
+                    locked = error
+        return locked
+
     async def reseal(self) -> None:
         """Seal everything that is kept to this controller's newest key; raises VaultLocked."""
         store = self._memory.store

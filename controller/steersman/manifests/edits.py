@@ -28,7 +28,11 @@ def with_sealed(text: str, secret: str, key: str, sealed: str) -> str:
         raise CannotEdit(f"{key} of secret {secret} has no source; write `{key}: {{value: …}}`")
     name, source = value.value[0]
     word = json.dumps("sealed") if name.style else "sealed"
-    text = _replaced(text, source.start_mark.index, _end(text, source), json.dumps(sealed))
+    start, end, new = source.start_mark.index, _end(text, source), json.dumps(sealed)
+    if isinstance(source, yaml.CollectionNode) and not source.flow_style:
+        # A list begins on the next line, where a lone value would look lost.
+        return _replaced(text, name.start_mark.index, end, f"{word}: {new}")
+    text = _replaced(text, start, end, new)
     return _replaced(text, name.start_mark.index, name.end_mark.index, word)
 
 
@@ -39,14 +43,14 @@ def with_recipients(text: str, secret: str, recipients: Sequence[str]) -> str:
     if listed is not None:
         start, end = listed.start_mark.index, _end(text, listed)
         is_block = isinstance(listed, yaml.CollectionNode) and not listed.flow_style
-        new = _items(recipients, listed.start_mark.column) if is_block else _list(recipients)
+        new = _items(text, recipients, listed.start_mark.column) if is_block else _list(recipients)
         return _replaced(text, start, end, new)
     _mapping(text, secret, "spec", "data")
     here = next(node.start_mark for node, _ in spec.value if node.value == "data")
     if spec.flow_style:
         return _replaced(text, here.index, here.index, f'"recipients": {_list(recipients)}, ')
-    indent = "\n" + " " * here.column
-    items = f"{indent}  " + _items(recipients, here.column + 2)
+    indent = _line_end(text) + " " * here.column
+    items = f"{indent}  " + _items(text, recipients, here.column + 2)
     return _replaced(text, here.index, here.index, f"recipients:{items}{indent}")
 
 
@@ -55,10 +59,10 @@ def _with_entry(text: str, data: yaml.MappingNode, key: str, sealed: str) -> str
         here = data.start_mark.index + 1
         entry = json.dumps({key: {"sealed": sealed}})[1:-1]
         return _replaced(text, here, here, entry + (", " if data.value else ""))
-    here = text.find("\n", _end(text, data))
+    here = text.find(_line_end(text), _end(text, data))
     here = len(text) if here < 0 else here
-    indent = " " * data.value[0][0].start_mark.column
-    return _replaced(text, here, here, f"\n{indent}{key}: {{sealed: {json.dumps(sealed)}}}")
+    indent = _line_end(text) + " " * data.value[0][0].start_mark.column
+    return _replaced(text, here, here, f"{indent}{key}: {{sealed: {json.dumps(sealed)}}}")
 
 
 def _mapping(text: str, secret: str, *path: str) -> yaml.MappingNode:
@@ -93,8 +97,12 @@ def _end(text: str, node: yaml.Node) -> int:
     return start + len(text[start : node.end_mark.index].rstrip())
 
 
-def _items(texts: Sequence[str], column: int) -> str:
-    return ("\n" + " " * column).join(f"- {json.dumps(each)}" for each in texts)
+def _items(text: str, texts: Sequence[str], column: int) -> str:
+    return (_line_end(text) + " " * column).join(f"- {json.dumps(each)}" for each in texts)
+
+
+def _line_end(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
 
 
 def _list(texts: Sequence[str]) -> str:
