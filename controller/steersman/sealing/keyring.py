@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,7 +50,10 @@ class Keyring:
         """Make the file with a new key unless there is one; return whether it was made."""
         if self.exists:
             return False
-        self._write(_entry(new_key()), is_new=True)
+        try:
+            self._write(_entry(new_key()), is_new=True)
+        except FileExistsError:
+            return False
         return True
 
     def renew(self) -> str:
@@ -80,7 +84,7 @@ class Keyring:
 
     def _text(self) -> str:
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             raise NoKey(
                 f"there is no key file {self.path}; make one with `steer secret keygen`, or name"
@@ -88,10 +92,11 @@ class Keyring:
             ) from None
         except OSError as error:
             raise BadKey(f"{self.path}: {error.strerror}; make it readable to you") from error
-        with open(fd, "rb") as file:
+        try:
             _refuse_shared(self.path, os.fstat(fd))
-            data = file.read(_MOST_BYTES)
-        return data.decode("utf-8", "replace")
+            return os.read(fd, _MOST_BYTES).decode("utf-8", "replace")
+        finally:
+            os.close(fd)
 
     def _ssh_public(self) -> str:
         path = self.path.with_name(self.path.name + ".pub")
@@ -105,8 +110,7 @@ class Keyring:
 
     def _write(self, text: str, *, is_new: bool) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd, temporary = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
         try:
             with open(fd, "w") as file:
                 file.write(text)
@@ -117,10 +121,8 @@ class Keyring:
                 os.link(temporary, self.path)
             else:
                 os.replace(temporary, self.path)
-        except FileExistsError:
-            return
         finally:
-            temporary.unlink(missing_ok=True)
+            Path(temporary).unlink(missing_ok=True)
             self._keys = None
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
         os.fsync(folder)
