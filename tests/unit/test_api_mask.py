@@ -76,6 +76,12 @@ def test_what_is_too_short_to_be_a_secret_masks_nothing() -> None:
     assert masks.text("a banana") == "a banana"
 
 
+def test_characters_that_are_written_out_are_masked() -> None:
+    masks = Masks()
+    masks.learn(["non\u00a0breaking\u200esecret"])
+    assert masks.text("x non\\xa0breaking\\u200esecret y") == f"x {MASK} y"
+
+
 def test_data_is_masked_at_every_depth(masks: Masks) -> None:
     said = masks.data({"logs": [f"x {SECRET}", {"deep": (SECRET, 3)}], "n": None})
     assert said == {"logs": [f"x {MASK}", {"deep": [MASK, 3]}], "n": None}

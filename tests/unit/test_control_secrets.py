@@ -149,6 +149,13 @@ async def test_a_command_that_hangs_is_ended_with_its_children(
     assert not is_alive(int((tmp_path / "m/pid").read_text()))
 
 
+async def test_a_command_that_floods_its_errors_is_ended_too(tmp_path: Path, keys: Keyring) -> None:
+    wanted = manifest(tmp_path / "m", A={"fromExec": ["sh", "-c", "exec yes hunter2 >&2"]})
+    for _ in range(5):
+        reader = SecretReader(keys, os.environ, patience=0.2)
+        assert "did not end within 0.2 s" in (await reasons(reader, wanted))["A"]
+
+
 async def test_no_shell_reads_the_command(tmp_path: Path, keys: Keyring) -> None:
     said = "hunter2 $(id) `id` ; id"
     wanted = manifest(tmp_path / "m", A={"fromExec": ["printf", "%s", said]})

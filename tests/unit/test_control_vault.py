@@ -12,7 +12,7 @@ from steersman.api.release import Release, ReleaseSpec
 from steersman.api.secret import MASK, Secret, SecretValue
 from steersman.control.memory import Memory, NotFound
 from steersman.control.release import PINNED, digest_again
-from steersman.control.vault import Vault, VaultLocked
+from steersman.control.vault import NotKept, Vault, VaultLocked
 from steersman.sealing.keyring import Keyring
 from steersman.store.sqlite import SqliteStore
 
@@ -99,6 +99,8 @@ async def test_keys_without_a_value_keep_theirs_and_others_go(vault: Vault) -> N
     assert await vault.current(["shop"]) == {"shop": {"USER": ONE["USER"]}}
     with pytest.raises(NotFound):
         await vault.current(["blog"])
+    with pytest.raises(NotKept, match="TOKEN is a digest"):
+        await vault.put(BOTH, {"USER": "c4n4ry-user"})
 
 
 async def test_versions_stay_while_a_release_may_serve_with_them(vault: Vault) -> None:

@@ -68,6 +68,7 @@ def forms_of(value: str) -> Iterator[str]:
     for plain in {value, value.replace("\t", " ")}:
         yield plain
         yield repr(plain)[1:-1]
+        yield "".join(each if each.isprintable() else repr(each)[1:-1] for each in plain)
         yield json.dumps(plain)[1:-1]
         yield json.dumps(plain, ensure_ascii=False)[1:-1]
         yield shlex.quote(plain).removeprefix("'").removesuffix("'")

@@ -12,9 +12,9 @@ from typing import Literal
 from steersman.api.errors import SteersmanError
 from steersman.api.refusal import Refused
 from steersman.api.secret import Secret, SecretSource, SecretValue, check_secret_text
-from steersman.builds.children import output, started
+from steersman.builds.children import drain, output, started
 from steersman.manifests.document import Sourced
-from steersman.manifests.secrets import MAX_BYTES, read_beside, refuse_strangers, text_of, too_long
+from steersman.manifests.secrets import MAX_BYTES, read_beside, refuse_strangers, text_of
 from steersman.sealing.age import BadKey, NotOpened
 from steersman.sealing.keyring import Keyring
 from steersman.sealing.values import open_value
@@ -119,7 +119,7 @@ class SecretReader:
                 asyncio.timeout(self._patience),
                 started(argv, env=self._environ, cwd=folder) as child,
             ):
-                said, _ = await asyncio.gather(_read(output(child), what), _drain(child.stderr))
+                said, _ = await asyncio.gather(_read(child), drain(child.stderr))
                 code = await child.wait()
         except TimeoutError:
             raise Refused(
@@ -128,7 +128,7 @@ class SecretReader:
             ) from None
         except OSError as error:
             raise Refused(f"the command {argv[0]}: {error.strerror}", "one in PATH") from error
-        if code != 0:
+        if code != 0 and len(said) <= MAX_BYTES:
             raise Refused(
                 f"the command {argv[0]}, which failed with {code}",
                 "one that succeeds; run it by hand: its words may hold a value, and are not shown",
@@ -140,15 +140,12 @@ class SecretReader:
         return text_of(said, what)
 
 
-async def _read(stream: asyncio.StreamReader, what: str) -> bytes:
+async def _read(child: asyncio.subprocess.Process) -> bytes:
+    """Return what `child` writes; more than fits into a value ends it."""
     data = b""
-    while chunk := await stream.read(MAX_BYTES):
-        data += chunk
-        if len(data) > MAX_BYTES:
-            raise too_long(what)
+    while chunk := await output(child).read(MAX_BYTES):
+        data = (data + chunk)[: MAX_BYTES + 1]
+        if len(data) > MAX_BYTES and child.returncode is None:
+            # What is left is still read: asyncio knows of an end only when the pipes have ended.
+            child.kill()
     return data
-
-
-async def _drain(stream: asyncio.StreamReader | None) -> None:
-    while stream is not None and await stream.read(MAX_BYTES):
-        continue

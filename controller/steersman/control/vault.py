@@ -31,6 +31,16 @@ class VaultLocked(SteersmanError):
         )
 
 
+class NotKept(SteersmanError):
+    """A manifest has digests in place of values, and this controller never had the values."""
+
+    def __init__(self, name: str, keys: Sequence[str]) -> None:
+        super().__init__(
+            f"secret {name}: {', '.join(keys)} is a digest (`stored`) of a value that this"
+            " controller does not keep; write where the value comes from instead"
+        )
+
+
 class Vault:
     """Keeps every version of a Secret that a release may still need.
 
@@ -50,25 +60,32 @@ class Vault:
         merged = await self.with_kept(secret, values)
         version = await self.version_of(merged)
         before = await self._memory.secret_version(secret.name)
-        sealed = dict(await store.get_secret(secret.name) or {})
-        needed = {version, *await self._versions_in_use(secret.name)}
-        texts = {one: text for one, text in sealed.items() if one in needed}
+        texts = dict(await store.get_secret(secret.name) or {})
         if version not in texts:
             self._keys.make()
             texts[version] = self._seal(secret.name, version, merged)
-        await store.put_secret(secret.name, texts)
+            await store.put_secret(secret.name, texts)
         stored = await store.put(dump_object(await self.masked(secret, merged)))
         status = SecretStatus(observed_generation=stored.generation, version=version)
         await self._memory.set_secret_status(secret.name, status)
+        # Last: a crash before this leaves a version too many, never one too few.
+        needed = {version, *await self._versions_in_use(secret.name)}
+        await store.put_secret(secret.name, {v: t for v, t in texts.items() if v in needed})
         is_changed = before != version and stored.change == "unchanged"
         return "configured" if is_changed else stored.change
 
     async def with_kept(self, secret: Secret, values: Values) -> dict[str, str]:
-        """Return `values`, and those that are kept already of the Secret's other keys."""
+        """Return `values`, and those that are kept already of the Secret's other keys.
+
+        Raises NotKept when there is none, or VaultLocked.
+        """
         self.masks.learn(values.values())
         missing = [key for key in secret.spec.data if key not in values]
-        old = await self._current(secret.name) if missing else None
-        return {**{key: old[key] for key in missing if old and key in old}, **values}
+        old = (await self._current(secret.name) or {}) if missing else {}
+        lost = [key for key in missing if key not in old]
+        if lost:
+            raise NotKept(secret.name, lost)
+        return {**{key: old[key] for key in missing}, **values}
 
     async def masked(self, secret: Secret, values: Values) -> Secret:
         """Return the Secret as it may be stored and shown: digests in place of `values`."""

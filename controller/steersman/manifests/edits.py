@@ -66,7 +66,7 @@ def _with_entry(text: str, data: yaml.MappingNode, key: str, sealed: str) -> str
 
 
 def _mapping(text: str, secret: str, *path: str) -> yaml.MappingNode:
-    for root in yaml.compose_all(text, Loader=yaml.SafeLoader):
+    for root in _roots(text):
         name = _at(root, "metadata", "name")
         if _value(_at(root, "kind")) == "Secret" and _value(name) == secret:
             node = _at(root, *path)
@@ -75,6 +75,14 @@ def _mapping(text: str, secret: str, *path: str) -> yaml.MappingNode:
             where = ".".join(path)
             raise CannotEdit(f"secret {secret} has no mapping {where}; write `{path[-1]}: {{}}`")
     raise CannotEdit(f"there is no secret {secret} in it; name the file that has it")
+
+
+def _roots(text: str) -> list[yaml.Node]:
+    try:
+        return list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+    except yaml.YAMLError:
+        # The original error shows lines, and a value may stand there.
+        raise CannotEdit("it is YAML of a rare kind; write it in plain style") from None
 
 
 def _at(node: yaml.Node | None, *path: str) -> yaml.Node | None:

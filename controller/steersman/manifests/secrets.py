@@ -31,17 +31,13 @@ def read_beside(name: str, base_dir: Path) -> str:
 def text_of(data: bytes, what: str) -> str:
     """Return what a file or command gave as one value; raises Refused, without any of it."""
     if len(data) > MAX_BYTES:
-        raise too_long(what)
+        raise Refused(f"more than 64 KiB in {what}", "less")
     try:
         text = data.decode()
     except UnicodeDecodeError:
         # The original error carries the bytes: it must not be chained.
         raise Refused(f"bytes in {what} that are not text", "UTF-8") from None
     return text.removesuffix("\n").removesuffix("\r")
-
-
-def too_long(what: str) -> Refused:
-    return Refused(f"more than 64 KiB in {what}", "less")
 
 
 def refuse_strangers(manifest: str) -> None:
