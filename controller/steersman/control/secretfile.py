@@ -52,14 +52,18 @@ class SecretFile:
         seen = self._wanted[f"Secret/{secret}"]
         if not isinstance(seen, Secret):
             raise CannotEdit(f"{self.path}: there is no secret {secret}")
-        text, data = self._text.removeprefix(_BOM), dict(seen.spec.data)
-        for key, value in values.items():
-            sealed = seal_value(secret, key, value, recipients)
-            text = with_sealed(text, secret, key, sealed)
-            data[key] = SecretSource(sealed=sealed)
-        if tuple(recipients) != seen.spec.recipients:
-            text = with_recipients(text, secret, recipients)
-        self._text = self._text[: len(self._text) - len(self._text.removeprefix(_BOM))] + text
+        mark = _BOM if self._text.startswith(_BOM) else ""
+        text, data = self._text.removeprefix(mark), dict(seen.spec.data)
+        try:
+            for key, value in values.items():
+                sealed = seal_value(secret, key, value, recipients)
+                text = with_sealed(text, secret, key, sealed)
+                data[key] = SecretSource(sealed=sealed)
+            if tuple(recipients) != seen.spec.recipients:
+                text = with_recipients(text, secret, recipients)
+        except CannotEdit as error:
+            raise CannotEdit(f"{self.path}: {error}") from None
+        self._text = mark + text
         spec = seen.spec.model_copy(update={"data": data, "recipients": tuple(recipients)})
         self._wanted[seen.key] = seen.model_copy(update={"spec": spec})
 
