@@ -47,7 +47,7 @@ class Ran:
 class Steer:
     """One person's `steer`: a state, a home and a folder of manifests of its own."""
 
-    def __init__(self, folder: Path, cache: Path, lab: Lab) -> None:
+    def __init__(self, folder: Path, cache: Path, lab: Lab | None = None) -> None:
         self.folder = folder
         self.lab = lab
         # The rest stays: it says how this machine reaches its package index.

@@ -29,6 +29,7 @@ from steersman.planning.app import plan_absent, plan_app
 from steersman.planning.seen import HostSeen
 from steersman.planning.steps import Step
 from steersman.planning.target import BuildTarget
+from steersman.sealing.keyring import KEY_FILE, Keyring
 from steersman.store.sqlite import SqliteStore
 
 SOURCE = Path(__file__).with_name("app") / "serve.py"
@@ -184,7 +185,9 @@ def _get(url: str, host: str) -> tuple[str, Mapping[str, str]]:
 async def opened(host: Host, url: str, folder: Path) -> AsyncIterator[Bench]:
     """Connect to `host` as `steer` does, with a memory of its own in `folder`."""
     async with SqliteStore(folder / "state") as store:
-        session = Session(store, Silent(), folder, use_ssh_config=False)
+        session = Session(
+            store, Silent(), folder, use_ssh_config=False, keys=Keyring(folder / KEY_FILE)
+        )
         try:
             link = await session.connect(host, {host.name: host})
             uv = session.blobs.add_bytes(packed_uv())

@@ -10,6 +10,7 @@ from typing import Any
 from laws.fake_host import FakeHost
 from steersman.api.errors import HostUnreachable, SteersmanError
 from steersman.api.host import Host
+from steersman.api.mask import Masks
 from steersman.api.objects import parse_object
 from steersman.api.source import Source
 from steersman.builds import PathSource, Resolved
@@ -18,9 +19,11 @@ from steersman.control.hosts import HostLink
 from steersman.control.memory import Memory
 from steersman.control.report import Reporter, Silent
 from steersman.control.turns import Turn
+from steersman.control.vault import Vault
 from steersman.planning import steps as s
 from steersman.planning.seen import HostSeen, parse_unit
 from steersman.planning.target import BuildTarget
+from steersman.sealing.keyring import Keyring
 from steersman.store.sqlite import SqliteStore
 from steersman.transport.errors import hand_error
 from steersman.transport.frames import Reply
@@ -156,6 +159,7 @@ class FakeSession:
     def __init__(self, fleet: Fleet, store: SqliteStore) -> None:
         self.report = Silent()
         self.memory = Memory(store)
+        self.vault = Vault(self.memory, Keyring(store.path.parent / "no.key"))
         self.turn = Turn(self.report, 0)
         self.wanted: dict[Any, Any] = {}
         self._fleet = fleet
@@ -179,7 +183,7 @@ class FakeSession:
 
     def _open(self, host: Host) -> FakeLink:
         wire = FakeWire(self._fleet, host.name)
-        made = FakeLink(host, wire, Path, self._above, self._never, self.turn)  # type: ignore[arg-type]
+        made = FakeLink(host, wire, Path, self._above, self._never, self.turn, Masks())  # type: ignore[arg-type]
         made.wire = wire
         return made
 

@@ -13,12 +13,17 @@ from steersman.api.meta import Conditions, Object
 from steersman.api.model import Model, Number
 from steersman.api.names import EnvName
 from steersman.api.refusal import Refused
-from steersman.api.text import InnerPath, has_control
+from steersman.api.text import Command, InnerPath, has_control
 
 MIN_SECRET = 6
 """Fewer bytes than this cannot be masked in output: they are found everywhere."""
 
 MASK = "«secret»"
+
+Sealed = Annotated[str, Field(pattern=r"^age:[A-Za-z0-9+/]+={0,2}$", max_length=262144)]
+Recipient = Annotated[
+    str, Field(pattern=r"^(age1[02-9ac-hj-np-z]{58}|ssh-ed25519 [A-Za-z0-9+/]{68}( [!-~ ]*)?)$")
+]
 
 
 class SecretExposed(SteersmanError):
@@ -27,6 +32,16 @@ class SecretExposed(SteersmanError):
     def __init__(self, how: str) -> None:
         super().__init__(
             f"a secret value cannot be {how}; keep its key, or store `Secret.masked()` instead"
+        )
+
+
+class SecretUnread(SteersmanError):
+    """A value is needed that was not fetched from where its manifest says it is."""
+
+    def __init__(self, secret: str, key: str) -> None:
+        super().__init__(
+            f"secret {secret}: the value of {key} was not read from its source; this is a bug in"
+            " steersman: please report it"
         )
 
 
@@ -79,7 +94,12 @@ class SecretValue:
 
 def check_secret_text(text: str) -> SecretValue:
     """Return `text` as a secret when it fits in a variable and can be masked."""
-    if len(text.encode()) < MIN_SECRET:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        # The original error holds the text.
+        raise Refused("bytes that are not text", "UTF-8") from None
+    if size < MIN_SECRET:
         raise Refused(
             f"fewer than {MIN_SECRET} bytes",
             f"at least {MIN_SECRET}: a shorter value cannot be masked in output; what is not "
@@ -107,27 +127,36 @@ def _refuse_to_serialise(value: SecretValue) -> NoReturn:
 class SecretSource(Model):
     """Where one value comes from: exactly one of these.
 
-    `stored` is what the controller writes in place of a value it keeps: a keyed digest. Applying
-    it again leaves the kept value as it is.
+    `sealed` is safe to commit, and opened by the controller; `fromExec` is a command that runs
+    where steer does and prints the value. `stored` is what the controller writes in place of a
+    value it keeps: a keyed digest. Applying it again leaves the kept value as it is.
     """
 
     value: SecretValue | None = None
+    sealed: Sealed | None = None
     from_file: InnerPath | None = None
     from_env: EnvName | None = None
+    from_exec: Command | None = None
     stored: Annotated[str, Field(pattern=r"^[A-Za-z0-9:_-]{1,128}$")] | None = None
 
     @model_validator(mode="after")
     def _has_one(self) -> "SecretSource":
-        given = (self.value, self.from_file, self.from_env, self.stored)
-        count = sum(each is not None for each in given)
+        count = len(self.model_dump(exclude_none=True, exclude={"value"}))
+        count += self.value is not None
         if count != 1:
-            raise Refused(f"{count or 'none'} of them", "one of value, fromFile and fromEnv")
+            raise Refused(
+                f"{count or 'none'} of them", "one of value, sealed, fromFile, fromEnv and fromExec"
+            )
         return self
 
 
 class SecretSpec(Model):
-    """Each key of `data` becomes a variable of the apps that name this Secret."""
+    """Each key of `data` becomes a variable of the apps that name this Secret.
 
+    `recipients` are whose keys open what is sealed here: `steer secret seal` seals to them.
+    """
+
+    recipients: tuple[Recipient, ...] = ()
     data: Mapping[EnvName, SecretSource] = Field(default_factory=dict)
 
 
@@ -155,4 +184,18 @@ class Secret(Object):
             key: SecretSource(stored=digests[key]) if key in digests else source
             for key, source in self.spec.data.items()
         }
-        return self.model_copy(update={"spec": SecretSpec(data=data)})
+        spec = self.spec.model_copy(update={"data": data})
+        return self.model_copy(update={"spec": spec})
+
+    def given(self) -> dict[str, str]:
+        """Return the values that are in the object itself, by their keys, without `stored` ones.
+
+        Raises SecretUnread when one is still elsewhere: whoever reads manifests fetches it first.
+        """
+        values = {}
+        for key, source in self.spec.data.items():
+            if source.value is not None:
+                values[key] = source.value.reveal()
+            elif source.stored is None:
+                raise SecretUnread(self.name, key)
+        return values

@@ -76,7 +76,21 @@ async def started(
         if child.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
-            await asyncio.shield(child.wait())
+            await asyncio.shield(_reap(child))
+
+
+async def _reap(child: asyncio.subprocess.Process) -> None:
+    """Wait for a child that was killed.
+
+    asyncio tells of its end when its pipes have ended, and stops reading one whose buffer is full.
+    """
+    await asyncio.gather(child.wait(), drain(child.stdout), drain(child.stderr))
+
+
+async def drain(stream: asyncio.StreamReader | None) -> None:
+    """Read a pipe to its end, for nothing."""
+    while stream is not None and await stream.read(_CHUNK):
+        continue
 
 
 def output(child: asyncio.subprocess.Process) -> asyncio.StreamReader:

@@ -16,6 +16,7 @@ from steersman.cli.verbs import SECTIONS, VERBS
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from steersman.sealing.keyring import Keyring
     from steersman.store.sqlite import SqliteStore
 
 COMPLETE = "_STEER_COMPLETE"
@@ -26,6 +27,7 @@ class Tools:
 
     def __init__(self) -> None:
         self.state_dir: Path | None = None
+        self.key_file: Path | None = None
         self.is_debugging = bool(os.environ.get("STEER_DEBUG"))
         self.patience: float | None = None
         """Seconds to wait for another steer; None is the usual time."""
@@ -37,6 +39,15 @@ class Tools:
         from steersman.store.sqlite import SqliteStore
 
         return SqliteStore(self.state_dir)
+
+    def keyring(self) -> "Keyring":
+        """Return the private keys: $STEER_AGE_KEY_FILE, or the file beside the store."""
+        from steersman.sealing.keyring import KEY_FILE, Keyring
+        from steersman.store.paths import state_dir
+
+        named = self.key_file or os.environ.get("STEER_AGE_KEY_FILE")
+        folder = self.state_dir if self.state_dir is not None else state_dir()
+        return Keyring(Path(named) if named else folder / KEY_FILE)
 
 
 class Steer(click.Group):

@@ -58,5 +58,6 @@ async def _apply(tools: Tools, loaded: "Loaded", is_verbose: bool) -> None:
 
     with progress(is_verbose=is_verbose) as report:
         async with opened(tools, report, is_verbose=is_verbose) as work:
-            applied = await work.controller.apply(loaded.objects)
+            objects = await work.secrets.read(loaded.objects)
+            applied = await work.controller.apply(objects)
     conclude(applied.outcomes, report, applied.jobs)

@@ -1,7 +1,7 @@
 """What applying would change of the objects themselves, as small unified diffs of YAML."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from steersman.api.app import App
@@ -9,21 +9,17 @@ from steersman.api.objects import AnyObject, parse_object
 from steersman.api.secret import Secret
 from steersman.cli.documents import write_documents
 from steersman.cli.text import printable
-from steersman.control.memory import Memory
-from steersman.manifests import Sourced, resolve
+from steersman.control.session import Session
+from steersman.manifests import Sourced
 
 
-async def changes_of(
-    memory: Memory, sourced: Sequence[Sourced], environ: Mapping[str, str]
-) -> list[str]:
+async def changes_of(session: Session, sourced: Sequence[Sourced]) -> list[str]:
     """Return the diff of each object that would change, with secrets as their digests."""
-    diffs = []
+    diffs, memory, vault = [], session.memory, session.vault
     for each in sourced:
         target = each.obj
         if isinstance(target, Secret):
-            values = resolve(target, environ, each.base_dir)
-            shown = {key: value.reveal() for key, value in values.items()}
-            target = await memory.masked(target, await memory.with_kept(target, shown))
+            target = await vault.masked(target, await vault.with_kept(target, target.given()))
         stored = await memory.store.get(target.kind, target.name)
         seen = parse_object(stored.object) if stored is not None else None
         if isinstance(target, App):

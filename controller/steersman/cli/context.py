@@ -19,6 +19,7 @@ from steersman.control.apply import Controller
 from steersman.control.artifacts import Artifacts
 from steersman.control.memory import Memory
 from steersman.control.report import Reporter, Silent
+from steersman.control.secrets import SecretReader
 from steersman.control.session import Session
 from steersman.control.turns import PATIENCE
 from steersman.store.sqlite import SqliteStore
@@ -32,6 +33,7 @@ class Work:
     store: SqliteStore
     session: Session
     controller: Controller
+    secrets: SecretReader
     trusted: KnownHosts
 
     @property
@@ -57,9 +59,13 @@ async def opened(
         trusted = KnownHosts(store.path.parent / "known_hosts")
         reporter = report if report is not None else Silent()
         patience = tools.patience if tools.patience is not None else PATIENCE
-        session = Session(store, reporter, cache, trust_files=(trusted.path,), patience=patience)
+        keys = tools.keyring()
+        session = Session(
+            store, reporter, cache, trust_files=(trusted.path,), patience=patience, keys=keys
+        )
+        controller = Controller(session, Artifacts(Builder(cache)))
         try:
-            yield Work(store, session, Controller(session, Artifacts(Builder(cache))), trusted)
+            yield Work(store, session, controller, SecretReader(keys, os.environ), trusted)
         finally:
             await session.close()
 

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import datetime
 
+from steersman.api.app import App
 from steersman.api.host import Host
 from steersman.api.objects import parse_object
 from steersman.api.quantities import format_room
@@ -63,17 +64,29 @@ async def _now(work: Work, host: Host) -> str:
 
 
 async def describe_secret(work: Work, name: str, now: datetime) -> str:
-    """Return the description of a Secret: its keys and who uses it, never a value."""
+    """Return the description of a Secret: its keys and who uses which version, never a value."""
     secret = await _object(work, "Secret", name)
     if not isinstance(secret, Secret):
         raise NotStored("Secret", name)
-    users = [a.name for a in (await work.memory.apps()).values() if name in a.spec.config.secrets]
+    users = [a for a in (await work.memory.apps()).values() if name in a.spec.config.secrets]
+    uses = [["APP", "RELEASE", "VERSION"], *[await _use(work, app, secret) for app in users]]
     rows = [["KEY", "DIGEST"]]
     rows += [[key, source.stored or "-"] for key, source in secret.spec.data.items()]
     text = metadata_fields(secret.metadata, now)
-    text += field("Used by", ", ".join(users) or "<none>")
+    text += field("Used by", ", ".join(app.name for app in users) or "<none>")
     text += field("Version", secret.status.version or "<none>")
-    return text + section("Keys", rows)
+    text += field("Recipients", ", ".join(secret.spec.recipients) or "<none>")
+    return text + section("Keys", rows) + section("Serving", uses)
+
+
+async def _use(work: Work, app: App, secret: Secret) -> list[str]:
+    """Return which version of a Secret the serving release of an app has."""
+    number = app.status.release
+    spec = [r.spec for r in await work.memory.releases(app.name) if r.spec.number == number]
+    version = spec[0].secret_versions.get(secret.name) if spec else None
+    is_now = version is not None and version == secret.status.version
+    shown = f"{version} (the newest)" if is_now else version or "<none>"
+    return [app.name, str(number) if number else "<none>", shown]
 
 
 async def describe_release(work: Work, name: str, now: datetime) -> str:

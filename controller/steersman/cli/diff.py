@@ -1,7 +1,6 @@
 """steer diff: what apply would do on each host, step by step and why."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -56,9 +55,10 @@ async def show(tools: Tools, loaded: "Loaded") -> bool:
 
     with progress(to_stderr=True) as report:
         async with opened(tools, OnlySaid(report)) as work:
-            changes = await changes_of(work.memory, loaded.objects, os.environ)
-            outcomes = await work.controller.diff(loaded.objects)
-            jobs = await work.controller.jobs.diff([each.obj for each in loaded.objects])
+            objects = await work.secrets.read(loaded.objects)
+            changes = await changes_of(work.session, objects)
+            outcomes = await work.controller.diff(objects)
+            jobs = await work.controller.jobs.diff([each.obj for each in objects])
     for change in changes:
         click.echo(_coloured(change), nl=False)
     return _print_plans(outcomes, jobs) or bool(changes)

@@ -16,7 +16,9 @@ from steersman.cli.options import common
 from steersman.cli.text import is_colourful, printable
 
 if TYPE_CHECKING:
+    from steersman.api.app import App
     from steersman.api.errors import SteersmanError
+    from steersman.cli.context import Work
     from steersman.control.hosts import HostLink
 
 TAIL = 100
@@ -70,6 +72,8 @@ def logs(
 ) -> None:
     """Print what an app's processes wrote, from all its hosts by time; of a job, its last run.
 
+    Values of the app's secrets are masked.
+
     \b
       steer logs app/shop              steer logs app/shop -p worker -f
       steer logs app/shop --since 10m  steer logs app/shop --host h1 --tail 20
@@ -116,6 +120,7 @@ async def _logs(
         names = await hosts_of(work, target, host)
         links, errors = await work.session.connect_all(names, await work.memory.hosts())
         silent = [warned(error) for error in errors.values()]
+        await learn(work, target, silent)
         streams = [
             _lines(link, app, each, wanted, silent) for link in links.values() for each in processes
         ]
@@ -125,6 +130,13 @@ async def _logs(
                 write(line)
     if silent:
         raise click.exceptions.Exit(1)
+
+
+async def learn(work: "Work", app: "App", silent: list[str]) -> None:
+    """Have the app's secrets masked; without the key that opens them, its output still counts."""
+    locked = await work.session.vault.learn(app.spec.config.secrets)
+    if locked is not None:
+        silent.append(warned(locked))
 
 
 def warned(error: "SteersmanError") -> str:
@@ -159,7 +171,7 @@ async def _lines(
                     float(entry["t"]),
                     link.name,
                     process + instance,
-                    str(entry["line"]),
+                    link.masks.text(str(entry["line"])),
                     entry.get("system") is True,
                 )
     except SteersmanError as error:

@@ -10,7 +10,7 @@ from steersman.api.errors import SteersmanError
 from steersman.cli.app import Tools
 from steersman.cli.context import opened
 from steersman.cli.interleave import interleaved
-from steersman.cli.logs import Line, Wanted, Writer, warned
+from steersman.cli.logs import Line, Wanted, Writer, learn, warned
 from steersman.planning.jobs import stem_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ async def job_logs(
         errors = await work.controller.jobs.refresh([await work.memory.job(name)])
         silent = [warned(error) for error in errors.values()]
         job = await work.memory.job(name)
+        await learn(work, await work.memory.app(job.spec.app), silent)
         hosts = [each for each in job.status.hosts if host in (None, each)]
         if not hosts:
             where = ", ".join(job.status.hosts) or "no host yet; apply it first"
@@ -55,7 +56,8 @@ async def _lines(
             entry = reply.header
             if "line" in entry:
                 is_system = entry.get("system") is True
-                yield Line(float(entry["t"]), link.name, job.name, str(entry["line"]), is_system)
+                text = link.masks.text(str(entry["line"]))
+                yield Line(float(entry["t"]), link.name, job.name, text, is_system)
 
 
 def _chosen(run: "JobRun | None", wanted: Wanted) -> dict[str, Any]:

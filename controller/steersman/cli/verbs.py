@@ -20,6 +20,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "diff": Verb("steersman.cli.diff:diff", "Show what apply would do, and why"),
         "apply": Verb("steersman.cli.apply:apply", "Make the hosts agree with manifests"),
         "rollout": Verb("steersman.cli.rollout:rollout", "Watch, list, undo or restart releases"),
+        "secret": Verb("steersman.cli.secret:secret", "Seal secrets, show them, rotate their keys"),
         "scale": Verb("steersman.cli.scale:scale", "Change how many instances a process has"),
         "job": Verb("steersman.cli.job:job", "Run jobs now"),
         "delete": Verb("steersman.cli.delete:delete", "Remove apps and everything of theirs"),

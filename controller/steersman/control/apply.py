@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -42,7 +41,6 @@ from steersman.control.session import Session, whoever
 from steersman.control.status import app_status, without
 from steersman.control.wishes import overtaking, passed_pauses
 from steersman.manifests.document import Sourced
-from steersman.manifests.secrets import resolve
 
 ALL_PAUSES = 10_000
 
@@ -78,15 +76,15 @@ class Controller:
     async def apply(self, sourced: Sequence[Sourced]) -> Applied:
         """Remember the objects, then converge every app they touch.
 
+        The values of Secrets are in them, as SecretReader puts them there.
         Raises before anything is remembered when the objects do not fit together.
         """
         objects = [each.obj for each in sourced]
-        values = _values(sourced)
         await self._admit(objects)
         changes = []
         for obj in objects:
             if isinstance(obj, Secret):
-                change = await self._memory.put_secret(obj, values[obj.name])
+                change = await self._session.vault.put(obj, obj.given())
             else:
                 change = await self._memory.put(obj)
             key = f"{obj.kind.lower()}/{obj.name}"
@@ -168,7 +166,7 @@ class Controller:
 
     async def diff(self, sourced: Sequence[Sourced]) -> list[Outcome]:
         """Return what applying would do, without doing it."""
-        objects, values = [each.obj for each in sourced], _values(sourced)
+        objects = [each.obj for each in sourced]
         await self._admit(objects)
         apps, hosts = await self._memory.apps(), await self._memory.hosts()
         new_hosts = {
@@ -182,7 +180,7 @@ class Controller:
                 status = apps[obj.name].status if obj.name in apps else AppStatus()
                 apps[obj.name] = await self._memory.as_applied(obj, status)
         secrets = {
-            obj.name: await self._memory.with_kept(obj, values[obj.name])
+            obj.name: await self._session.vault.with_kept(obj, obj.given())
             for obj in objects
             if isinstance(obj, Secret)
         }
@@ -353,15 +351,3 @@ class Controller:
             text = " ".join(f"{process}={count}" for process, count in sorted(merged.items()))
             await self._memory.annotate(name, {SCALE: text})
         return await self.reconcile(name)
-
-
-def _values(sourced: Sequence[Sourced]) -> dict[str, dict[str, str]]:
-    """Return what the Secrets among the objects say, read from where they say it is."""
-    return {
-        each.obj.name: {
-            key: value.reveal()
-            for key, value in resolve(each.obj, os.environ, each.base_dir).items()
-        }
-        for each in sourced
-        if isinstance(each.obj, Secret)
-    }

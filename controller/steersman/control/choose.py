@@ -14,13 +14,12 @@ from steersman.control.artifacts import Artifacts, platform_of, resolved_again
 from steersman.control.hosts import HostLink
 from steersman.control.memory import is_pinned
 from steersman.control.release import (
+    digest_again,
     find_release,
     from_procfile,
     kept,
     next_number,
     release_digest,
-    restarted_digest,
-    secret_version,
 )
 from steersman.control.session import Session, WantedKey
 from steersman.control.target import Wanted, release_folder
@@ -88,9 +87,7 @@ class Chooser:
 
     async def _asked(self, app: App, shares: Shares) -> tuple[Resolved, dict[str, str], str]:
         """Return what the source resolves to, the Secrets' versions, and the digest of it all."""
-        values = await self._secrets(app.spec.config.secrets)
-        key = await self._memory.store.key()
-        versions = {name: secret_version(key, each) for name, each in values.items()}
+        versions = await self._versions(app.spec.config.secrets)
         resolved = await self._artifacts.resolve(app.spec.source)
         return resolved, versions, release_digest(app, resolved.content, versions, shares)
 
@@ -123,12 +120,17 @@ class Chooser:
         )
 
     async def _again(self, app: App, number: int, releases: list[Release]) -> Release:
-        """Return a release like `number`: the newest if it is, else a new number."""
+        """Return a release like `number`: the newest if it is, else a new number.
+
+        Its secrets are those of now: what was rotated since would not let it in anywhere.
+        """
         old = find_release(app.name, number, releases).spec
-        digest = restarted_digest(old.digest, app)
+        versions = await self._versions(old.template.config.secrets)
+        digest = digest_again(old, app, versions)
         if releases[-1].spec.digest == digest:
             return releases[-1]
-        spec = old.model_copy(update={"number": next_number(releases, []), "digest": digest})
+        again = {"number": next_number(releases, []), "digest": digest}
+        spec = old.model_copy(update={**again, "secret_versions": versions})
         return await self._remember(app, spec, f"release {spec.number}: as release {number}")
 
     async def _remember(self, app: App, spec: ReleaseSpec, what: str) -> Release:
@@ -149,8 +151,7 @@ class Chooser:
         shares: Shares,
     ) -> dict[str, Wanted]:
         """Return what each host should run; builds for each platform among them."""
-        values = await self._secrets(release.spec.template.config.secrets)
-        secrets = {key: value for each in values.values() for key, value in each.items()}
+        secrets = await self._released(release)
         keep = frozenset(
             release_folder(r) for r in kept(releases, app.spec.history, release.spec.number)
         )
@@ -174,8 +175,27 @@ class Chooser:
         return wanted
 
     async def _secrets(self, names: Sequence[str]) -> Secrets:
-        known = await self._memory.secrets([n for n in names if n not in self._pretended])
+        vault = self._session.vault
+        known = await vault.current([n for n in names if n not in self._pretended])
         return {n: self._pretended[n] if n in self._pretended else known[n] for n in names}
+
+    async def _versions(self, names: Sequence[str]) -> dict[str, str]:
+        values = await self._secrets(names)
+        return {n: await self._session.vault.version_of(each) for n, each in values.items()}
+
+    async def _released(self, release: Release) -> dict[str, str]:
+        """Return the variables that the release fixed, whatever became of its Secrets since."""
+        vault, fixed = self._session.vault, release.spec.secret_versions
+        names = release.spec.template.config.secrets
+        # What runs before and after it has other versions, and may print those.
+        await vault.learn(names)
+        found: dict[str, str] = {}
+        for name, values in (await self._secrets(names)).items():
+            version = fixed.get(name, "")
+            is_current = await vault.version_of(values) == version
+            older = None if is_current else await vault.at(name, version)
+            found |= values if older is None else older
+        return found
 
     async def _build(self, app: App, release: Release, platform: Platform) -> BuildTarget:
         def say(text: str) -> None:

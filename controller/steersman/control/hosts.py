@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from steersman.api.host import Host
+from steersman.api.mask import Masks
 from steersman.control import failpoints
 from steersman.control.report import Reporter
 from steersman.control.room import drop, make_room
@@ -75,6 +76,7 @@ class HostLink:
         epoch_above: Callable[[int], Awaitable[int]],
         reopen: Callable[[], Awaitable[Link]],
         turn: Turn,
+        masks: Masks,
     ) -> None:
         self.host = host
         self.name = host.name
@@ -87,6 +89,7 @@ class HostLink:
         self._reopen = reopen
         self._turn = turn
         self._claiming = asyncio.Lock()
+        self.masks = masks
         self._epoch: int | None = None
         self._digest = ""
         self._seen: HostSeen | None = None
@@ -186,7 +189,11 @@ class HostLink:
     ) -> Reply:
         """Ask for a change, under the epoch that the host was claimed with."""
         await self.claim()
-        return await self.link.call(op, body=body, timeout=timeout, epoch=self._epoch, **args)
+        try:
+            return await self.link.call(op, body=body, timeout=timeout, epoch=self._epoch, **args)
+        except HandError as error:
+            # Apps print what they are given, and a failed gate tells their last lines.
+            raise error.through(self.masks) from None
 
     async def _upload(self, step: Upload) -> None:
         reply = await self.link.call("missing", digests=list(step.blobs))

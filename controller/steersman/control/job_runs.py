@@ -77,6 +77,7 @@ class JobRuns:
 
     async def _has_ended(self, job: Job) -> bool:
         """Return whether this generation of a job has run; raise JobFault if it went wrong."""
+        await self._learn(job)
         links = [await self.link(host) for host in job.status.hosts]
         for link in links:
             await link.let_go()
@@ -95,6 +96,11 @@ class JobRuns:
                 raise await self._fault(link, job, run)
         return True
 
+    async def _learn(self, job: Job) -> None:
+        """Have the app's secrets masked: a run may print what it was given."""
+        app = await self._memory.app(job.spec.app)
+        await self._session.vault.learn(app.spec.config.secrets)
+
     async def _fault(self, link: HostLink, job: Job, run: JobRun) -> JobFault:
         lines = [line async for line in lines_of(link, job, run.invocations)]
         said = "".join(f"\n    {line}" for line in lines[-SHOWN:]) or " (it wrote nothing)"
@@ -105,6 +111,7 @@ class JobRuns:
 
     async def start(self, job: Job, host: str) -> tuple[HostLink, str]:
         """Start a run now; return its host and its id. Raises JobFault when one runs already."""
+        await self._learn(job)
         link = await self.link(host)
         seen = await link.observe()
         before = {run.id for run in runs_on(job, host, seen)}
@@ -185,7 +192,7 @@ async def lines_of(
     async with aclosing(stream) as replies:
         async for reply in replies:
             if "line" in reply.header and reply.header.get("system") is not True:
-                yield printable(str(reply.header["line"]))
+                yield printable(link.masks.text(str(reply.header["line"])))
 
 
 async def _once_on(link: HostLink, job: Job) -> list[JobRun]:

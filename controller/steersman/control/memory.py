@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal, TypeVar
 
 from steersman.api.app import App, AppStatus
@@ -15,7 +13,7 @@ from steersman.api.meta import Object
 from steersman.api.names import release_name
 from steersman.api.objects import AnyObject, dump_object, parse_object
 from steersman.api.release import Release, ReleaseState, ReleaseStatus
-from steersman.api.secret import Secret, SecretStatus
+from steersman.api.secret import SecretStatus
 from steersman.control.release import (
     ABORTED,
     PAUSED,
@@ -23,7 +21,6 @@ from steersman.control.release import (
     PROMOTED,
     RESTARTED_AT,
     SCALE,
-    secret_version,
 )
 from steersman.store.protocol import Store, Stored
 
@@ -158,36 +155,13 @@ class Memory:
         await self.store.put(dump_object(changed))
         return await self.host(host.name)
 
-    async def put_secret(self, secret: Secret, values: Mapping[str, str]) -> str:
-        """Remember a Secret: its values apart from the object, which holds keyed digests."""
-        merged = await self.with_kept(secret, values)
-        stored = await self.store.put(dump_object(await self.masked(secret, merged)))
-        is_new = await self.store.put_secret(secret.name, merged)
-        version = secret_version(await self.store.key(), merged)
-        status = SecretStatus(observed_generation=stored.generation, version=version)
-        await self._put_status("Secret", secret.name, status)
-        return "configured" if is_new and stored.change == "unchanged" else stored.change
+    async def secret_version(self, name: str) -> str | None:
+        """Return the version of a Secret's values, None when there is no such Secret."""
+        stored = await self.store.get("Secret", name)
+        return None if stored is None else stored.status.get("version")
 
-    async def with_kept(self, secret: Secret, values: Mapping[str, str]) -> dict[str, str]:
-        """Return `values`, and those that are kept already of the Secret's other keys."""
-        old = await self.store.get_secret(secret.name) or {}
-        kept = {key: old[key] for key in secret.spec.data if key in old and key not in values}
-        return {**kept, **values}
-
-    async def masked(self, secret: Secret, values: Mapping[str, str]) -> Secret:
-        """Return the Secret as it may be stored and shown: digests in place of `values`."""
-        key = await self.store.key()
-        return secret.masked({n: _digest(key, secret.name, n, v) for n, v in values.items()})
-
-    async def secrets(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
-        """Return the values of the named Secrets."""
-        found = {}
-        for name in names:
-            values = await self.store.get_secret(name)
-            if values is None:
-                raise NotFound("Secret", name)
-            found[name] = dict(values)
-        return found
+    async def set_secret_status(self, name: str, status: SecretStatus) -> None:
+        await self._put_status("Secret", name, status)
 
     async def put_release(self, release: Release) -> Release:
         await self.store.put(dump_object(release))
@@ -243,8 +217,3 @@ def _changed(obj: Marked, annotations: Mapping[str, str | None]) -> Marked:
 def _annotated(obj: Marked, annotations: Mapping[str, str]) -> Marked:
     metadata = obj.metadata.model_copy(update={"annotations": annotations})
     return obj.model_copy(update={"metadata": metadata})
-
-
-def _digest(key: bytes, secret: str, name: str, value: str) -> str:
-    text = f"{secret}\0{name}\0{value}".encode()
-    return "hmac-sha256:" + hmac.new(key, text, hashlib.sha256).hexdigest()[:32]

@@ -69,12 +69,17 @@ async def _execute(
         async for reply in replies:
             *whole, partial = (partial + reply.body).split(b"\n")
             for raw in whole:
-                lines.append(printable(raw.decode("utf-8", "backslashreplace")))
+                lines.append(_shown(raw, link))
                 report.said(wanted.app.name, lines[-1])
             code = int(reply.header.get("exit", code))
     if partial:
-        lines.append(printable(partial.decode("utf-8", "backslashreplace")))
+        lines.append(_shown(partial, link))
     return code
+
+
+def _shown(line: bytes, link: HostLink) -> str:
+    # Masked first: what is printable is cut to a length.
+    return printable(link.masks.text(line.decode("utf-8", "backslashreplace")))
 
 
 async def _remember(release: Release, memory: Memory) -> None:

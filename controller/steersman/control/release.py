@@ -12,7 +12,7 @@ import orjson
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
 from steersman.api.process import Process
-from steersman.api.release import Release
+from steersman.api.release import Release, ReleaseSpec
 from steersman.drivers.servers import way_of
 from steersman.planning.placement import Shares
 
@@ -88,10 +88,15 @@ def next_number(releases: Sequence[Release], seen: Sequence[int]) -> int:
     return max([0, *(release.spec.number for release in releases), *seen]) + 1
 
 
-def restarted_digest(digest: str, app: App) -> str:
-    """Return the digest of an older release as `app` wants it: another if it starts anew."""
-    _, is_restarted, at = app.metadata.annotations.get(PINNED, "").partition("@")
-    return hashlib.sha256(f"{digest}@{at}".encode()).hexdigest() if is_restarted else digest
+def digest_again(old: ReleaseSpec, app: App, secrets: Mapping[str, str]) -> str:
+    """Return the digest of an older release as `app` wants it: another if it starts anew, or if
+    the versions of its `secrets` are others now."""
+    _, _, at = app.metadata.annotations.get(PINNED, "").partition("@")
+    changed = {name: one for name, one in secrets.items() if old.secret_versions.get(name) != one}
+    if not at and not changed:
+        return old.digest
+    parts = [old.digest, at, changed]
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def find_release(app: str, number: int, releases: Sequence[Release]) -> Release:

@@ -18,7 +18,9 @@ from steersman.control.memory import Memory
 from steersman.control.report import Reporter
 from steersman.control.target import Wanted
 from steersman.control.turns import PATIENCE, Turn
+from steersman.control.vault import Vault
 from steersman.drivers.hosts import settings_of
+from steersman.sealing.keyring import Keyring
 from steersman.store.protocol import Store
 from steersman.transport.link import Link
 from steersman.transport.pool import LinkPool
@@ -42,9 +44,11 @@ class Session:
         trust_files: tuple[Path, ...] = (),
         use_ssh_config: bool = True,
         patience: float = PATIENCE,
+        keys: Keyring,
     ) -> None:
         self.turn = Turn(report, patience)
         self.memory = Memory(store)
+        self.vault = Vault(self.memory, keys)
         self.report = report
         self.blobs = BlobStore(cache)
         self.cache = cache
@@ -69,7 +73,8 @@ class Session:
         if known is not None and known.link is link and known.host.spec == host.spec:
             return known
         reopen = partial(self._pool.get, target)
-        made = HostLink(host, link, self.blobs.path, self._epoch_above, reopen, self.turn)
+        turn, masks = self.turn, self.vault.masks
+        made = HostLink(host, link, self.blobs.path, self._epoch_above, reopen, turn, masks)
         self._links[host.name] = made
         await self._remember(made)
         return made

@@ -43,7 +43,7 @@ class Wanted:
     app: App
     release: Release
     build: BuildTarget
-    secrets: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
     keep: frozenset[str]
     is_newest: bool = False
     """Whether no release of ours has a higher number, so that no host may know one."""

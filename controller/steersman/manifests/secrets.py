@@ -1,61 +1,20 @@
-"""The values of a Secret, read from where its manifest says they are."""
+"""Values of Secrets from files beside the manifest, and whether a manifest may name a command."""
 
 import os
-from collections.abc import Mapping
+import stat
 from pathlib import Path
 
-from steersman.api.errors import SteersmanError
 from steersman.api.refusal import Refused
-from steersman.api.secret import Secret, SecretSource, SecretValue, check_secret_text
+from steersman.manifests.loading import STDIN
 
 MAX_BYTES = 64 * 1024
 
 
-class SecretUnresolved(SteersmanError):
-    """Values of a Secret are not where its manifest says."""
+def read_beside(name: str, base_dir: Path) -> str:
+    """Return the text of a file beneath `base_dir`, the manifest's folder; raises Refused.
 
-    def __init__(self, secret: str, faults: Mapping[str, str]) -> None:
-        listed = "; ".join(f"{key}: {fault}" for key, fault in faults.items())
-        super().__init__(
-            f"secret {secret}: {listed}; set the variables, mend the files, then try again"
-        )
-        self.faults = dict(faults)
-
-
-def resolve(secret: Secret, environ: Mapping[str, str], base_dir: Path) -> dict[str, SecretValue]:
-    """Return the values of `secret` by their keys, without those the controller keeps already.
-
-    Files are read beneath `base_dir`, the manifest's folder; one newline at their end is dropped.
-    Raises SecretUnresolved with everything that is missing.
+    One newline at its end is dropped.
     """
-    values: dict[str, SecretValue] = {}
-    faults: dict[str, str] = {}
-    for key, source in secret.spec.data.items():
-        try:
-            value = _resolved(source, environ, base_dir)
-        except Refused as refused:
-            faults[key] = str(refused)
-            continue
-        if value is not None:
-            values[key] = value
-    if faults:
-        raise SecretUnresolved(secret.name, faults)
-    return values
-
-
-def _resolved(
-    source: SecretSource, environ: Mapping[str, str], base_dir: Path
-) -> SecretValue | None:
-    if source.from_env is not None:
-        if source.from_env not in environ:
-            raise Refused(f"no variable {source.from_env}", "a variable that is set")
-        return check_secret_text(environ[source.from_env])
-    if source.from_file is not None:
-        return check_secret_text(_read(source.from_file, base_dir))
-    return source.value
-
-
-def _read(name: str, base_dir: Path) -> str:
     root = os.path.realpath(base_dir)
     path = os.path.realpath(os.path.join(root, name))
     # A link out of the folder would let a repository name any file of the controller's.
@@ -64,12 +23,42 @@ def _read(name: str, base_dir: Path) -> str:
     try:
         with open(path, "rb") as stream:
             data = stream.read(MAX_BYTES + 1)
-        text = data.decode()
     except OSError as error:
         raise Refused(f"the file {name}: {error.strerror}", f"a file in {base_dir}") from error
+    return text_of(data, f"the file {name}")
+
+
+def text_of(data: bytes, what: str) -> str:
+    """Return what a file or command gave as one value; raises Refused, without any of it."""
+    if len(data) > MAX_BYTES:
+        raise Refused(f"more than 64 KiB in {what}", "less")
+    try:
+        text = data.decode()
     except UnicodeDecodeError:
         # The original error carries the bytes: it must not be chained.
-        raise Refused(f"bytes in the file {name} that are not text", "UTF-8") from None
-    if len(data) > MAX_BYTES:
-        raise Refused(f"more than 64 KiB in the file {name}", "a smaller file")
+        raise Refused(f"bytes in {what} that are not text", "UTF-8") from None
     return text.removesuffix("\n").removesuffix("\r")
+
+
+def refuse_strangers(manifest: str) -> None:
+    """Raise Refused unless only this user and root can have written the manifest.
+
+    Whoever writes a `fromExec` chooses what runs here, as this user.
+    """
+    if manifest == STDIN:
+        raise Refused(
+            "a command in what came from standard input", "one in a file of yours: save it first"
+        )
+    path = os.path.realpath(manifest)
+    for each in (path, os.path.dirname(path)):
+        seen = os.stat(each)
+        if seen.st_uid not in (0, os.geteuid()):
+            raise Refused(
+                f"a command in a manifest of somebody else's: {each} belongs to user {seen.st_uid}",
+                "one in a file and folder of yours",
+            )
+        if seen.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not seen.st_mode & stat.S_ISVTX:
+            raise Refused(
+                f"a command in a manifest that others may change: {each} is writable to them",
+                f"one that only you can write; run `chmod go-w {each}`",
+            )

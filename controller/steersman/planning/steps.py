@@ -109,7 +109,7 @@ class WriteFile(Step):
     path: str
     mode: int
     owner: str
-    data: bytes
+    data: bytes = field(repr=False)
 
     @property
     def text(self) -> str:

@@ -13,7 +13,7 @@ class File:
     """A file a host should hold; `owner` is `user:group`."""
 
     path: str
-    data: bytes
+    data: bytes = field(repr=False)
     mode: int = 0o644
     owner: str = "root:root"
 

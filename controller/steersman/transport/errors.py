@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from steersman.api.errors import HostUnreachable, SteersmanError
+from steersman.api.mask import Masks
 
 __all__ = [
     "BlobUnreadable",
@@ -209,6 +210,11 @@ class HandError(_HostError):
         self.kind = kind
         self.message = message
         self.detail: Mapping[str, Any] = detail if detail is not None else {}
+
+    def through(self, masks: Masks) -> HandError:
+        """Return this error without the values that `masks` knows."""
+        detail = {key: masks.data(value) for key, value in self.detail.items()}
+        return type(self)(self.host, self.kind, masks.text(self.message), detail)
 
 
 class StaleEpoch(HandError):
