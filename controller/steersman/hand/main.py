@@ -59,6 +59,7 @@ class Hand:
         self._steps = Steps(self._place, self._supervisor, self._proxy, self._claims)
         self._stops: Dict[int, threading.Event] = {}
         self._credits: Dict[int, threading.Semaphore] = {}
+        self._sessions: Dict[int, execs.Session] = {}
 
     def serve(self) -> None:
         while True:
@@ -71,6 +72,8 @@ class Hand:
                 self._cancel(int(request["target"]))
             elif op == "credit":
                 self._credit(int(request["target"]), int(request["n"]))
+            elif op == "tell":
+                self._tell(request, body)
             elif op in QUICK or op == "put":
                 self._answer(request, body)
             else:
@@ -91,6 +94,12 @@ class Hand:
         if stop is not None:
             stop.set()
             self._credit(target, 1)
+
+    def _tell(self, request: Header, body: bytes) -> None:
+        """Pass on what the controller says to a command; it may have ended meanwhile."""
+        session = self._sessions.get(int(request["target"]))
+        if session is not None:
+            session.take(request, body)
 
     def _credit(self, target: int, count: int) -> None:
         """Let a stream run `count` answers further ahead of its reader."""
@@ -127,6 +136,7 @@ class Hand:
         finally:
             self._stops.pop(number, None)
             self._credits.pop(number, None)
+            self._sessions.pop(number, None)
 
     def _refuse(self, number: int, kind: str, message: str, detail: Dict[str, Any]) -> None:
         error = {"kind": kind, "message": message, **detail}
@@ -167,17 +177,10 @@ class Hand:
             for entry in self._supervisor.follow(stop=stop, **args):
                 yield entry, b""
             return
-        place, app = self._place, request["app"]
-        env = execs.environment(place, app, request["release"], request["envs"])
-        cwd = place.app(app, "releases", request["release"], "src")
-        number = request["id"]
-
-        def say(chunk: bytes) -> None:
-            self._send_part(number, {}, chunk)
-
-        user = "" if place.scope == "user" else request["user"]
-        code = execs.execute(request["argv"], env, cwd, user, say, stop)
-        yield {"exit": code}, b""
+        session = execs.Session(self._place, self._supervisor, request)
+        self._sessions[request["id"]] = session
+        yield {"began": True}, b""
+        yield from session.attend(stop)
 
 
 def make_supervisor(place: Place) -> Any:
