@@ -53,16 +53,23 @@ class Terminal:
         while (found := re.search(pattern, self.seen)) is None:
             left = deadline - time.monotonic()
             assert left > 0 and self.process.poll() is None, f"no {pattern!r} in {self.seen!r}"
-            if select.select([self.master], [], [], min(left, 0.1))[0]:
-                self.seen += os.read(self.master, 65536)
+            self._read(min(left, 0.1))
         self.seen = self.seen[found.end() :]
         return found
 
+    def _read(self, timeout: float) -> None:
+        """Read what it shows: a program that shows more than a terminal holds would stand still."""
+        while select.select([self.master], [], [], timeout)[0]:
+            self.seen += os.read(self.master, 65536)
+            timeout = 0
+
     def end(self, within: float = 30) -> int:
         """Return the exit code; the terminal must be as it was."""
-        code = self.process.wait(within)
-        while select.select([self.master], [], [], 0)[0]:
-            self.seen += os.read(self.master, 65536)
+        deadline = time.monotonic() + within
+        while (code := self.process.poll()) is None:
+            assert time.monotonic() < deadline, f"still runs: {self.seen!r}"
+            self._read(0.1)
+        self._read(0)
         assert termios.tcgetattr(self.slave) == self.before, "the terminal was left changed"
         return code
 

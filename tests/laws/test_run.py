@@ -2,102 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
-import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-import yaml
 
+from laws.person import STEER, Person, at_home, until_gone, until_running
 from laws.terminal import Terminal
-from steersman.api.host import Host
-from steersman.api.objects import dump_object
-from steersman.embedded.host import embedded_host
-from transport_lab import Cutter
 
 pytestmark = pytest.mark.slow
-
-APP = {
-    "apiVersion": "steersman/v1",
-    "kind": "App",
-    "metadata": {"name": "crew"},
-    "spec": {
-        "source": {"path": "src"},
-        "config": {"env": {"MOOD": "calm"}},
-        "processes": {
-            "first": {"command": "python worker.py"},
-            "second": {"command": "python worker.py", "count": 0, "env": {"MOOD": "wild"}},
-        },
-    },
-}
-WORKER = "import time\nwhile True:\n    time.sleep(60)\n"
-STEER = [sys.executable, "-m", "steersman.cli"]
-
-
-class Person:
-    """Somebody with a state, a folder of manifests and a terminal."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("STEER_")}
-        self.cut: Callable[[], object] = lambda: None
-        self.env = {**kept, "XDG_STATE_HOME": str(folder / "state")}
-
-    def connect(self, host: Host, cable: Cutter) -> None:
-        """Write manifests of the host, which is reached by `cable`, and of the app."""
-        found = dump_object(host)
-        del found["status"]
-        found["spec"]["port"] = cable.port
-        (self.folder / "all.yaml").write_text(yaml.safe_dump_all([found, APP]))
-        loop = asyncio.get_running_loop()
-        self.cut = lambda: loop.call_soon_threadsafe(cable.cut)
-
-    def start(self, *args: str, **how: int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([*STEER, *args], cwd=self.folder, env=self.env, **how)
-
-    def steer(self, *args: str, given: bytes = b"", expect: int = 0) -> tuple[bytes, bytes]:
-        """Return what `steer ARGS` wrote to its output and to its errors."""
-        pipe = subprocess.PIPE
-        process = self.start(*args, stdin=pipe, stdout=pipe, stderr=pipe)
-        out, err = process.communicate(given, timeout=120)
-        assert process.returncode == expect, (out[-2000:], err[-2000:])
-        return out, err
 
 
 @pytest.fixture(scope="module")
 def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
-    """An app of two processes on the embedded host."""
-    made = Person(tmp_path_factory.mktemp("person"))
-    (made.folder / "src").mkdir()
-    (made.folder / "src/worker.py").write_text(WORKER)
-    ready, done = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        # Not in tmp_path: a socket's path has room for 107 bytes.
-        with tempfile.TemporaryDirectory(prefix="steer-") as folder:
-            async with embedded_host(Path(folder, "h")) as host:
-                cable = Cutter(host.host.spec.port or 0)
-                async with cable.running():
-                    made.connect(host.host, cable)
-                    ready.set()
-                    await asyncio.to_thread(done.wait)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    assert ready.wait(60)
-    try:
-        made.steer("apply", "-f", "all.yaml")
+    with at_home(tmp_path_factory.mktemp("person")) as made:
         yield made
-    finally:
-        done.set()
-        thread.join()
 
 
 @pytest.fixture
@@ -112,33 +34,6 @@ def terminal(person: Person) -> Iterator[Callable[..., Terminal]]:
     yield open_one
     for each in made:
         each.close()
-
-
-def running(words: str) -> list[int]:
-    """Return the pids of programs, but steer itself, with these words among their arguments."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if words in line and "steersman.cli" not in line:
-            found.append(int(path.parent.name))
-    return found
-
-
-def until_running(words: str) -> None:
-    deadline = time.monotonic() + 10
-    while not running(words):
-        assert time.monotonic() < deadline, f"{words} does not run"
-        time.sleep(0.05)
-
-
-def until_gone(words: str, within: float) -> None:
-    deadline = time.monotonic() + within
-    while running(words):
-        assert time.monotonic() < deadline, f"{words} still runs"
-        time.sleep(0.05)
 
 
 def test_the_window_is_as_large_there_and_grows_with_ours(
@@ -182,7 +77,7 @@ def test_a_shell_has_job_control_and_the_release(terminal: Callable[..., Termina
     until_running("sleep 4246")  # until then a key is the shell's own
     there.type(b"\x1a")
     there.until(rb"Stopped")
-    there.type(b"kill -KILL %1; wait; echo $MOOD-$STEER_RELEASE-$TERM; exit 3\r")
+    there.type(b"kill -KILL %1; disown -a; echo $MOOD-$STEER_RELEASE-$TERM; exit 3\r")
     there.until(rb"calm-1-xterm\r\n")
     assert there.end() == 3
 

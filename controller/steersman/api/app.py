@@ -60,10 +60,16 @@ class Config(Model):
 
 
 class ReleaseCommand(Model):
-    """A command that runs once for each release, before any host switches to it."""
+    """A command that runs once for each release, on one host, before any host switches to it.
+
+    `contract` says that releases before this one no longer work once it ran, as after a migration
+    that drops a column. Going back to one of them needs `steer rollout undo --force`, and a host
+    that has switched stays with this release even if it is rejected.
+    """
 
     command: Command
     timeout: Timeout = 600.0
+    contract: Flag = False
 
 
 class Placement(Model):

@@ -24,6 +24,8 @@ from steersman.control.release import (
     PINNED,
     RESTARTED_AT,
     SCALE,
+    ContractRan,
+    contract_after,
     counts_of,
     find_release,
     last_good,
@@ -232,8 +234,11 @@ class Controller:
         await self._memory.annotate(name, mark)
         return await self.reconcile(name)
 
-    async def undo(self, name: str, to: int | None) -> Outcome:
-        """Go back to release `to`, or to the last good one before the one that serves."""
+    async def undo(self, name: str, to: int | None, *, is_forced: bool = False) -> Outcome:
+        """Go back to release `to`, or to the last good one before the one that serves.
+
+        Raises ContractRan when that one works no more, unless `is_forced`.
+        """
         app, releases = await self._memory.app(name), await self._memory.releases(name)
         serving = app.status.release or (releases[-1].spec.number if releases else 0)
         if to is None:
@@ -246,7 +251,9 @@ class Controller:
                     f" `steer rollout history app/{name}` lists what there is"
                 )
             to = previous.spec.number
-        find_release(name, to, releases)
+        contract = contract_after(releases, find_release(name, to, releases))
+        if contract is not None and not is_forced:
+            raise ContractRan(contract, to)
         await self._memory.annotate(name, {PINNED: str(to)})
         await self._memory.note("App", name, "RolledBack", f"going back to release {to}")
         return await self.reconcile(name)

@@ -149,9 +149,14 @@ class HostLink:
         self, op: str, /, *, body: bytes = b"", timeout: float | None = None, **args: Any
     ) -> Reply:
         """Ask for a change, under this session's epoch."""
+        epoch = await self.epoch()
+        return await self.link.call(op, body=body, timeout=timeout, epoch=epoch, **args)
+
+    async def epoch(self) -> int:
+        """Return the epoch that a change of this host must carry."""
         if self._epoch is None:
             self._epoch = await self._epoch_above(int(self.hello.get("epoch") or 0))
-        return await self.link.call(op, body=body, timeout=timeout, epoch=self._epoch, **args)
+        return self._epoch
 
     async def _upload(self, blobs: Sequence[str]) -> None:
         reply = await self.link.call("missing", digests=list(blobs))

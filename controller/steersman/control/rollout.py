@@ -16,7 +16,7 @@ from steersman.control.choose import Chooser, Secrets
 from steersman.control.converge import Plan, Unhealthy, converge
 from steersman.control.hosts import HostLink
 from steersman.control.memory import Memory, is_pinned
-from steersman.control.phase import run_release_command
+from steersman.control.phase import part_by_contract, run_release_command
 from steersman.control.release import last_good
 from steersman.control.report import Verdict
 from steersman.control.session import Session
@@ -151,11 +151,9 @@ class Rollout:
         outcomes: list[HostOutcome] = []
         if release.status.state == "pending" and is_pinned(app) is None and not self._is_dry:
             try:
-                await run_release_command(
-                    wanted[links[0].name], links[0], self._memory, self._report
-                )
+                await run_release_command(wanted, links, self._memory, self._report)
             except Unhealthy as error:
-                bad_host = HostOutcome(links[0].name, "rejected", error=error)
+                bad_host = HostOutcome(error.host, "rejected", error=error)
                 return await self._reject(app, release, previous, links, bad_host, [bad_host])
         for wave in waves(links):
             outcomes += await asyncio.gather(*(self._one(link, wanted[link.name]) for link in wave))
@@ -196,8 +194,11 @@ class Rollout:
         if previous is None:
             return tuple(await self._remove(app, links))
         releases = await self._memory.releases(app.name)
+        links, staying = await part_by_contract(previous, releases, links)
         wanted = await self._chooser.wanted(app, previous, releases, links)
-        return tuple(await asyncio.gather(*(self._one(link, wanted[link.name]) for link in links)))
+        back = await asyncio.gather(*(self._one(link, wanted[link.name]) for link in links))
+        stayed = [HostOutcome(each.host, "rejected", error=each) for each in staying]
+        return (*back, *stayed)
 
     async def _accept(self, release: Release, releases: list[Release]) -> None:
         if release.status.state != "deployed":

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 
-from .jobs import Group, Unit
+from .jobs import Group, Unit, identity
 from .place import Place
 from .streams import Streams
 from .wire import Refused
@@ -86,7 +86,7 @@ class Session:
             if has_units(place):
                 name = "steersman-%s.run.%d-%d.service" % (app, os.getpid(), request["id"])
                 files = [place.app(app, "env", each) for each in request["envs"]]
-                properties = unit_properties(request["user"], cwd, files, request["sandbox"])
+                properties = [*identity(request["user"], cwd, files), *request["sandbox"]]
                 self._job: Any = Unit(supervisor, name)
                 self._job.start(argv, properties, env, self._streams)
             else:
@@ -156,14 +156,6 @@ def end_all() -> None:
 def has_units(place: Place) -> bool:
     """Whether a command can be a unit of its own, which is killed by its cgroup."""
     return place.supervisor == "systemd" and os.geteuid() == 0
-
-
-def unit_properties(
-    user: str, cwd: str, env_files: List[str], sandbox: List[List[str]]
-) -> List[List[str]]:
-    """Return the properties of a unit that runs a command as the app's processes run."""
-    identity = [["User", user], ["Group", user], ["WorkingDirectory", cwd]]
-    return [*identity, *(["EnvironmentFile", path] for path in env_files), *sandbox]
 
 
 def find_program(name: str, path: str, cwd: str) -> str:

@@ -88,10 +88,7 @@ class Unit:
         result = self._systemd.result(self.name)
         if result is None:
             return None if is_starting else CANNOT_RUN
-        if result["sub"] not in ("exited", "failed", "dead"):
-            return None
-        by_signal = result["code"] != os.CLD_EXITED
-        return int(result["status"]) + (128 if by_signal else 0)
+        return exit_code_of(result)
 
     def end(self) -> None:
         """End all of it; systemd forgets it then."""
@@ -99,6 +96,20 @@ class Unit:
         run(["systemctl", "reset-failed", "--", self.name])
         if self._runner is not None:
             self._runner.wait()
+
+
+def exit_code_of(result: Dict[str, Any]) -> Optional[int]:
+    """Return the exit code in systemd's `result`, as a shell tells it; None while it runs."""
+    if result["sub"] not in ("exited", "failed", "dead"):
+        return None
+    by_signal = result["code"] != os.CLD_EXITED
+    return int(result["status"]) + (128 if by_signal else 0)
+
+
+def identity(user: str, cwd: str, env_files: Sequence[str]) -> List[Sequence[str]]:
+    """Return the properties of a unit that runs a command where and as the app's processes run."""
+    known = [("User", user), ("Group", user), ("WorkingDirectory", cwd)]
+    return [*known, *(("EnvironmentFile", path) for path in env_files)]
 
 
 class Group:

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 
-from . import blobs, execs, facts
+from . import blobs, execs, facts, phase
 from .fence import Fence
 from .observe import Eye
 from .place import Place, place_from
@@ -24,7 +24,7 @@ SIGKILL = 9
 
 # Told apart by what they need: these are quick and change nothing, so they run in the loop.
 QUICK = {"ping", "hello", "observe", "missing"}
-STREAMS = {"logs", "exec"}
+STREAMS = {"logs", "exec", "release_phase"}
 WRITES_NOTHING = {"check", "details", "tail"}
 
 
@@ -156,11 +156,14 @@ class Hand:
             return {"missing": blobs.missing(self._place, **args)}
         if op in WRITES_NOTHING:
             return self._read(op, args)
-        with self._fencing:
-            self._fence.check(int(request.get("epoch") or 0), self._holder)
+        self._pass_fence(request)
         if op == "put":
             return blobs.put(self._place, body=body, **args)
         return self._steps.find(op)(**args)
+
+    def _pass_fence(self, request: Header) -> None:
+        with self._fencing:
+            self._fence.check(int(request.get("epoch") or 0), self._holder)
 
     def _read(self, op: str, args: Dict[str, Any]) -> Dict[str, Any]:
         if op == "check":
@@ -176,6 +179,11 @@ class Hand:
             args = {name: request[name] for name in names}
             for entry in self._supervisor.follow(stop=stop, **args):
                 yield entry, b""
+            return
+        if request["op"] == "release_phase":
+            self._pass_fence(request)
+            for part in phase.attend(self._place, self._supervisor, stop, request):
+                yield part, b""
             return
         session = execs.Session(self._place, self._supervisor, request)
         self._sessions[request["id"]] = session
