@@ -14,7 +14,6 @@ import pwd
 import signal
 import subprocess
 import sys
-import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,19 +27,18 @@ def main() -> None:
     work = json.load(sys.stdin)
     lock = os.open(work["lock"], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    began = {"boot": work["boot"], "at": time.time()}
-    write(work["record"], began)
+    write(work["record"], {"boot": work["boot"]})
     if os.fork():
         os._exit(0)
     for fd in (0, 1, 2):
         os.dup2(os.open(os.devnull, os.O_RDWR), fd)
     code, timed_out = run(work)
-    write(work["record"], {**began, "exit": code, "timed_out": timed_out})
+    write(work["record"], {"boot": work["boot"], "exit": code, "timed_out": timed_out})
 
 
 def run(work: Work) -> "tuple[int, bool]":
     """Return how the command ended, as a shell tells it, and whether it took too long."""
-    with open(work["log"], "w+b", buffering=0) as log:
+    with open(work["log"], "wb", buffering=0) as log:
         try:
             child = subprocess.Popen(
                 work["argv"],
@@ -63,9 +61,6 @@ def run(work: Work) -> "tuple[int, bool]":
         # What it left behind, or all of it when it would not end.
         end(child, signal.SIGKILL)
         code = child.wait() if code is None else code
-        # Who reads the log reads whole lines.
-        if log.tell() and os.pread(log.fileno(), 1, log.tell() - 1) != b"\n":
-            log.write(b"\n")
     return (code if code >= 0 else 128 - code), timed_out
 
 

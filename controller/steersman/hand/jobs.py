@@ -36,6 +36,7 @@ class Unit:
         self._systemd = systemd
         self.name = name
         self._runner: Optional[subprocess.Popen[bytes]] = None
+        self._has_run = False
 
     def start(
         self,
@@ -44,7 +45,7 @@ class Unit:
         env: Dict[str, str],
         streams: Optional[Streams],
     ) -> None:
-        """Return once it runs; without `streams` it writes to the journal."""
+        """Return once it runs; without `streams`, `properties` say where it writes."""
         words = ["systemd-run", "--quiet", "--service-type=exec", "--unit=" + self.name]
         words += ["--setenv=%s=%s" % pair for pair in env.items()]
         given: List[Sequence[str]] = [
@@ -69,6 +70,7 @@ class Unit:
             self._pipe(words, streams)
         else:
             must(words)
+            self._has_run = True
 
     def _pipe(self, words: List[str], streams: Streams) -> None:
         """Let systemd-run hand its own streams on to the unit; it stays until that is gone."""
@@ -86,9 +88,13 @@ class Unit:
         """
         is_starting = self._runner is not None and self._runner.poll() is None
         result = self._systemd.result(self.name)
-        if result is None:
-            return None if is_starting else CANNOT_RUN
-        return exit_code_of(result)
+        if result is not None and result["sub"] != "dead":
+            self._has_run = True
+            return exit_code_of(result)
+        if is_starting and not self._has_run:
+            return None
+        # It was stopped by somebody else, and forgotten.
+        return 128 + SIGKILL if self._has_run else CANNOT_RUN
 
     def end(self) -> None:
         """End all of it; systemd forgets it then."""
@@ -100,7 +106,7 @@ class Unit:
 
 def exit_code_of(result: Dict[str, Any]) -> Optional[int]:
     """Return the exit code in systemd's `result`, as a shell tells it; None while it runs."""
-    if result["sub"] not in ("exited", "failed", "dead"):
+    if result["sub"] not in ("exited", "failed"):
         return None
     by_signal = result["code"] != os.CLD_EXITED
     return int(result["status"]) + (128 if by_signal else 0)

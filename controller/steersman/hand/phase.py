@@ -1,27 +1,24 @@
 """The command of a release: it outlives the hand that began it, and is not begun twice.
 
 Its record, `phase.json` in the release's folder, says that it began and how it ended; it is
-durable before anybody is told. Between the two, what keeps the command says that it still runs: a
-transient unit on systemd, elsewhere a guard (guard.py) that holds a lock. A command whose record
-says "began" and which nobody keeps any more was lost with a reboot: whether it did its work is not
-known, so it is not begun again.
+durable before anybody is told. What it writes is in `phase.log` beside it. Until it ends, what
+keeps the command says that it runs: a transient unit on systemd, elsewhere a guard (guard.py)
+that holds a lock. A command whose record says that it began and which nobody keeps any more was
+lost with a reboot: whether it did its work is not known, so it is not begun again.
 """
 
 from __future__ import annotations
 
 import fcntl
-import itertools
 import json
-import math
 import os
-import queue
 import re
 import threading
-import time
 
 from . import execs, files
 from .jobs import GRACE, Unit, exit_code_of, identity
-from .place import Place
+from .logfiles import Reader
+from .place import Place, tail
 from .wire import Refused
 
 TYPE_CHECKING = False
@@ -32,6 +29,8 @@ if TYPE_CHECKING:
 
 RECORD = "phase.json"
 LOCK = "phase.lock"
+# A file and not the journal: that drops lines of who writes much, and has the last ones late.
+LOG = "phase.log"
 POLL = 0.1
 # Characters of a line that are told.
 LONGEST = 4000
@@ -53,51 +52,18 @@ def attend(
         _pause(stop)
     if not phase.is_begun():
         phase.begin()
-    told = Told(supervisor, phase.stem, phase.since())
-    try:
-        while (ended := phase.ended()) is None:
-            yield from told.new()
-            _pause(stop)
-        yield from told.rest()
-    finally:
-        told.stop.set()
+    log = Reader(phase.log, None)
+    while (ended := phase.ended()) is None:
+        yield from ({"line": line[:LONGEST]} for line in log.read())
+        _pause(stop)
+    # Whatever wrote is dead by now, so this is all of it.
+    yield from ({"line": line[:LONGEST]} for line in log.read_to_end())
     yield ended
 
 
 def _pause(stop: threading.Event) -> None:
     if stop.wait(POLL):
         raise Refused("cancelled", "nobody watches the release command any more; it goes on")
-
-
-class Told:
-    """The lines of a log: what comes as it comes, and at last whatever was not told yet."""
-
-    def __init__(self, supervisor: Any, stem: str, since: str) -> None:
-        self.stop = threading.Event()
-        self._count = 0
-        self._came: "queue.SimpleQueue[str]" = queue.SimpleQueue()
-        self._supervisor, self._stem, self._since = supervisor, stem, since
-        threading.Thread(target=self._follow, daemon=True).start()
-
-    def _read(self, is_followed: bool) -> Iterator[Dict[str, Any]]:
-        lines: Iterator[Dict[str, Any]] = self._supervisor.follow(
-            self._stem, self._since, -1, is_followed, self.stop
-        )
-        return lines
-
-    def _follow(self) -> None:
-        for entry in self._read(True):
-            self._came.put(entry["line"])
-
-    def new(self) -> Iterator[Dict[str, Any]]:
-        while not self._came.empty():
-            self._count += 1
-            yield {"line": self._came.get()[:LONGEST]}
-
-    def rest(self) -> Iterator[Dict[str, Any]]:
-        self._supervisor.sync()
-        for entry in itertools.islice(self._read(False), self._count, None):
-            yield {"line": entry["line"][:LONGEST]}
 
 
 def boot_id() -> str:
@@ -115,6 +81,7 @@ class Phase:
         self._app: str = asked["app"]
         self._folder = place.app(self._app, "releases", asked["release"])
         self.stem = "steersman-%s.release.g%s" % (self._app, asked["release"].partition("-")[0])
+        self.log = os.path.join(self._folder, LOG)
         self._cwd = os.path.join(self._folder, "src")
 
     def record(self) -> Optional[Record]:
@@ -128,17 +95,16 @@ class Phase:
         data = json.dumps({"boot": boot_id(), **record}, sort_keys=True).encode()
         files.write_file(os.path.join(self._folder, RECORD), data, 0o644)
 
+    def _begin_log(self) -> None:
+        # It may tell anything: whoever opens it next keeps the mode.
+        files.write_file(self.log, b"", 0o600)
+
     def _forget(self) -> None:
         files.remove(os.path.join(self._folder, RECORD))
 
     def _argv(self, env: Dict[str, str]) -> List[str]:
         argv: List[str] = self._asked["argv"]
         return [execs.find_program(argv[0], env["PATH"], self._cwd), *argv[1:]]
-
-    def since(self) -> str:
-        """Return when it began, as logs are asked for; a name may have been another's before."""
-        began = float((self.record() or {}).get("at", 0))
-        return "-%ds" % math.ceil(max(0.0, time.time() - began) + 1)
 
 
 def _siblings(app: str) -> str:
@@ -178,10 +144,12 @@ class Transient(Phase):
             *identity(self._asked["user"], self._cwd, paths),
             *self._asked["sandbox"],
             ("RuntimeMaxSec", "%.3f" % self._asked["timeout"]),
-            ("SyslogIdentifier", self.stem),
             ("StandardInput", "null"),
+            ("StandardOutput", "append:" + self.log),
+            ("StandardError", "append:" + self.log),
         ]
-        self._write(at=time.time())
+        self._begin_log()
+        self._write()
         try:
             Unit(self._supervisor, self.stem + ".service").start(argv, properties, env, None)
         except Refused:
@@ -197,7 +165,7 @@ class Transient(Phase):
             if result["exit"] is None:
                 return None
             record = {**record, **result}
-            self._write(**{key: record[key] for key in ("at", "exit", "timed_out")})
+            self._write(exit=record["exit"], timed_out=record["timed_out"])
         # Only now may its keeper forget how it ended.
         Unit(self._supervisor, self.stem + ".service").end()
         return {"exit": record["exit"], "timed_out": record["timed_out"]}
@@ -228,8 +196,6 @@ class Guarded(Phase):
 
         asked = self._asked
         env = execs.environment(self._place, self._app, asked["release"], asked["envs"])
-        log = self._place.app(self._app, "log", self.stem + ".log")
-        os.makedirs(os.path.dirname(log), exist_ok=True)
         work = {
             "argv": self._argv(env),
             "env": env,
@@ -237,24 +203,26 @@ class Guarded(Phase):
             "user": "" if self._place.scope == "user" else asked["user"],
             "timeout": asked["timeout"],
             "grace": GRACE,
-            "log": log,
+            "log": self.log,
             "lock": os.path.join(self._folder, LOCK),
             "record": os.path.join(self._folder, RECORD),
             "boot": boot_id(),
         }
+        self._begin_log()
         source = __loader__.get_source(__name__.rpartition(".")[0] + ".guard")  # type: ignore[name-defined]
-        # Its words for us end with the line that says that it has the lock and wrote the record.
+        # Once it has the lock and wrote the record it closes its output: words are complaints.
         guard = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", source],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         # The variables hold secrets: arguments are there for everybody to see.
         answer, _ = guard.communicate(json.dumps(work).encode())
         if guard.returncode or answer:
-            raise Refused("command-failed", answer.decode("utf-8", "replace") or "no guard")
+            said = tail(answer.decode("utf-8", "replace"), 3)
+            raise Refused("command-failed", "the release command has no guard: %s" % said)
 
     def ended(self) -> Optional[Dict[str, Any]]:
         if _is_locked(os.path.join(self._folder, LOCK)):

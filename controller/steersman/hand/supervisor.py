@@ -130,9 +130,6 @@ class Supervisor:
         """Yield {"t": seconds, "unit", "line"}, oldest file first; see `logfiles`."""
         return logfiles.follow(self._place, pattern, _seconds(since), lines, follow, stop)
 
-    def sync(self) -> None:
-        """Logs are files: what was written is there."""
-
     def _call(self, method: str, *args: Any) -> Any:
         try:
             return call(self._socket, method, *args)

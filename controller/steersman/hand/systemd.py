@@ -138,10 +138,6 @@ class Systemd:
                 yield _entry(json.loads(raw))
             stop.set()
 
-    def sync(self) -> None:
-        """Wait until the journal holds all that was written so far."""
-        run(["journalctl", "--sync"])
-
     def _matches(self, pattern: str) -> List[str]:
         """Return what to ask the journal for.
 
