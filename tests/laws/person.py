@@ -33,7 +33,7 @@ APP = {
         },
     },
 }
-WORKER = "import time\nwhile True:\n    time.sleep(60)\n"
+WORKER = "import os, time\ntime.sleep(float(os.environ.get('LIFE', 9999)))\n"
 STEER = [sys.executable, "-m", "steersman.cli"]
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -32,11 +33,15 @@ sys.exit(int(os.environ.get("CODE", "0")))
 """
 
 
+NUMBERS = count(1)
+
+
 class Deck:
     """An app with a release command, and a way to make each apply another release."""
 
     def __init__(self, person: Person, name: str) -> None:
         self.person, self.name = person, name
+        self.soak = 0
         self.release: dict[str, object] = {"command": "python migrate.py", "timeout": "30s"}
         (person.folder / "src/migrate.py").write_text(COMMAND)
 
@@ -46,6 +51,7 @@ class Deck:
             "config": {"env": {"MOOD": "calm", **env}},
             "release": self.release,
             "processes": {"web": {"command": "python worker.py"}},
+            "rollout": {"minReadySeconds": self.soak},
         }
         path = self.person.folder / f"{self.name}.yaml"
         head = {"apiVersion": "steersman/v1", "kind": "App", "metadata": {"name": self.name}}
@@ -70,6 +76,10 @@ class Deck:
         """The numbers of the releases whose command began, one for each time."""
         return [line[1:] for line in self.diary if line.startswith("+")]
 
+    def taking_traffic(self) -> str:
+        link = self.person.root.parent / f"run/{self.name}/serving"
+        return link.readlink().name.partition("-")[0]
+
     def serving(self) -> str:
         return (self.person.root / f"apps/{self.name}/current").readlink().name.partition("-")[0]
 
@@ -84,9 +94,8 @@ def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
 
 
 @pytest.fixture
-def deck(person: Person, request: pytest.FixtureRequest) -> Deck:
-    digits = str(abs(hash(request.node.name)) % 10000)
-    return Deck(person, f"deck-{digits}")
+def deck(person: Person) -> Deck:
+    return Deck(person, f"deck-{next(NUMBERS)}")
 
 
 def test_it_runs_once_before_the_release_and_its_output_is_kept(deck: Deck) -> None:
@@ -163,7 +172,7 @@ def test_nobody_goes_back_past_a_contract_unless_forced(deck: Deck) -> None:
     deck.apply()
     deck.release["contract"] = True
     deck.write(MOOD="rough")
-    (deck.person.folder / "src/worker.py").write_text("import time\ntime.sleep(9999)\n")
+    (deck.person.folder / "src/news.txt").write_text("a column less")
     deck.apply(MOOD="rough")
     refused = deck.person.ended("rollout", "undo", deck.name)
     assert refused.returncode == 1
@@ -171,3 +180,20 @@ def test_nobody_goes_back_past_a_contract_unless_forced(deck: Deck) -> None:
     assert deck.serving() == "2"
     deck.person.steer("rollout", "undo", deck.name, "--force")
     assert (deck.ran, deck.serving()) == (["1", "2"], "3")
+
+
+@pytest.mark.parametrize(("is_contract", "after"), [(False, "1"), (True, "2")])
+def test_a_host_that_switched_stays_past_a_contract(
+    deck: Deck, is_contract: bool, after: str
+) -> None:
+    deck.soak = 6
+    deck.apply()
+    (deck.person.folder / "src/news.txt").write_text(f"{is_contract}")
+    deck.release["contract"] = is_contract
+    told = deck.apply(expect=1, LIFE="4")  # it passes its gate, and ends in its soak
+    assert ("stays as it is: release 1 does not work" in told) is is_contract
+    assert deck.taking_traffic() == after, told
+    told = deck.apply(expect=1, LIFE="4")
+    assert "is not tried again" in told and deck.taking_traffic() == after
+    deck.apply(MOOD="mended")
+    assert (deck.serving(), deck.taking_traffic()) == ("3", "3")
