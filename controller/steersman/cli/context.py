@@ -20,6 +20,7 @@ from steersman.control.artifacts import Artifacts
 from steersman.control.memory import Memory
 from steersman.control.report import Reporter, Silent
 from steersman.control.session import Session
+from steersman.control.turns import PATIENCE
 from steersman.store.sqlite import SqliteStore
 from steersman.transport.known_hosts import KnownHosts
 
@@ -55,7 +56,8 @@ async def opened(
         cache = cache if cache is not None else default_cache(os.environ)
         trusted = KnownHosts(store.path.parent / "known_hosts")
         reporter = report if report is not None else Silent()
-        session = Session(store, reporter, cache, trust_files=(trusted.path,))
+        patience = tools.patience if tools.patience is not None else PATIENCE
+        session = Session(store, reporter, cache, trust_files=(trusted.path,), patience=patience)
         try:
             yield Work(store, session, Controller(session, Artifacts(Builder(cache))), trusted)
         finally:

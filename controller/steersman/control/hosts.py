@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from steersman.api.host import Host
 from steersman.control import failpoints
 from steersman.control.report import Reporter
+from steersman.control.room import drop, make_room
+from steersman.control.turns import Turn
 from steersman.drivers.hosts import facts_of, layout_of
 from steersman.drivers.model import Facts, Layout
 from steersman.planning.seen import BadAnswer, HostSeen, parse_seen
 from steersman.planning.steps import Step, Upload
 from steersman.transport.blobs import put_blob
-from steersman.transport.errors import ProtocolError
+from steersman.transport.errors import HandError, ProtocolError
 from steersman.transport.frames import Reply
 from steersman.transport.link import Link
 from steersman.transport.target import Target
@@ -71,6 +74,7 @@ class HostLink:
         blob_path: Callable[[str], Path],
         epoch_above: Callable[[int], Awaitable[int]],
         reopen: Callable[[], Awaitable[Link]],
+        turn: Turn,
     ) -> None:
         self.host = host
         self.name = host.name
@@ -81,6 +85,8 @@ class HostLink:
         self._blob_path = blob_path
         self._epoch_above = epoch_above
         self._reopen = reopen
+        self._turn = turn
+        self._claiming = asyncio.Lock()
         self._epoch: int | None = None
         self._digest = ""
         self._seen: HostSeen | None = None
@@ -100,6 +106,24 @@ class HostLink:
             looking = self._looking = self._changes, asyncio.create_task(self._look())
         return await asyncio.shield(looking[1])
 
+    @property
+    def is_claimed(self) -> bool:
+        """Whether this run holds the host: nobody else changes it."""
+        return self._epoch is not None
+
+    async def claim(self, app: str = "") -> None:
+        """Take the host for this run, waiting for whoever has it; raises HostBusy when too long.
+
+        Its epoch is above every one that the host has seen, so any earlier run is fenced off. One
+        that waited must look again: what it saw before may have changed since.
+        """
+        async with self._claiming:
+            if self._epoch is None:
+                at_least = await self._epoch_above(int(self.hello.get("epoch") or 0))
+                claim = partial(self.link.call, "claim", at_least=at_least)
+                reply = await self._turn.taken(app or f"host {self.name}", claim)
+                self._epoch = int(reply.header["epoch"])
+
     async def reopen(self) -> None:
         """Replace a lost link by a new one.
 
@@ -109,6 +133,11 @@ class HostLink:
         self._digest, self._seen = "", None
         self._uploads.clear()
         self._changes += 1
+
+    def is_as_seen(self, seen: HostSeen) -> bool:
+        """Return whether nothing was done to the host since it was seen so."""
+        looking = self._looking
+        return seen is self._seen and looking is not None and looking[0] == self._changes
 
     def settle(self, app: str, wanted: object, seen: HostSeen) -> None:
         """Remember that a plan for `wanted` found nothing to do in `seen`."""
@@ -138,7 +167,7 @@ class HostLink:
         count = failpoints.next_step()
         failpoints.reached("before", count)
         if isinstance(step, Upload):
-            await self._upload(step.blobs)
+            await self._upload(step)
         else:
             await self.call(step.op, **step.args)
         self._changes += 1
@@ -148,22 +177,24 @@ class HostLink:
     async def call(
         self, op: str, /, *, body: bytes = b"", timeout: float | None = None, **args: Any
     ) -> Reply:
-        """Ask for a change, under this session's epoch."""
+        """Ask for a change, under the epoch that the host was claimed with."""
         epoch = await self.epoch()
         return await self.link.call(op, body=body, timeout=timeout, epoch=epoch, **args)
 
-    async def epoch(self) -> int:
-        """Return the epoch that a change of this host must carry."""
-        if self._epoch is None:
-            self._epoch = await self._epoch_above(int(self.hello.get("epoch") or 0))
+    async def epoch(self) -> int | None:
+        """Return the epoch that a change of this host must carry, claiming it if need be."""
+        await self.claim()
         return self._epoch
 
-    async def _upload(self, blobs: Sequence[str]) -> None:
-        reply = await self.link.call("missing", digests=list(blobs))
+    async def _upload(self, step: Upload) -> None:
+        reply = await self.link.call("missing", digests=list(step.blobs))
         # What the host asks for is data: only what this upload offered may leave.
-        missing = set(reply.header["missing"]) & set(blobs)
+        missing = set(reply.header["missing"]) & set(step.blobs)
+        await make_room(self, step, missing, reply.header.get("disk"), self._blob_path)
         sending = [self._sending(sha256) for sha256 in sorted(missing)]
         for outcome in await asyncio.gather(*sending, return_exceptions=True):
+            if isinstance(outcome, HandError) and outcome.kind == "disk-full":
+                await drop(self, step)
             if isinstance(outcome, BaseException):
                 raise outcome
 

@@ -12,6 +12,7 @@ from .wire import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import threading
     from typing import Any, Dict, List, Sequence
 
 LISTENING = "00010000"
@@ -127,7 +128,9 @@ class Watch:
         return max([int(process.get("good") or 1) for process in self._processes] or [1])
 
 
-def gate(watch: Watch, deadline: float, settle: float, patience: float) -> None:
+def gate(
+    watch: Watch, deadline: float, settle: float, patience: float, stop: threading.Event
+) -> None:
     """Return once every instance ran for `settle` s and answered well often enough; else refuse.
 
     An app may take until `deadline` to answer at all, but one that answers badly for `patience`
@@ -152,10 +155,10 @@ def gate(watch: Watch, deadline: float, settle: float, patience: float) -> None:
             why = wrong or "too few good answers in a row"
             raise Refused("unhealthy", "%s for %g s" % (why, limit), logs=watch.logs())
         # Good answers must not all fall into one lucky instant, and a slow boot costs nothing.
-        time.sleep(0.05)
+        _pause(0.05, stop)
 
 
-def soak(watch: Watch, seconds: float, failures: int) -> None:
+def soak(watch: Watch, seconds: float, failures: int, stop: threading.Event) -> None:
     """Watch a serving generation for `seconds`; refuse at the first restart or bad streak."""
     end = time.monotonic() + seconds
     bad = 0
@@ -165,34 +168,39 @@ def soak(watch: Watch, seconds: float, failures: int) -> None:
         bad = bad + 1 if wrong else 0
         if crash or bad >= failures:
             raise Refused("unhealthy", crash or wrong, logs=watch.logs())
-        time.sleep(0.1)
+        _pause(0.1, stop)
 
 
-def connections(paths: Sequence[str]) -> int:
-    """Count open and queued connections of the listening sockets bound at `paths`."""
-    wanted = set(paths)
-    count = 0
+def open_at(paths: Sequence[str]) -> Dict[str, int]:
+    """Count open and queued connections of each listening socket bound at one of `paths`."""
+    counts = dict.fromkeys(paths, 0)
     with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
         next(table)
         for row in table:
             columns = row.split(None, 7)
             # An accepted or queued connection carries its listener's path but not its flag.
-            if len(columns) == 8 and columns[7].rstrip() in wanted and columns[3] != LISTENING:
-                count += 1
-    return count
+            path = columns[7].rstrip() if len(columns) == 8 else ""
+            if path in counts and columns[3] != LISTENING:
+                counts[path] += 1
+    return counts
 
 
-def drain(paths: Sequence[str], deadline: float) -> int:
+def drain(paths: Sequence[str], deadline: float, stop: threading.Event) -> int:
     """Wait until the sockets at `paths` have no connection; return how many were cut off."""
     end = time.monotonic() + deadline
     quiet = 0
     while quiet < 3:
-        left = connections(paths)
+        left = sum(open_at(paths).values())
         quiet = 0 if left else quiet + 1
         if left and time.monotonic() > end:
             return left
-        time.sleep(0.05)
+        _pause(0.05, stop)
     return 0
+
+
+def _pause(seconds: float, stop: threading.Event) -> None:
+    if stop.wait(seconds):
+        raise Refused("cancelled", "whoever asked for this no longer waits for it")
 
 
 def is_socket(path: str) -> bool:
