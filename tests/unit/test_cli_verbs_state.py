@@ -207,6 +207,17 @@ def test_apply_says_what_changed_in_kubectls_words(state: Path) -> None:
 
 
 def test_every_verb_has_examples(state: Path) -> None:
-    for verb in ("apply", "diff", "describe", "delete", "logs", "scale", "exec", "host", "rollout"):
+    for verb in (
+        "apply",
+        "diff",
+        "describe",
+        "delete",
+        "logs",
+        "scale",
+        "exec",
+        "run",
+        "host",
+        "rollout",
+    ):
         shown = steer(state, verb, "--help").stdout
         assert shown.count(f"steer {verb} ") >= 3, shown

@@ -115,6 +115,17 @@ def test_changes_need_an_epoch_that_is_not_old(hand: Hand, tmp_path: Path) -> No
     assert (refused["ok"], refused["error"]["kind"]) == (False, "stale")
 
 
+def test_a_release_command_is_a_change_and_fenced(hand: Hand, tmp_path: Path) -> None:
+    folder = tmp_path / "srv/apps/shop/releases/1-abc"
+    (folder / "src").mkdir(parents=True)
+    asked = {"app": "shop", "release": "1-abc", "argv": ["touch", str(tmp_path / "ran")]}
+    asked |= {"user": "", "envs": [], "sandbox": [], "timeout": 10}
+    assert hand.ask(1, "remove_file", epoch=7, path=str(tmp_path / "srv/file"))["ok"] is True
+    refused = hand.ask(2, "release_phase", epoch=6, **asked)
+    assert (refused["ok"], refused["error"]["kind"]) == (False, "stale")
+    assert not (tmp_path / "ran").exists() and not (folder / "phase.json").exists()
+
+
 def test_nonsense_is_answered_and_survived(hand: Hand) -> None:
     for number, op in enumerate(["no_such_step", "_allowed", "write_file", "exec"], 1):
         answer = hand.ask(number, op, epoch=1)

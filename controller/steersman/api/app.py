@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from steersman.api.meta import AppMeta, Conditions, Object
-from steersman.api.model import Count, Model, Number
+from steersman.api.model import Count, Flag, Model, Number
 from steersman.api.names import (
     EnvName,
     Name,
@@ -60,10 +60,16 @@ class Config(Model):
 
 
 class ReleaseCommand(Model):
-    """A command that runs once for each release, before any host switches to it."""
+    """A command that runs once for each release, on one host, before any host switches to it.
+
+    `contract` says that releases before this one no longer work once it ran, as after a migration
+    that drops a column. Going back to one of them needs `steer rollout undo --force`, and a host
+    that has switched stays with this release even if it is rejected.
+    """
 
     command: Command
     timeout: Timeout = 600.0
+    contract: Flag = False
 
 
 class AppSpec(Model):

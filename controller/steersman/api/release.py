@@ -46,13 +46,15 @@ class ReleaseSpec(Model):
 
 
 class ReleaseStatus(Model):
-    """How it went; `logs` are the app's last lines when it was rejected."""
+    """How it went: `logs` are the app's last lines when it was rejected, `output` those of the
+    release command."""
 
     observed_generation: Number = 0
     conditions: Conditions = ()
     state: ReleaseState = "pending"
     message: str = ""
     logs: tuple[str, ...] = ()
+    output: tuple[str, ...] = ()
 
 
 class Release(Object):

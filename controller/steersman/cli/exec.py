@@ -3,28 +3,17 @@
 import asyncio
 import sys
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from steersman.api.errors import SteersmanError
 from steersman.cli.app import Tools
 from steersman.cli.arguments import app_name, process
 from steersman.cli.options import common
-from steersman.cli.text import printable
 
 if TYPE_CHECKING:
     from steersman.api.app import App
     from steersman.cli.context import Work
-    from steersman.control.hosts import HostLink
-
-
-# What shells exit with, by the hand's word for it.
-_CODES = {"missing-program": 127, "command-failed": 126}
-
-
-class NotRunning(SteersmanError):
-    """There is no release to run something in."""
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": False})
@@ -68,7 +57,7 @@ async def _exec(
 ) -> int:
     from steersman.cli.context import opened
     from steersman.cli.places import hosts_of, known_process
-    from steersman.transport.errors import HandError
+    from steersman.cli.programs import exit_code_of
 
     async with opened(tools) as work:
         target = await work.memory.app(app)
@@ -77,13 +66,7 @@ async def _exec(
             await known_process(work, target, process)
         chosen = names if is_everywhere else names[:1]
         runs = [_run(work, target, name, argv, process, len(chosen) > 1) for name in chosen]
-        try:
-            return max(await asyncio.gather(*runs))
-        except HandError as error:
-            if error.kind not in _CODES:
-                raise
-            click.echo(f"error: {printable(str(error))}", err=True)
-            return _CODES[error.kind]
+        return max(await asyncio.gather(*map(exit_code_of, runs)))
 
 
 async def _run(
@@ -94,34 +77,31 @@ async def _run(
     process: str | None,
     is_labelled: bool,
 ) -> int:
+    from steersman.cli.programs import arguments
+
     link = await work.session.connect(await work.memory.host(name), await work.memory.hosts())
-    args = await _arguments(link, app, process)
-    out = _Labelled(f"{name} | ".encode()) if is_labelled else _Plain()
+    asked = await arguments(link, app, argv, process)
+    label = f"{name} | ".encode() if is_labelled else b""
+    sinks = {fd: _Labelled(fd, label) if label else _Plain(fd) for fd in (1, 2)}
     code = 1
-    async with aclosing(link.link.stream("exec", argv=list(argv), **args)) as replies:
+    async with aclosing(link.link.stream("exec", **asked)) as replies:
         async for reply in replies:
-            out.write(reply.body)
+            sinks[int(reply.header.get("fd", 1))].write(reply.body)
             code = int(reply.header.get("exit", code))
-    out.end()
+    for sink in sinks.values():
+        sink.end()
     return code
-
-
-async def _arguments(link: "HostLink", app: "App", process: str | None) -> dict[str, Any]:
-    seen = (await link.observe()).app(app.name)
-    number, release = seen.current_number, (seen.current or "").rpartition("/")[2]
-    if number is None:
-        raise NotRunning(f"app {app.name} has no release on host {link.name}; apply it there first")
-    names = [str(number), f"{number}.{process}"]
-    envs = [name for name in names if name in seen.envs]
-    return {"app": app.name, "release": release, "envs": envs, "user": app.user}
 
 
 class _Plain:
     """Bytes as they are: the output may be a dump that somebody pipes into a file."""
 
+    def __init__(self, fd: int) -> None:
+        self._buffer = (sys.stderr if fd == 2 else sys.stdout).buffer
+
     def write(self, data: bytes) -> None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        self._buffer.write(data)
+        self._buffer.flush()
 
     def end(self) -> None: ...
 
@@ -129,7 +109,8 @@ class _Plain:
 class _Labelled(_Plain):
     """Whole lines behind a label, so that hosts do not write into each other's."""
 
-    def __init__(self, label: bytes) -> None:
+    def __init__(self, fd: int, label: bytes) -> None:
+        super().__init__(fd)
         self._label = label
         self._partial = b""
 

@@ -69,6 +69,8 @@ def release_text(release: Release) -> str:
         text += f"Message:\n{indented(release.status.message)}"
     if release.status.logs:
         text += "Last lines:\n" + indented("\n".join(release.status.logs))
+    if release.status.output:
+        text += "Release command:\n" + indented("\n".join(release.status.output))
     return text
 
 

@@ -64,14 +64,17 @@ def history(tools: Tools, app: str, revision: int | None) -> None:
 @rollout.command()
 @app_name
 @click.option("--to-revision", type=int, metavar="N", help="The release to go back to.")
+@click.option("--force", is_flag=True, help="Even past a release whose command is a contract.")
 @verbose
 @lock_timeout
 @common
 @click.pass_obj
-def undo(tools: Tools, app: str, to_revision: int | None, verbose: bool) -> None:
+def undo(tools: Tools, app: str, to_revision: int | None, force: bool, verbose: bool) -> None:
     """Go back to an earlier release: the last good one, unless told which.
 
-    It is not built again, and gets a new number. The next `steer apply` goes forward again.
+    It is not built again, and gets a new number. The next `steer apply` goes forward again. What
+    was before a release whose manifest says `release: {contract: true}` does not work any more
+    once that command ran: going back there needs --force.
 
     \b
       steer rollout undo app/shop
@@ -84,7 +87,7 @@ def undo(tools: Tools, app: str, to_revision: int | None, verbose: bool) -> None
         if same is not None:
             click.echo(f"app/{app} skipped rollback (current template already matches {same})")
             return None
-        return await work.controller.undo(app, to)
+        return await work.controller.undo(app, to, is_forced=force)
 
     asyncio.run(_changed(tools, app, verbose, change, "rolled back"))
 

@@ -30,6 +30,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "describe": Verb("steersman.cli.describe:describe", "Show all that is known of an object"),
         "logs": Verb("steersman.cli.logs:logs", "Print the output of an app or a job"),
         "exec": Verb("steersman.cli.exec:exec_", "Run a command in an app's environment"),
+        "run": Verb("steersman.cli.run:run", "Run a program by hand: a shell, a console, a dump"),
     },
     "Other": {
         "completion": Verb(

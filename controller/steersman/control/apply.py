@@ -32,6 +32,8 @@ from steersman.control.release import (
     PROMOTED,
     RESTARTED_AT,
     SCALE,
+    ContractRan,
+    contract_after,
     counts_of,
     find_release,
     last_good,
@@ -313,8 +315,11 @@ class Controller:
             await self._remember(app, hosts, outcome)
         return outcome
 
-    async def undo(self, name: str, to: int | None) -> Outcome:
-        """Go back to release `to`, or to the last good one before the one that serves."""
+    async def undo(self, name: str, to: int | None, *, is_forced: bool = False) -> Outcome:
+        """Go back to release `to`, or to the last good one before the one that serves.
+
+        Raises ContractRan when that one works no more, unless `is_forced`.
+        """
         app, releases = await self._memory.app(name), await self._memory.releases(name)
         serving = app.status.release or (releases[-1].spec.number if releases else 0)
         if to is None:
@@ -327,7 +332,9 @@ class Controller:
                     f" `steer rollout history app/{name}` lists what there is"
                 )
             to = previous.spec.number
-        find_release(name, to, releases)
+        contract = contract_after(releases, find_release(name, to, releases))
+        if contract is not None and not is_forced:
+            raise ContractRan(contract, to)
         await self._memory.annotate(name, {PINNED: str(to)})
         await self._memory.note("App", name, "RolledBack", f"going back to release {to}")
         return await self.reconcile(name)

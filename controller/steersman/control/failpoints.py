@@ -1,7 +1,8 @@
 """Places where a test can make this process die, to prove that any instant is survivable.
 
 `STEER_FAILPOINT=before:<n>` or `after:<n>` kills the process without warning around the n-th step
-it applies, counted from 1 over all hosts; unset, a failpoint is one comparison.
+it applies, counted from 1 over all hosts; `during:release-command` does so at the first line that
+one writes, and `after:release-command` when its end is known. Unset, a failpoint is one comparison.
 """
 
 from __future__ import annotations
@@ -20,6 +21,6 @@ def next_step() -> int:
     return _count
 
 
-def reached(when: str, number: int) -> None:
-    if _wanted and _wanted == f"{when}:{number}":
+def reached(when: str, place: int | str) -> None:
+    if _wanted and _wanted == f"{when}:{place}":
         os.kill(os.getpid(), signal.SIGKILL)

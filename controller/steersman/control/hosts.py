@@ -188,12 +188,17 @@ class HostLink:
         self, op: str, /, *, body: bytes = b"", timeout: float | None = None, **args: Any
     ) -> Reply:
         """Ask for a change, under the epoch that the host was claimed with."""
-        await self.claim()
+        epoch = await self.epoch()
         try:
-            return await self.link.call(op, body=body, timeout=timeout, epoch=self._epoch, **args)
+            return await self.link.call(op, body=body, timeout=timeout, epoch=epoch, **args)
         except HandError as error:
             # Apps print what they are given, and a failed gate tells their last lines.
             raise error.through(self.masks) from None
+
+    async def epoch(self) -> int | None:
+        """Return the epoch that a change of this host must carry, claiming it if need be."""
+        await self.claim()
+        return self._epoch
 
     async def _upload(self, step: Upload) -> None:
         reply = await self.link.call("missing", digests=list(step.blobs))

@@ -170,10 +170,16 @@ class Memory:
     async def set_release_state(
         self, release: Release, state: ReleaseState, message: str = "", logs: tuple[str, ...] = ()
     ) -> None:
-        status = ReleaseStatus(
-            conditions=release.status.conditions, state=state, message=message, logs=logs
-        )
-        await self.set_release_status(release, status)
+        # What is stored may know more than `release`: how its command ended.
+        known = await self.release_status(release)
+        changed = {"state": state, "message": message, "logs": logs}
+        await self.set_release_status(release, known.model_copy(update=changed))
+
+    async def release_status(self, release: Release) -> ReleaseStatus:
+        """Return the status of a release as it is remembered now."""
+        stored = await self.store.get("Release", release.name)
+        now = self._parse(stored) if stored is not None else release
+        return now.status if isinstance(now, Release) else release.status
 
     async def set_release_status(self, release: Release, status: ReleaseStatus) -> None:
         await self._put_status(

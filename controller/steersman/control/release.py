@@ -11,6 +11,7 @@ import orjson
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
+from steersman.api.meta import is_true
 from steersman.api.process import Process
 from steersman.api.release import Release, ReleaseSpec
 from steersman.drivers.servers import way_of
@@ -27,6 +28,9 @@ ABORTED = "steersman/aborted"
 """`<release> <who>`: the release that was given up."""
 OVERTAKEN = "steersman/overtaken-by"
 """The digest of what somebody waits to roll out instead."""
+
+COMMAND_DONE = "ReleaseCommandDone"
+"""True when a release's command succeeded, False once it began; its message names the host."""
 
 KEPT_STATES = frozenset({"deployed", "superseded"})
 
@@ -113,6 +117,35 @@ def last_good(releases: Sequence[Release], before: int) -> Release | None:
     """Return the newest release below `before` that has served."""
     good = [r for r in releases if r.spec.number < before and r.status.state in KEPT_STATES]
     return max(good, key=lambda release: release.spec.number, default=None)
+
+
+def contract_after(releases: Sequence[Release], to: Release) -> Release | None:
+    """Return the newest release whose command made `to` stop working, if there is one.
+
+    A release of a higher number served since, and one of the same content is the same code.
+    """
+    ran = [
+        r
+        for r in releases
+        if r.spec.number > to.spec.number
+        and r.spec.content != to.spec.content
+        and r.spec.template.release is not None
+        and r.spec.template.release.contract
+        and is_true(r.status.conditions, COMMAND_DONE)
+    ]
+    return max(ran, key=lambda release: release.spec.number, default=None)
+
+
+class ContractRan(SteersmanError):
+    """Going back would bring code whose data is gone."""
+
+    def __init__(self, contract: Release, to: int) -> None:
+        app, number = contract.spec.app, contract.spec.number
+        super().__init__(
+            f"app {app}: release {to} does not work any more: the command of release {number} ran,"
+            " whose manifest says `release: {contract: true}`; go forward with a new release, or"
+            f" use `steer rollout undo app/{app} --to-revision={to} --force` if you know better"
+        )
 
 
 def kept(releases: Sequence[Release], history: int, running: int) -> tuple[Release, ...]:

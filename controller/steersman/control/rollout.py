@@ -26,7 +26,7 @@ from steersman.control.outcome import (
     Rejected,
     Stopped,
 )
-from steersman.control.phase import run_release_command
+from steersman.control.phase import part_by_contract, run_release_command
 from steersman.control.release import ABORTED, last_good, relayed
 from steersman.control.session import Session
 from steersman.control.target import Wanted
@@ -175,11 +175,10 @@ class Rollout:
     async def _walk(self, choice: Choice, wanted: Mapping[str, Wanted]) -> Walked:
         """Walk until its end, or until somebody asks for something else."""
         app, links = choice.app, {link.name: link for link in choice.links}
-        first = choice.links[0]
 
         async def once() -> None:
             if choice.release.status.state == "pending" and is_pinned(app) is None:
-                await run_release_command(wanted[first.name], first, self._memory, self._report)
+                await run_release_command(wanted, choice.links, self._memory, self._report)
 
         walk = Walk(
             self._session,
@@ -263,11 +262,16 @@ class Rollout:
     async def _to_previous(
         self, choice: Choice, links: Sequence[HostLink]
     ) -> tuple[HostOutcome, ...]:
-        if choice.previous is None:
-            return tuple(await self._remove(choice.app, links))
-        wanted = await self._wanted(choice, choice.previous)
-        moves = (self._mover.move(link, wanted[link.name]) for link in links)
-        return tuple(await asyncio.gather(*moves))
+        """Bring hosts back to the last good release, but for those that a contract keeps."""
+        app, previous = choice.app, choice.previous
+        if previous is None:
+            return tuple(await self._remove(app, links))
+        # What is remembered now: the release command may have run since the choice was made.
+        releases = await self._memory.releases(app.name)
+        back, staying = await part_by_contract(previous, releases, links)
+        wanted = await self._wanted(choice, previous)
+        moved = await asyncio.gather(*(self._mover.move(each, wanted[each.name]) for each in back))
+        return (*moved, *(HostOutcome(each.host, "rejected", error=each) for each in staying))
 
     async def _bring_back(self, choice: Choice, link: HostLink) -> HostOutcome:
         return (await self._to_previous(choice, [link]))[0]

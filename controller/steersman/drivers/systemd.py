@@ -237,6 +237,13 @@ class SystemdDriver:
         return (target, File(self._tmpfile(generation.app), text.encode()))
 
 
+def one_off(layout: Layout, app: str) -> tuple[Directive, ...]:
+    """Return what a transient unit may do, for a command that is run in a release: what its
+    processes may."""
+    shared = path(layout.app(app, "shared"))
+    return (*HARDENING, ("ReadWritePaths", shared), ("UMask", "0027"))
+
+
 def _describe(generation: Generation, process: ProcessUnits, what: str) -> str:
     return f"{generation.app} {process.name} {what} (release {generation.number})"
 

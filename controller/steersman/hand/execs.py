@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
-import pwd
 import threading
+import time
 
+from .oneoffs import Group, Unit, identity
 from .place import Place
+from .streams import Streams
 from .wire import Refused
 
-SIGTERM, SIGKILL = 15, 9
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import subprocess
-    from typing import Any, Callable, Dict, List
+    from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-_running: "List[subprocess.Popen[bytes]]" = []
+    from .wire import Header
+
+# Seconds between two looks whether a command that writes nothing has ended.
+LOOK = 0.2
+# How long the words of what a command left behind are read after its end.
+LAST_WORDS = 1.0
+
+_running: "List[Session]" = []
 
 
 def environment(place: Place, app: str, release: str, env_files: List[str]) -> Dict[str, str]:
@@ -28,7 +35,9 @@ def environment(place: Place, app: str, release: str, env_files: List[str]) -> D
         "HOME": place.app(app, "shared"),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
         "STEER_APP": app,
+        "STEER_RELEASE": release.partition("-")[0],
     }
     for name in env_files:
         with open(place.app(app, "env", name), encoding="utf-8") as file:
@@ -54,79 +63,106 @@ def parse_env(text: str) -> Dict[str, str]:
     return env
 
 
-def execute(
-    argv: List[str],
-    env: Dict[str, str],
-    cwd: str,
-    user: str,
-    say: Callable[[bytes], None],
-    stop: threading.Event,
-) -> int:
-    """Run `argv`, hand its mixed output to `say` as it comes, return its exit code."""
-    import subprocess
+class Session:
+    """A command that runs, and its streams.
 
-    try:
-        child = subprocess.Popen(
-            argv,
-            env=env,
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            **_become(user),
-        )
-    except FileNotFoundError:
-        raise Refused("missing-program", "%s is not in the release's PATH" % argv[0])
-    except PermissionError as error:
-        raise Refused("command-failed", "%s cannot be run: %s" % (argv[0], error))
-    _running.append(child)
-    watcher = threading.Thread(target=_end_on, args=(stop, child), daemon=True)
-    watcher.start()
-    with child:
-        while True:
-            chunk = os.read(child.stdout.fileno(), 1 << 16)  # type: ignore[union-attr]
-            if not chunk:
-                break
-            say(chunk)
-        code = int(child.wait())
-    _running.remove(child)
-    stop.set()
-    return code if code >= 0 else 128 - code
+    `request` is that of the operation `exec`: argv, app, release, envs (names of env files), user,
+    sandbox (properties of a unit, as [name, value]), and optionally `input` (it is fed) and `tty`
+    ({"size": [rows, columns], "term"}).
+    """
 
-
-def _become(user: str) -> Dict[str, Any]:
-    if not user or os.geteuid() != 0:
-        return {}
-    entry = pwd.getpwnam(user)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-
-
-def _end_on(stop: threading.Event, child: "subprocess.Popen[bytes]") -> None:
-    stop.wait()
-    if child.poll() is None:
-        _signal(child, SIGTERM)
-
-
-def end_all(grace: float = 2.0) -> None:
-    """End every command that runs: each has a session of its own and would outlive this hand."""
-    import subprocess
-    import time
-
-    deadline = time.monotonic() + grace
-    for child in _running:
-        _signal(child, SIGTERM)
-    for child in _running:
+    def __init__(self, place: Place, supervisor: Any, request: Header) -> None:
+        tty = request.get("tty")
+        app, release = request["app"], request["release"]
+        cwd = place.app(app, "releases", release, "src")
+        env = environment(place, app, release, [])
+        argv = [find_program(request["argv"][0], env["PATH"], cwd), *request["argv"][1:]]
+        if tty is not None:
+            env["TERM"] = tty["term"]
+        self._streams = Streams(tty and tty["size"], bool(request.get("input")))
+        self._ending = threading.Lock()
+        self._is_ended = False
         try:
-            child.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            pass
-        # What it started may not have ended with it.
-        _signal(child, SIGKILL)
+            if has_units(place):
+                name = "steersman-%s.run.%d-%d.service" % (app, os.getpid(), request["id"])
+                files = [place.app(app, "env", each) for each in request["envs"]]
+                properties = [*identity(request["user"], cwd, files), *request["sandbox"]]
+                self._job: Any = Unit(supervisor, name)
+                self._job.start(argv, properties, env, self._streams)
+            else:
+                env.update(environment(place, app, release, request["envs"]))
+                user = "" if place.scope == "user" else request["user"]
+                self._job = Group(argv, env, cwd, user, self._streams)
+        except BaseException:
+            self._streams.close()
+            raise
+        self._streams.give()
+        _running.append(self)
+
+    def take(self, request: Header, body: bytes) -> None:
+        """Take what the controller says to the command: input, its end, or a new window size."""
+        if "size" in request:
+            self._streams.resize(*request["size"])
+        if body:
+            self._streams.feed(body)
+        if request.get("end"):
+            self._streams.end_input()
+
+    def attend(self, stop: threading.Event) -> Iterator[Tuple[Header, bytes]]:
+        """Yield {"fd": 1 or 2} with output, {"taken": bytes of input}, at last {"exit": code}.
+
+        What the main process leaves behind when it ends is killed; all of it is when `stop` is set.
+        """
+        code: Optional[int] = None
+        looked = 0.0
+        try:
+            while code is None and not stop.is_set():
+                parts = self._move(0.02 if self._streams.is_over else LOOK)
+                yield from parts
+                if not parts or time.monotonic() - looked > LOOK:
+                    code, looked = self._job.exit_code(), time.monotonic()
+            self.end()
+            deadline = time.monotonic() + LAST_WORDS
+            while not self._streams.is_over and time.monotonic() < deadline:
+                yield from self._move(0.05)
+            yield {"exit": code}, b""
+        finally:
+            _running.remove(self)
+            self.end()
+            self._streams.close()
+
+    def _move(self, timeout: float) -> List[Tuple[Header, bytes]]:
+        came, taken = self._streams.move(timeout)
+        parts: List[Tuple[Header, bytes]] = [({"fd": number}, chunk) for number, chunk in came]
+        return [*parts, ({"taken": taken}, b"")] if taken else parts
+
+    def end(self) -> None:
+        """End all of it; from any thread, and once is enough."""
+        with self._ending:
+            if not self._is_ended:
+                self._job.end()
+            self._is_ended = True
 
 
-def _signal(child: "subprocess.Popen[bytes]", number: int) -> None:
-    try:
-        os.killpg(child.pid, number)
-    except ProcessLookupError:
-        pass
+def end_all() -> None:
+    """End every command that runs: each is in a session or unit of its own and would stay."""
+    ending = [threading.Thread(target=session.end) for session in list(_running)]
+    for thread in ending:
+        thread.start()
+    for thread in ending:
+        thread.join()
+
+
+def has_units(place: Place) -> bool:
+    """Whether a command can be a unit of its own, which is killed by its cgroup."""
+    return place.supervisor == "systemd" and os.geteuid() == 0
+
+
+def find_program(name: str, path: str, cwd: str) -> str:
+    """Return the absolute path of a program: from the PATH, or from `cwd` if it has a slash."""
+    import shutil
+
+    found = shutil.which(os.path.join(cwd, name) if "/" in name else name, path=path)
+    if found is None:
+        raise Refused("missing-program", "%s is not in the release's PATH" % name)
+    return found

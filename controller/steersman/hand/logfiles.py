@@ -113,6 +113,12 @@ class Reader:
         *lines, self._rest = (self._rest + data).split(b"\n")
         return [line.decode("utf-8", "backslashreplace") for line in lines]
 
+    def read_to_end(self) -> List[str]:
+        """Return what is left of a log that nobody writes any more, an unfinished line included."""
+        lines, rest = self.read(), self._rest
+        self._rest = b""
+        return [*lines, rest.decode("utf-8", "backslashreplace")] if rest else lines
+
     def _begin(self, status: os.stat_result) -> None:
         is_first = self._inode == 0
         self._inode, self._rest, self._offset = status.st_ino, b"", 0

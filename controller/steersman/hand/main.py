@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 
-from . import blobs, execs, facts, health, traffic
+from . import blobs, execs, facts, health, phase, traffic
 from .fence import Fence
 from .observe import Eye
 from .place import Place, place_from
@@ -24,7 +24,7 @@ SIGKILL = 9
 
 # Told apart by what they need: these are quick and change nothing, so they run in the loop.
 QUICK = {"ping", "hello", "observe", "missing"}
-STREAMS = {"logs", "exec"}
+STREAMS = {"logs", "exec", "release_phase"}
 WRITES_NOTHING = {"check", "details", "tail", "connections", "traffic", "timers"}
 # These wait, and end when their caller no longer does.
 LONG = {"pass_gate", "soak", "drain"}
@@ -61,6 +61,7 @@ class Hand:
         self._steps = Steps(self._place, self._supervisor, self._proxy, self._claims)
         self._stops: Dict[int, threading.Event] = {}
         self._credits: Dict[int, threading.Semaphore] = {}
+        self._sessions: Dict[int, execs.Session] = {}
 
     def serve(self) -> None:
         while True:
@@ -73,6 +74,8 @@ class Hand:
                 self._cancel(int(request["target"]))
             elif op == "credit":
                 self._credit(int(request["target"]), int(request["n"]))
+            elif op == "tell":
+                self._tell(request, body)
             elif op in QUICK or op == "put":
                 self._answer(request, body)
             else:
@@ -93,6 +96,12 @@ class Hand:
         if stop is not None:
             stop.set()
             self._credit(target, 1)
+
+    def _tell(self, request: Header, body: bytes) -> None:
+        """Pass on what the controller says to a command; it may have ended meanwhile."""
+        session = self._sessions.get(int(request["target"]))
+        if session is not None:
+            session.take(request, body)
 
     def _credit(self, target: int, count: int) -> None:
         """Let a stream run `count` answers further ahead of its reader."""
@@ -129,6 +138,7 @@ class Hand:
         finally:
             self._stops.pop(number, None)
             self._credits.pop(number, None)
+            self._sessions.pop(number, None)
 
     def _refuse(self, number: int, kind: str, message: str, detail: Dict[str, Any]) -> None:
         error = {"kind": kind, "message": message, **detail}
@@ -148,15 +158,19 @@ class Hand:
             return {"missing": blobs.missing(self._place, **args), "disk": facts.room(self._place)}
         if op in WRITES_NOTHING:
             return self._read(op, args)
-        with self._fencing:
-            if op == "claim":
+        if op == "claim":
+            with self._fencing:
                 return {"epoch": self._fence.claim(holder=self._holder, **args)}
-            self._fence.check(int(request.get("epoch") or 0), self._holder)
+        self._pass_fence(request)
         if op == "put":
             return blobs.put(self._place, body=body, **args)
         if op in LONG:
             args["stop"] = self._stops[request["id"]]
         return self._steps.find(op)(**args)
+
+    def _pass_fence(self, request: Header) -> None:
+        with self._fencing:
+            self._fence.check(int(request.get("epoch") or 0), self._holder)
 
     def _read(self, op: str, args: Dict[str, Any]) -> Dict[str, Any]:
         if op == "check":
@@ -181,17 +195,15 @@ class Hand:
             for entry in self._supervisor.follow(stop=stop, **args):
                 yield entry, b""
             return
-        place, app = self._place, request["app"]
-        env = execs.environment(place, app, request["release"], request["envs"])
-        cwd = place.app(app, "releases", request["release"], "src")
-        number = request["id"]
-
-        def say(chunk: bytes) -> None:
-            self._send_part(number, {}, chunk)
-
-        user = "" if place.scope == "user" else request["user"]
-        code = execs.execute(request["argv"], env, cwd, user, say, stop)
-        yield {"exit": code}, b""
+        if request["op"] == "release_phase":
+            self._pass_fence(request)
+            for part in phase.attend(self._place, self._supervisor, stop, request):
+                yield part, b""
+            return
+        session = execs.Session(self._place, self._supervisor, request)
+        self._sessions[request["id"]] = session
+        yield {"began": True}, b""
+        yield from session.attend(stop)
 
 
 def make_supervisor(place: Place) -> Any:

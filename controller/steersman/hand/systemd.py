@@ -81,6 +81,23 @@ class Systemd:
 
         return self._ask(ask)
 
+    def result(self, name: str) -> Optional[Dict[str, object]]:
+        """Return how a service goes or how it ended; None for one that is not loaded."""
+
+        def ask(bus: dbus.Bus) -> Optional[Dict[str, object]]:
+            service = "org.freedesktop.systemd1.Service"
+            for _, active, sub, path in bus.units(name):
+                return {
+                    "active": active,
+                    "sub": sub,
+                    "code": bus.property(path, service, "ExecMainCode"),
+                    "status": bus.property(path, service, "ExecMainStatus"),
+                    "result": bus.property(path, service, "Result"),
+                }
+            return None
+
+        return self._ask(ask)
+
     def start(self, names: Sequence[str]) -> None:
         # A unit that cannot start is the gate's to judge: it has the reason and the log.
         run(["systemctl", "reset-failed", *names])

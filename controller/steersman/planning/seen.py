@@ -97,9 +97,17 @@ class AppSeen:
     @property
     def current_number(self) -> int | None:
         """The release number that `current` names."""
-        name = (self.current or "").rpartition("/")[2]
-        number = name.partition("-")[0]
-        return int(number) if number.isdigit() else None
+        return _number_in(self.current)
+
+    @property
+    def serving_number(self) -> int | None:
+        """The number of the release that traffic goes to, whether or not it is committed."""
+        return _number_in(self.links.get("serving"))
+
+
+def _number_in(path: str | None) -> int | None:
+    number = (path or "").rpartition("/")[2].partition("-")[0]
+    return int(number) if number.isdigit() else None
 
 
 @dataclass(frozen=True, slots=True)

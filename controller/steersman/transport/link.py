@@ -151,13 +151,15 @@ class Link:
                 yield self._reply(frame)
                 unread += 1
                 if more and unread == _CREDIT // 2:
-                    await self._send(
-                        {"id": _UNASKED, "op": "credit", "target": number, "n": unread}
-                    )
+                    await self.tell("credit", number, n=unread)
                     unread = 0
         finally:
             if self._pending.pop(number, None) is not None and more:
                 self._cancel(number)
+
+    async def tell(self, op: str, target: int, /, *, body: bytes = b"", **args: Any) -> None:
+        """Send to the request numbered `target`, as the `id` of its answers says; none comes."""
+        await self._send({"id": _UNASKED, "op": op, "target": target, **args}, body)
 
     async def close(self) -> None:
         """End the hand by end of file, then the connection. Pending calls fail."""
