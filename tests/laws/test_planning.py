@@ -247,6 +247,14 @@ def test_a_process_that_may_run_only_once_is_stopped_first() -> None:
     assert stop < start
 
 
+def test_connections_have_the_time_of_the_process_that_they_are_with() -> None:
+    web = {"command": "gunicorn shop.wsgi", "port": "http", "stop": {"timeout": "20s"}}
+    worker = {"command": "celery -A shop worker", "stop": {"timeout": "1h"}}
+    app = app_of(processes={"web": web, "worker": worker})
+    planned = plan(deployed(1, app), target(2, app))
+    assert [step.deadline for step in planned if isinstance(step, Drain)] == [20.0]
+
+
 def test_a_name_that_another_site_has_is_refused_before_any_step() -> None:
     app = app_of(routes=[{"host": "taken.example.com", "process": "web"}])
     with pytest.raises(NameTaken, match="sites-enabled/blog"):

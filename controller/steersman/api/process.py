@@ -26,7 +26,7 @@ def check_http_path(path: str) -> str:
 
 
 class Health(Model):
-    """What a good answer is: a 2xx or 3xx to GET `http`, or a connection when `tcp`."""
+    """What a good answer is: a 2xx or 3xx to GET `http`, or any HTTP answer at all when `tcp`."""
 
     http: Annotated[str, AfterValidator(check_http_path), Field(examples=["/healthz"])] | None = (
         None

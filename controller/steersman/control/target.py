@@ -14,7 +14,7 @@ from steersman.api.routes import Route
 from steersman.control.release import counts_of
 from steersman.drivers.hosts import layout_of, proxy_of, supervisor_of
 from steersman.drivers.model import Facts, Generation, Layout, ProcessUnits
-from steersman.drivers.servers import way_of
+from steersman.drivers.servers import refuse_many, way_of
 from steersman.drivers.unitfile import env_file
 from steersman.planning.app import AppGone
 from steersman.planning.seen import HostSeen, parse_unit
@@ -75,6 +75,7 @@ def app_target(wanted: Wanted, spec: HostSpec, facts: Facts, seen: HostSeen) -> 
         if process in elsewhere:
             continue
         way = way_of(process, each)
+        refuse_many(process, way, counts[process])
         instances: tuple[int, ...] = tuple(range(1, counts[process] + 1))
         if way == "port":
             instances = pick_ports(name, process, number, counts[process], seen, taken)

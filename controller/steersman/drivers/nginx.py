@@ -40,7 +40,8 @@ class NginxDriver:
     def _upstreams(self, app: str, routes: tuple[Route, ...]) -> Iterator[str]:
         yield f"map $http_upgrade ${_variable(app)} {{"
         yield "    default upgrade;"
-        yield '    "" "";'
+        # Hypercorn holds a connection for 5 s after nginx has left it, unless it is told this.
+        yield '    "" close;'
         yield "}"
         for process in sorted({route.process for route in routes if route.process is not None}):
             yield f"upstream {_upstream(app, process)} {{"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from typing import Any, Dict, List, Sequence
 
 LISTENING = "00010000"
+# Asked where no health check is: nothing there costs the app a page, or has an effect.
+ANYTHING = "OPTIONS /.well-known/steersman"
 
 
 class Verdict(namedtuple("Verdict", ("wrong", "answered"), defaults=(True,))):
@@ -32,22 +34,22 @@ FINE = Verdict("")
 def probe(check: Dict[str, Any]) -> Verdict:
     """Ask once.
 
-    `check` holds `socket` (a path), `http` (a path or None for a mere connect), `host` (the
-    Host header) and `timeout` (seconds).
+    `check` holds `socket` (a path), `http` (a path that must answer well, or None when any HTTP
+    answer will do), `host` (the Host header) and `timeout` (seconds). A connection alone proves
+    nothing: the supervisor holds the socket, and takes it whatever became of the program.
     """
     timeout = float(check.get("timeout") or 1)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(timeout)
             client.connect(check["socket"])
-            if not check.get("http"):
-                return FINE
+            asked = "GET %s" % check["http"] if check.get("http") else ANYTHING
             request = (
-                "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: steersman-health\r\n"
+                "%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: steersman-health\r\n"
                 "X-Forwarded-Proto: https\r\nConnection: close\r\n\r\n"
-            ) % (check["http"], check.get("host") or "localhost")
+            ) % (asked, check.get("host") or "localhost")
             client.sendall(request.encode())
-            return _verdict(_status_line(client, time.monotonic() + timeout), check["http"])
+            return _verdict(_status_line(client, time.monotonic() + timeout), asked)
     except OSError as error:
         why = "%s: %s" % (os.path.basename(check["socket"]), error.strerror or error)
         return Verdict(why, answered=False)
@@ -65,13 +67,13 @@ def _status_line(client: socket.socket, deadline: float) -> bytes:
     return data.split(b"\r\n", 1)[0]
 
 
-def _verdict(line: bytes, path: str) -> Verdict:
+def _verdict(line: bytes, asked: str) -> Verdict:
     words = line.split(b" ", 2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/"):
-        return Verdict("GET %s: no HTTP answer" % path, answered=False)
-    if words[1].isdigit() and 200 <= int(words[1]) < 400:
+        return Verdict("%s: no HTTP answer" % asked, answered=False)
+    if asked == ANYTHING or (words[1].isdigit() and 200 <= int(words[1]) < 400):
         return FINE
-    return Verdict("GET %s answered %s" % (path, words[1].decode("ascii", "replace")))
+    return Verdict("%s answered %s" % (asked, words[1].decode("ascii", "replace")))
 
 
 class Watch:
@@ -111,11 +113,15 @@ class Watch:
                 return "%s is %s" % (unit, states.get(unit, {}).get("sub", "absent"))
         return ""
 
-    def judge(self) -> Verdict:
-        """Probe each process once; return what is wrong with the first that is not well."""
+    def judge(self, serving: bool = False) -> Verdict:
+        """Probe each process once; return what is wrong with the first that is not well.
+
+        One that serves and has no health check of its own is left alone: it may just be busy.
+        """
         for process in self._processes:
-            if process.get("check"):
-                wrong, answered = probe(process["check"])
+            check = process.get("check")
+            if check and (check.get("http") or not serving):
+                wrong, answered = probe(check)
                 if wrong:
                     return Verdict("%s: %s" % (process["process"], wrong), answered)
         return FINE
@@ -164,7 +170,7 @@ def soak(watch: Watch, seconds: float, failures: int, stop: threading.Event) -> 
     bad = 0
     while time.monotonic() < end:
         crash = watch.crashed(allowed=0)
-        wrong = watch.judge().wrong
+        wrong = watch.judge(serving=True).wrong
         bad = bad + 1 if wrong else 0
         if crash or bad >= failures:
             raise Refused("unhealthy", crash or wrong, logs=watch.logs())

@@ -279,7 +279,9 @@ def private_sockets(run: str, unit: str) -> tuple[str, ...]:
 
 
 def max_stop(target: AppTarget) -> float:
-    return max([process.stop_timeout for process in target.processes] or [30.0])
+    """Return how long connections may take to end; a worker's hour is not theirs."""
+    reached = [process for process in target.processes if process.socket is not None]
+    return max([process.stop_timeout for process in reached] or [30.0])
 
 
 def _stop(
