@@ -80,7 +80,7 @@ class Rollouts(RuleBasedStateMachine):
             host.may_go_down = rollout.get("strategy") == "Recreate"
 
         async def wish(run: Controller) -> object:
-            memory: Memory = run._memory  # noqa: SLF001
+            memory: Memory = run._memory
             for host in self.fleet.documents():
                 await memory.put(host)
             await memory.put(app)

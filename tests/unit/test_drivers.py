@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from laws.fake_host import FakeHost
 from laws.test_planning import FACTS, HOST, app_of, wanted
+from steersman.api.job import Job
 from steersman.api.process import Process
 from steersman.api.routes import Route
 from steersman.control.target import app_target
 from steersman.drivers.hosts import layout_of
+from steersman.drivers.jobs import JobHost, render_jobs
 from steersman.drivers.nginx import NginxDriver
 from steersman.drivers.servers import (
     CELERY_NODE,
@@ -213,3 +215,43 @@ def test_a_hostile_name_never_reaches_a_site(host: str) -> None:
     route = Route.model_construct(host=host, path="/", process="web", directory=None)
     with pytest.raises(CannotRender):
         NginxDriver(layout_of(HOST)).render("shop", (route,))
+
+
+JOBS = {
+    "forbid": {"schedule": "*/5 * * * *", "timeZone": "Europe/Berlin", "process": "worker"},
+    "allow": {"schedule": "0 0 13 * 5", "concurrency": "Allow", "missed": "skip"},
+    "replace": {"schedule": "@daily", "concurrency": "Replace", "timeout": "10m"},
+    "once": {"retries": 2, "limits": {"memory": "1G", "tasks": 9}, "stop": {"signal": "INT"}},
+}
+
+
+def job_files(name: str) -> dict[str, bytes]:
+    spec = {"app": "shop", "command": ["python", "report.py", "100%", "$MOOD"], **JOBS[name]}
+    metadata = {"name": name, "generation": 1, "uid": "u"}
+    job = Job.model_validate({"metadata": metadata, "spec": spec})
+    target = render_jobs(JobHost("shop", "app-shop", layout_of(HOST), FACTS), (job,))
+    files = (*target.jobs[0].unit_files, target.jobs[0].mark)
+    return {file.path.rpartition("/")[2]: file.data for file in files}
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_units_of_jobs_are_as_reviewed(name: str) -> None:
+    text = b"".join(b"### %s\n%s\n" % (n.encode(), d) for n, d in sorted(job_files(name).items()))
+    check_golden(f"job-{name}.txt", text)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here")
+@pytest.mark.parametrize("name", JOBS)
+def test_systemd_finds_no_fault_in_units_of_jobs(tmp_path: Path, name: str) -> None:
+    for file, data in job_files(name).items():
+        if not file.endswith(".json"):
+            (tmp_path / file).write_bytes(data)
+    template = next(tmp_path.glob("*@.service"))
+    template.rename(tmp_path / template.name.replace("@.", "@run."))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--recursive-errors=no", *map(str, tmp_path.iterdir())],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", "SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")

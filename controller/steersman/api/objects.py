@@ -9,19 +9,21 @@ from steersman.api.app import App
 from steersman.api.errors import SteersmanError
 from steersman.api.event import Event
 from steersman.api.host import Host
+from steersman.api.job import Job
 from steersman.api.release import Release
 from steersman.api.secret import Secret
 
-AnyObject = App | Host | Secret | Release | Event
+AnyObject = App | Host | Secret | Job | Release | Event
 
 KINDS: Mapping[str, type[AnyObject]] = {
     "App": App,
     "Host": Host,
     "Secret": Secret,
+    "Job": Job,
     "Release": Release,
     "Event": Event,
 }
-MANIFEST_KINDS = ("Host", "Secret", "App")
+MANIFEST_KINDS = ("Host", "Secret", "App", "Job")
 """What people write, in the order in which it is applied; the controller writes the others."""
 
 

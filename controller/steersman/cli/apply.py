@@ -32,6 +32,8 @@ def apply(
     \b
       steer apply -f shop.yaml                 steer apply -f manifests/ -R
       steer apply -f hosts.yaml -f shop.yaml   generate | steer apply -f -
+
+    A job that runs once has run when this ends; Ctrl-C leaves it running.
     """
     loaded = read(filenames, recursive)
     if dry_run:
@@ -57,4 +59,4 @@ async def _apply(tools: Tools, loaded: "Loaded", is_verbose: bool) -> None:
     with progress(is_verbose=is_verbose) as report:
         async with opened(tools, report, is_verbose=is_verbose) as work:
             applied = await work.controller.apply(loaded.objects)
-    conclude(applied.outcomes, report)
+    conclude(applied.outcomes, report, applied.jobs)

@@ -12,11 +12,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def app_of(word: str) -> str:
     """Return the name in `app/shop`, or in `shop` alone: some verbs know no other kind."""
+    return _name_of(word, "App")
+
+
+def _name_of(word: str, wanted: str) -> str:
     kind, slash, name = word.partition("/")
     if not slash:
         return word
-    if kind_named(kind).kind != "App" or not name:
-        raise click.UsageError(f"{word!r} is no app; write app/NAME")
+    if kind_named(kind).kind != wanted or not name:
+        key = wanted.lower()
+        raise click.UsageError(f"{word!r} is no {key}; write {key}/NAME")
     return name
 
 
@@ -26,6 +31,33 @@ def app_name(command: F) -> F:
         "app",
         metavar="app/NAME",
         callback=lambda ctx, param, value: app_of(value),
+        shell_complete=complete_objects,
+    )(command)
+
+
+def job_name(command: F) -> F:
+    """The job to work on, as `job: str`."""
+    return click.argument(
+        "job",
+        metavar="job/NAME",
+        callback=lambda ctx, param, value: _name_of(value, "Job"),
+        shell_complete=complete_objects,
+    )(command)
+
+
+def app_or_job(command: F) -> F:
+    """The app or job to look at, as `what: tuple[str, str]`: its kind and name."""
+
+    def read(word: str) -> tuple[str, str]:
+        kind, slash, name = word.partition("/")
+        if slash and name and kind_named(kind).kind == "Job":
+            return "Job", name
+        return "App", app_of(word)
+
+    return click.argument(
+        "what",
+        metavar="app/NAME|job/NAME",
+        callback=lambda ctx, param, value: read(value),
         shell_complete=complete_objects,
     )(command)
 

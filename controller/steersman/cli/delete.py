@@ -1,4 +1,4 @@
-"""steer delete: remove apps, hosts and secrets, and everything of theirs on hosts."""
+"""steer delete: remove apps, jobs, hosts and secrets, and everything of theirs on hosts."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Cascade = Literal["background", "orphan"]
 
 # What uses others goes before them.
-_ORDER = ("App", "Secret", "Host")
+_ORDER = ("Job", "App", "Secret", "Host")
 
 
 class NotRemoved(SteersmanError):
@@ -58,11 +58,12 @@ def delete(
 ) -> None:
     """Remove objects by their names or manifests, with all that they left on hosts.
 
-    An app takes its processes, routes, files and user along; a host first loses its apps.
+    An app takes its processes, jobs, routes, files and user along; a host first loses its apps.
 
     \b
       steer delete app/shop            steer delete -f shop.yaml
       steer delete host/h1 secret/shop steer delete app/shop --cascade=orphan
+      steer delete job/backup
     """
     if bool(what) == bool(filenames):
         raise click.UsageError("name objects as KIND/NAME, or manifests with -f")
@@ -116,5 +117,10 @@ async def _delete_one(work: "Work", kind: str, name: str, cascade: Cascade) -> "
         return [await work.controller.delete_app(name, cascade)]
     if kind == "Host":
         return await work.controller.delete_host(name, cascade)
+    if kind == "Job":
+        errors = await work.controller.jobs.delete(name, cascade)
+        if errors:
+            raise ExceptionGroup("not deleted", list(errors.values()))
+        return []
     await work.controller.delete_secret(name)
     return []

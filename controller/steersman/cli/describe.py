@@ -32,6 +32,7 @@ def describe(tools: Tools, what: tuple[str, ...]) -> None:
     \b
       steer describe app/shop          steer describe host/h1
       steer describe release/shop-3    steer describe secret shop
+      steer describe job/backup
     """
     wanted = named(references(what))
     for kind, _ in wanted:
@@ -60,6 +61,7 @@ async def _describe(tools: Tools, wanted: Sequence[tuple[str, str]]) -> None:
 
 async def _text(work: "Work", kind: str, name: str) -> str:
     from steersman.cli.describe_app import describe_app
+    from steersman.cli.describe_job import describe_job
     from steersman.cli.describe_others import describe_host, describe_release, describe_secret
     from steersman.cli.sections import events_section
 
@@ -67,6 +69,7 @@ async def _text(work: "Work", kind: str, name: str) -> str:
         "App": describe_app,
         "Host": describe_host,
         "Secret": describe_secret,
+        "Job": describe_job,
         "Release": describe_release,
     }
     now = datetime.now(UTC)

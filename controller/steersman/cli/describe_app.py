@@ -30,6 +30,8 @@ async def describe_app(work: Work, name: str, now: datetime) -> str:
     text += section("Processes", rows_of(instances, now))
     text += "".join(f"  {host}: not known: {why}\n" for host, why in silent.items())
     text += section("Routes", _routes(app))
+    jobs = [job.name for job in await work.memory.jobs(name)]
+    text += field("Jobs", ", ".join(jobs) or "<none>")
     return text + _rejected(releases)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -16,8 +16,10 @@ from steersman.cli.options import common, filename
 from steersman.cli.text import is_colourful, printable
 
 if TYPE_CHECKING:
+    from steersman.control.jobs import JobSteps
     from steersman.control.outcome import HostOutcome, Outcome
     from steersman.manifests import Loaded
+    from steersman.planning.steps import Step
 
 SAME, DIFFERS, FAILED = 0, 1, 2
 
@@ -56,9 +58,10 @@ async def show(tools: Tools, loaded: "Loaded") -> bool:
         async with opened(tools, OnlySaid(report)) as work:
             changes = await changes_of(work.memory, loaded.objects, os.environ)
             outcomes = await work.controller.diff(loaded.objects)
+            jobs = await work.controller.jobs.diff([each.obj for each in loaded.objects])
     for change in changes:
         click.echo(_coloured(change), nl=False)
-    return _print_plans(outcomes) or bool(changes)
+    return _print_plans(outcomes, jobs) or bool(changes)
 
 
 async def _drift(tools: Tools, apps: Sequence[str]) -> bool:
@@ -68,10 +71,11 @@ async def _drift(tools: Tools, apps: Sequence[str]) -> bool:
     with progress(to_stderr=True) as report:
         async with opened(tools, OnlySaid(report)) as work:
             outcomes = await work.controller.drift(apps)
-    return _print_plans(outcomes)
+            jobs = await work.controller.jobs.diff([await work.memory.app(name) for name in apps])
+    return _print_plans(outcomes, jobs)
 
 
-def _print_plans(outcomes: Sequence["Outcome"]) -> bool:
+def _print_plans(outcomes: Sequence["Outcome"], jobs: "Mapping[str, JobSteps]") -> bool:
     from steersman.cli.outcomes import raise_faults
 
     for outcome in outcomes:
@@ -80,15 +84,27 @@ def _print_plans(outcomes: Sequence["Outcome"]) -> bool:
                 click.echo(_plan(outcome, host), nl=False)
             elif host.error is None:
                 click.echo(f"app/{outcome.app} on {host.host}: nothing to do")
+    have_jobs_changed = _print_job_plans(jobs)
     raise_faults(outcomes)
-    return any(host.steps for outcome in outcomes for host in outcome.hosts)
+    return have_jobs_changed or any(host.steps for each in outcomes for host in each.hosts)
 
 
 def _plan(outcome: "Outcome", host: "HostOutcome") -> str:
     release = outcome.release
     to = f" to release {release.spec.number}" if release is not None else ""
-    lines = [f"app/{outcome.app} on {host.host}{to}:"]
-    lines += [f"{n:4d}. {step.text} ({step.why})" for n, step in enumerate(host.steps, 1)]
+    return _numbered(f"app/{outcome.app} on {host.host}{to}:", host.steps)
+
+
+def _print_job_plans(jobs: "Mapping[str, JobSteps]") -> bool:
+    for app, by_host in jobs.items():
+        for host, steps in sorted(by_host.items()):
+            title = f"jobs of app/{app} on {host}:"
+            click.echo(_numbered(title if steps else f"{title} nothing to do", steps), nl=False)
+    return any(steps for by_host in jobs.values() for steps in by_host.values())
+
+
+def _numbered(title: str, steps: "Sequence[Step]") -> str:
+    lines = [title, *(f"{n:4d}. {step.text} ({step.why})" for n, step in enumerate(steps, 1))]
     return "".join(printable(line) + "\n" for line in lines)
 
 

@@ -9,6 +9,7 @@ import click
 
 from steersman.api.errors import SteersmanError
 from steersman.cli.app import Tools
+from steersman.cli.jobs_now import refresh_jobs
 from steersman.cli.kinds import Kind, Reference, complete_objects, references
 from steersman.cli.options import common, output, selector
 from steersman.cli.tables import Object, rows_of, table
@@ -28,13 +29,15 @@ Found = list[tuple[Kind, Object]]
 @common
 @click.pass_obj
 def get(tools: Tools, what: tuple[str, ...], output: str | None, selector: str | None) -> None:
-    """List objects: apps, hosts, secrets, releases, events, or all; or what runs: generations.
+    """List objects: apps, hosts, secrets, jobs, releases, events, all; or what runs: generations.
+
+    How jobs' runs went is asked of their hosts; those that are slow are left out.
 
     \b
       steer get apps                 steer get app shop -o yaml
       steer get app,host -o wide     steer get app/shop host/h1
-      steer get all -l tier=front    steer get events
-      steer get generations          steer get generations shop
+      steer get all -l tier=front    steer get jobs
+      steer get generations shop     steer get events
     """
     wanted = references(what)
     if selector is not None and any(each.name is not None for each in wanted):
@@ -63,6 +66,8 @@ async def _collect(
 ) -> tuple[Found, list[SteersmanError]]:
     found: Found = []
     missing: list[SteersmanError] = []
+    if any(each.kind.kind == "Job" for each in wanted):
+        await refresh_jobs(tools, [each.name for each in wanted if each.kind.kind == "Job"])
     async with tools.store() as store:
         for each in wanted:
             if each.kind.kind == "Generation":

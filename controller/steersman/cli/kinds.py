@@ -25,12 +25,13 @@ KINDS = (
     Kind("App", "apps", "app"),
     Kind("Host", "hosts", "ho"),
     Kind("Secret", "secrets", "sec"),
+    Kind("Job", "jobs", "job"),
     Kind("Release", "releases", "rel"),
     Kind("Event", "events", "ev"),
     Kind("Generation", "generations", "gen"),
 )
 # What `get all` lists, most asked-for first; events are many, and generations are the hosts'.
-ALL = KINDS[:4]
+ALL = KINDS[:5]
 
 
 class Reference(NamedTuple):

@@ -1,4 +1,4 @@
-"""steer logs: what an app's processes wrote, from all its hosts."""
+"""steer logs: what an app's processes wrote, or a job, from all its hosts."""
 
 import asyncio
 import sys
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from steersman.cli.app import Tools
-from steersman.cli.arguments import app_name, process
+from steersman.cli.arguments import app_or_job, process
 from steersman.cli.options import common
 from steersman.cli.text import is_colourful, printable
 
@@ -46,7 +46,7 @@ class Wanted(NamedTuple):
 
 
 @click.command()
-@app_name
+@app_or_job
 @process("Only this process.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
 @click.option("--since", metavar="DURATION", help="Only lines younger than this, such as 10m.")
@@ -60,7 +60,7 @@ class Wanted(NamedTuple):
 @click.pass_obj
 def logs(
     tools: Tools,
-    app: str,
+    what: tuple[str, str],
     process: str | None,
     follow: bool,
     since: str | None,
@@ -68,13 +68,23 @@ def logs(
     host: str | None,
     timestamps: bool,
 ) -> None:
-    """Print what an app's processes wrote, from all its hosts by time.
+    """Print what an app's processes wrote, from all its hosts by time; of a job, its last run.
 
     \b
       steer logs app/shop              steer logs app/shop -p worker -f
       steer logs app/shop --since 10m  steer logs app/shop --host h1 --tail 20
+      steer logs job/backup            steer logs job/backup --since 1d
     """
-    asyncio.run(_logs(tools, app, process, host, _wanted(since, tail, follow), timestamps))
+    kind, name = what
+    wanted = _wanted(since, tail, follow)
+    if kind == "Job":
+        from steersman.cli.logs_job import job_logs
+
+        if process is not None:
+            raise click.UsageError("a job has no processes; leave -p out")
+        asyncio.run(job_logs(tools, name, host, wanted, timestamps))
+    else:
+        asyncio.run(_logs(tools, name, process, host, wanted, timestamps))
 
 
 def _wanted(since: str | None, tail: int | None, is_followed: bool) -> Wanted:
@@ -105,11 +115,11 @@ async def _logs(
         processes = [process] if process is not None else await processes_of(work, target)
         names = await hosts_of(work, target, host)
         links, errors = await work.session.connect_all(names, await work.memory.hosts())
-        silent = [_warned(error) for error in errors.values()]
+        silent = [warned(error) for error in errors.values()]
         streams = [
             _lines(link, app, each, wanted, silent) for link in links.values() for each in processes
         ]
-        write = _Writer([f"{name} {each}" for name in names for each in processes], has_times)
+        write = Writer([f"{name} {each}" for name in names for each in processes], has_times)
         async with aclosing(interleaved(streams, is_live=wanted.is_followed)) as merged:
             async for line in merged:
                 write(line)
@@ -117,7 +127,7 @@ async def _logs(
         raise click.exceptions.Exit(1)
 
 
-def _warned(error: "SteersmanError") -> str:
+def warned(error: "SteersmanError") -> str:
     """Say now why a host gives no lines: the others may go on for long."""
     text = printable(str(error))
     click.echo(f"warning: {text}", err=True)
@@ -153,10 +163,10 @@ async def _lines(
                     entry.get("system") is True,
                 )
     except SteersmanError as error:
-        silent.append(_warned(error))
+        silent.append(warned(error))
 
 
-class _Writer:
+class Writer:
     """Prints lines behind labels of equal width, each label in a colour of its own."""
 
     def __init__(self, labels: Sequence[str], has_times: bool) -> None:

@@ -1,13 +1,19 @@
 """How apps fared, said at the end: a line for each, and the reasons where it went wrong."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from steersman.api.errors import SteersmanError
+from steersman.api.meta import is_true
 from steersman.cli.progress import Lines
 from steersman.control.outcome import Outcome, Rejected
+
+if TYPE_CHECKING:
+    from steersman.api.job import JobStatus
+    from steersman.control.jobs import JobOutcome
 
 
 class NotAsWanted(SteersmanError):
@@ -21,17 +27,45 @@ class NotAsWanted(SteersmanError):
         )
 
 
-def conclude(outcomes: Sequence[Outcome], report: Lines) -> None:
-    """Print a line for each app that is well; raise an ExceptionGroup of what is wrong."""
+def conclude(outcomes: Sequence[Outcome], report: Lines, jobs: "Sequence[JobOutcome]" = ()) -> None:
+    """Print a line for what is well; raise an ExceptionGroup of what is wrong."""
     for outcome in outcomes:
         if outcome.is_good:
             click.echo(f"app/{outcome.app}: {_summary(outcome)} ({report.seconds:.1f}s)")
-    raise_faults(outcomes, report.told)
+    for job in jobs:
+        if job.error is None:
+            click.echo(f"job/{job.job}: {_job_summary(job.status)}")
+    # One host's fault may be that of many jobs.
+    faults = {str(fault): fault for job in jobs for fault in _job_faults(job, report.told)}
+    raise_faults(outcomes, report.told, faults.values())
 
 
-def raise_faults(outcomes: Iterable[Outcome], told: Iterable[str] = ()) -> None:
+def _job_faults(outcome: "JobOutcome", told: Collection[str]) -> Iterator[SteersmanError]:
+    if outcome.error is None:
+        return
+    if str(outcome.error) not in told:
+        yield outcome.error
+    else:
+        yield SteersmanError(
+            f"job {outcome.job} is not as wanted; mend what is said above, then run this again"
+        )
+
+
+def _job_summary(status: "JobStatus") -> str:
+    where = f"on {', '.join(status.hosts)}"
+    if status.next_run is not None:
+        return f"{where}, next run {status.next_run.isoformat(timespec='seconds')}"
+    known = ("Complete", "Failed")
+    ended = next((type_ for type_ in known if is_true(status.conditions, type_)), None)
+    return f"{ended.lower()} {where}" if ended is not None else f"{where}, nothing runs it"
+
+
+def raise_faults(
+    outcomes: Iterable[Outcome], told: Iterable[str] = (), more: Iterable[SteersmanError] = ()
+) -> None:
     """Raise an ExceptionGroup of what is wrong, if anything is."""
     faults = [fault for outcome in outcomes for fault in _faults(outcome, frozenset(told))]
+    faults += more
     if faults:
         raise ExceptionGroup("not as wanted", faults)
 

@@ -122,6 +122,27 @@ def _facts(one: Object) -> list[str]:
     return [f"{key}={value}" for key, value in sorted(_status(one).get("facts", {}).items())]
 
 
+def _runs(one: Object, *states: str) -> list[Object]:
+    runs: list[Object] = list(_status(one).get("runs", ()))
+    return [run for run in runs if not states or run["state"] in states]
+
+
+def _result(one: Object) -> str | None:
+    """Return how the newest run ended, or goes on."""
+    if not _runs(one):
+        return None
+    newest = _runs(one)[-1]
+    has_reason = newest["state"] in ("failed", "stopped") and newest.get("result")
+    return f"{newest['state']} ({newest['result']})" if has_reason else str(newest["state"])
+
+
+def _until(at: str | None, now: datetime) -> str | None:
+    if at is None:
+        return None
+    there = datetime.fromisoformat(at)
+    return f"in {age(now.isoformat(), there)}" if there > now else "now"
+
+
 def _age(one: Object, now: datetime) -> str:
     return age(one["metadata"].get("creationTimestamp"), now)
 
@@ -155,6 +176,18 @@ _COLUMNS: Mapping[str, Columns] = {
     "Secret": {
         "NAME": _name,
         "KEYS": lambda one, now: len(one["spec"].get("data") or {}),
+        "AGE": _age,
+    },
+    "Job": {
+        "NAME": _name,
+        "APP": lambda one, now: one["spec"].get("app"),
+        "SCHEDULE": lambda one, now: one["spec"].get("schedule") or "once",
+        "SUSPENDED": lambda one, now: "yes" if one["spec"].get("suspend") else "no",
+        "ACTIVE": lambda one, now: len(_runs(one, "running", "retrying")),
+        "LAST RUN": lambda one, now: age(_runs(one)[-1]["started"], now) if _runs(one) else None,
+        "RESULT": lambda one, now: _result(one),
+        "NEXT RUN": lambda one, now: _until(_status(one).get("nextRun"), now),
+        "HOST": lambda one, now: _status(one).get("hosts"),
         "AGE": _age,
     },
     "Release": {
@@ -195,6 +228,10 @@ _WIDE: Mapping[str, Columns] = {
         "SUPERVISOR": lambda one, now: one["spec"].get("supervisor", "systemd"),
         "PROXY": lambda one, now: one["spec"].get("proxy", "nginx"),
         "FACTS": lambda one, now: _facts(one),
+    },
+    "Job": {
+        "CONCURRENCY": lambda one, now: one["spec"].get("concurrency", "Forbid"),
+        "COMMAND": lambda one, now: " ".join(one["spec"].get("command", ())),
     },
     "Secret": {"NAMES": lambda one, now: sorted(one["spec"].get("data") or {})},
     "Release": {

@@ -21,12 +21,13 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "apply": Verb("steersman.cli.apply:apply", "Make the hosts agree with manifests"),
         "rollout": Verb("steersman.cli.rollout:rollout", "Watch, list, undo or restart releases"),
         "scale": Verb("steersman.cli.scale:scale", "Change how many instances a process has"),
+        "job": Verb("steersman.cli.job:job", "Run jobs now"),
         "delete": Verb("steersman.cli.delete:delete", "Remove apps and everything of theirs"),
     },
     "Look": {
-        "get": Verb("steersman.cli.get:get", "List apps, hosts, secrets, releases and events"),
+        "get": Verb("steersman.cli.get:get", "List apps, hosts, jobs, releases and others"),
         "describe": Verb("steersman.cli.describe:describe", "Show all that is known of an object"),
-        "logs": Verb("steersman.cli.logs:logs", "Print an app's output from all its hosts"),
+        "logs": Verb("steersman.cli.logs:logs", "Print the output of an app or a job"),
         "exec": Verb("steersman.cli.exec:exec_", "Run a command in an app's environment"),
     },
     "Other": {

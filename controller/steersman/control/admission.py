@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from collections.abc import Collection, Iterator, Mapping
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
 from steersman.api.host import Host
+from steersman.api.job import Job
 from steersman.planning.placement import place
 
 
@@ -24,6 +26,34 @@ def admit(apps: Mapping[str, App], hosts: Mapping[str, Host], secrets: Collectio
     problems += [*_shared_names(apps, hosts), *_lost_jumps(hosts)]
     if problems:
         raise NotAdmitted(problems)
+
+
+def admit_jobs(jobs: Collection[Job], apps: Mapping[str, App], hosts: Mapping[str, Host]) -> None:
+    """Raise NotAdmitted unless every job finds its app, its process, systemd and its time zone."""
+    problems = [problem for job in jobs for problem in _job_problems(job, apps, hosts)]
+    if problems:
+        raise NotAdmitted(problems)
+
+
+def _job_problems(job: Job, apps: Mapping[str, App], hosts: Mapping[str, Host]) -> Iterator[str]:
+    spec, zones = job.spec, zoneinfo.available_timezones()
+    if zones and spec.time_zone is not None and spec.time_zone not in zones:
+        yield f"job {job.name}: there is no time zone {spec.time_zone}; write one as Europe/Berlin"
+    app = apps.get(spec.app)
+    if app is None:
+        yield f"job {job.name} belongs to app {spec.app}, which does not exist; apply it as well"
+        return
+    # A Procfile's processes are known only to a build.
+    if spec.process is not None and app.spec.processes and spec.process not in app.spec.processes:
+        known = ", ".join(app.spec.processes)
+        yield f"job {job.name}: app {app.name} has no process {spec.process}; it has {known}"
+    for name in placed(app, hosts):
+        supervisor = hosts[name].spec.supervisor
+        if supervisor != "systemd":
+            yield (
+                f"job {job.name}: app {app.name} is placed on host {name}, and {supervisor} runs no"
+                " jobs; place the app on hosts with systemd, or run the command by `steer exec`"
+            )
 
 
 def placed(app: App, hosts: Mapping[str, Host]) -> list[str]:

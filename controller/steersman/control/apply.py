@@ -13,13 +13,16 @@ from typing import Literal
 from steersman.api.app import App, AppStatus
 from steersman.api.errors import SteersmanError
 from steersman.api.host import Host
+from steersman.api.job import Job
 from steersman.api.objects import AnyObject
 from steersman.api.secret import Secret
-from steersman.control.admission import admit, placed
+from steersman.control.admission import admit, admit_jobs, placed
 from steersman.control.artifacts import Artifacts
 from steersman.control.choose import Secrets
 from steersman.control.converge import Unhealthy
 from steersman.control.cordon import Cordons
+from steersman.control.job_runs import JobRuns
+from steersman.control.jobs import JobOutcome, Jobs
 from steersman.control.memory import Memory, NotFound, is_pinned
 from steersman.control.outcome import Outcome
 from steersman.control.release import (
@@ -54,10 +57,12 @@ class Applied:
 
     changes: tuple[tuple[str, str], ...]
     outcomes: tuple[Outcome, ...]
+    jobs: tuple[JobOutcome, ...] = ()
 
     @property
     def is_good(self) -> bool:
-        return all(outcome.is_good for outcome in self.outcomes)
+        are_jobs_good = all(job.error is None for job in self.jobs)
+        return are_jobs_good and all(outcome.is_good for outcome in self.outcomes)
 
 
 class Controller:
@@ -67,6 +72,8 @@ class Controller:
         self._session = session
         self._memory: Memory = session.memory
         self._artifacts = artifacts
+        self.jobs = Jobs(session, self._held)
+        self.job_runs = JobRuns(session, self.jobs)
 
     async def apply(self, sourced: Sequence[Sourced]) -> Applied:
         """Remember the objects, then converge every app they touch.
@@ -87,7 +94,8 @@ class Controller:
             changes.append((key, change))
         names = await self._touched(objects)
         outcomes = await asyncio.gather(*(self._tried(name) for name in names))
-        return Applied(tuple(changes), tuple(outcomes))
+        jobs = await self.job_runs.settle([o for o in objects if isinstance(o, Job)], names)
+        return Applied(tuple(changes), tuple(outcomes), tuple(jobs))
 
     async def _admit(self, objects: Sequence[AnyObject]) -> None:
         apps, hosts = await self._memory.apps(), await self._memory.hosts()
@@ -95,6 +103,10 @@ class Controller:
         hosts |= {obj.name: obj for obj in objects if isinstance(obj, Host)}
         known = [stored.name for stored in await self._memory.store.list("Secret")]
         admit(apps, hosts, {*known, *(o.name for o in objects if isinstance(o, Secret))})
+
+        jobs = {job.name: job for job in await self._memory.jobs()}
+        jobs |= {obj.name: obj for obj in objects if isinstance(obj, Job)}
+        admit_jobs(jobs.values(), apps, hosts)
 
     async def _touched(self, objects: Sequence[AnyObject]) -> list[str]:
         """Return the apps to converge: those given, on given hosts, or with given secrets."""
@@ -202,6 +214,9 @@ class Controller:
                 outcome = await Rollout(self._session, self._artifacts).remove(app, hosts)
                 if not outcome.is_good:
                     return outcome
+            for job in await self._memory.jobs(name):
+                await self._memory.store.delete("Job", job.name)
+                self._session.report.object_changed(f"job/{job.name}", "deleted")
             for release in await self._memory.releases(name):
                 await self._memory.store.delete("Release", release.name)
             await self._memory.store.delete("App", name)

@@ -139,6 +139,13 @@ class HostLink:
         looking = self._looking
         return seen is self._seen and looking is not None and looking[0] == self._changes
 
+    async def let_go(self) -> None:
+        """Give the host up before a long wait, so that others may change it meanwhile."""
+        if self._epoch is not None:
+            await self.link.close()
+            await self.reopen()
+            self._epoch = None
+
     def settle(self, app: str, wanted: object, seen: HostSeen) -> None:
         """Remember that a plan for `wanted` found nothing to do in `seen`."""
         self._settled[app] = wanted, seen

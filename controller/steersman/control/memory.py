@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 from steersman.api.app import App, AppStatus
 from steersman.api.errors import SteersmanError
 from steersman.api.host import CORDON, Host, HostStatus
+from steersman.api.job import Job, JobStatus
 from steersman.api.meta import Object
 from steersman.api.names import release_name
 from steersman.api.objects import AnyObject, dump_object, parse_object
@@ -26,6 +27,7 @@ from steersman.control.release import (
 )
 from steersman.store.protocol import Store, Stored
 
+AnyStatus = AppStatus | HostStatus | JobStatus | ReleaseStatus | SecretStatus
 Marked = TypeVar("Marked", bound=Object)
 
 OURS = (RESTARTED_AT, SCALE, PAUSED, PROMOTED, ABORTED, CORDON)
@@ -84,6 +86,31 @@ class Memory:
         if stored is None:
             raise NotFound("Host", name)
         return self._host(stored)
+
+    async def jobs(self, app: str | None = None) -> list[Job]:
+        """Return the jobs of `app`, or all, by name."""
+        found = [self._parse(s) for s in await self.store.list("Job")]
+        return [j for j in found if isinstance(j, Job) and app in (None, j.spec.app)]
+
+    async def job(self, name: str) -> Job:
+        found = next((job for job in await self.jobs() if job.name == name), None)
+        if found is None:
+            raise NotFound("Job", name)
+        return found
+
+    async def job_as_applied(self, job: Job) -> Job:
+        """Return `job` as it would be remembered: its generation says whether it runs once more."""
+        stored = await self.store.get("Job", job.name)
+        if stored is None:
+            return job
+        known = await self.job(job.name)
+        is_new = known.spec != job.spec
+        generation = known.metadata.generation + is_new
+        metadata = known.metadata.model_copy(update={"generation": generation})
+        return job.model_copy(update={"metadata": metadata, "status": known.status})
+
+    async def set_job_status(self, job: Job, status: JobStatus) -> None:
+        await self._put_status("Job", job.name, status)
 
     async def releases(self, app: str) -> list[Release]:
         """Return the releases of `app`, oldest first."""
@@ -185,9 +212,7 @@ class Memory:
     async def set_host_status(self, host: Host, status: HostStatus) -> None:
         await self._put_status("Host", host.name, status)
 
-    async def _put_status(
-        self, kind: str, name: str, status: AppStatus | HostStatus | ReleaseStatus | SecretStatus
-    ) -> None:
+    async def _put_status(self, kind: str, name: str, status: AnyStatus) -> None:
         data = status.model_dump(mode="json", by_alias=True, exclude_none=True)
         await self.store.put_status(kind, name, data)
 

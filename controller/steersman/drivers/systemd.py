@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from steersman.api.process import Limits
 from steersman.drivers.generation import HELD_WAYS, folders_of, target_of
 from steersman.drivers.model import Facts, Generation, Layout, ProcessUnits, Rendered
 from steersman.drivers.servers import command_of
@@ -131,7 +132,7 @@ class SystemdDriver:
         service = [*self._identity(generation, process), *_command(generation, process)]
         # The same for every generation, so that whoever follows the log sees the next one too.
         service += [("SyslogIdentifier", f"steersman-{generation.app}.{process.name}")]
-        service += [*self._life(process), *_limits(process), *HARDENING]
+        service += [*self._life(process), *limits_of(process.template.limits), *HARDENING]
         service += [("ReadWritePaths", path(self._layout.app(generation.app, "shared")))]
         if process.way == "path":
             service += [("ReadWritePaths", path(f"{self._run(generation.app)}/inst"))]
@@ -272,8 +273,8 @@ def _command(generation: Generation, process: ProcessUnits) -> Iterator[Directiv
     yield "ExecStart", exec_words(argv)
 
 
-def _limits(process: ProcessUnits) -> Iterator[Directive]:
-    limits = process.template.limits
+def limits_of(limits: Limits) -> Iterator[Directive]:
+    """Yield how systemd says what a process may use."""
     if limits.memory is not None:
         yield "MemoryMax", str(limits.memory)
     if limits.cpu is not None:

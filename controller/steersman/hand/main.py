@@ -25,7 +25,7 @@ SIGKILL = 9
 # Told apart by what they need: these are quick and change nothing, so they run in the loop.
 QUICK = {"ping", "hello", "observe", "missing"}
 STREAMS = {"logs", "exec"}
-WRITES_NOTHING = {"check", "details", "tail", "connections", "traffic"}
+WRITES_NOTHING = {"check", "details", "tail", "connections", "traffic", "timers"}
 # These wait, and end when their caller no longer does.
 LONG = {"pass_gate", "soak", "drain"}
 
@@ -167,6 +167,8 @@ class Hand:
             return {"open": health.open_at(**args)}
         if op == "traffic":
             return traffic.counted(**args)
+        if op == "timers":
+            return {"timers": self._supervisor.timers(**args)}
         return {"lines": self._supervisor.tail(**args)}
 
     def _stream(self, request: Header) -> Iterator[Tuple[Header, bytes]]:
@@ -174,6 +176,8 @@ class Hand:
         if request["op"] == "logs":
             names = ("pattern", "since", "lines", "follow")
             args = {name: request[name] for name in names}
+            if "invocations" in request:
+                args["invocations"] = request["invocations"]
             for entry in self._supervisor.follow(stop=stop, **args):
                 yield entry, b""
             return

@@ -6,7 +6,7 @@ import json
 import os
 import time
 
-from . import fence, files, users
+from . import fence, files, jobs, users
 from .builds import MARK
 from .digest import sha256
 from .place import Place
@@ -76,18 +76,21 @@ class Eye:
         folders += [os.path.join(place.units, "multi-user.target.wants"), *self._proxy.folders()]
         for app in self._names():
             folders += [place.app(app), place.run_of(app)]
-            folders += [place.app(app, part) for part in ("builds", "releases", "env")]
+            folders += [place.app(app, part) for part in ("builds", "releases", "env", "jobs")]
         return folders
 
     def _seen(self) -> Dict[str, Any]:
         place = self._place
         apps = {app: self._app(app) for app in self._names()}
+        units = self._supervisor.seen()
+        for app, found in apps.items():
+            jobs.judge(place, app, found["jobs"], units)
         return {
             "epoch": fence.stored_epoch(place),
             "users": self._users(),
             "apps": apps,
             "files": self._managed(),
-            "units": self._supervisor.seen(),
+            "units": units,
             "names": self._proxy.foreign_names(),
             "ports": listening(PORTS),
         }
@@ -126,6 +129,7 @@ class Eye:
             },
             "links": {name: target for name, target in links.items() if target is not None},
             "run": files.entries(run),
+            "jobs": jobs.seen(place, app, self._digests),
         }
 
     def _build_of(self, app: str, release: str) -> str:

@@ -6,7 +6,7 @@ import binascii
 import errno
 import os
 
-from . import blobs, builds, facts, files, garbage, health, users
+from . import blobs, builds, facts, files, garbage, health, jobs, users
 from .place import Place
 from .wire import Refused
 
@@ -138,6 +138,18 @@ class Steps:
         held = self._claims.held()
         garbage.collect(self._place, app, releases, builds_, envs, held)
         return {"disk": facts.room(self._place)}
+
+    def start_job(self, unit: str, replace: bool) -> Result:
+        jobs.start(unit, replace)
+        return {}
+
+    def forget_job(self, app: str, job: str, timer: str) -> Result:
+        jobs.forget(self._place, app, job, timer)
+        return {}
+
+    def forget_jobs(self, app: str) -> Result:
+        files.remove(self._place.app(app, jobs.FOLDER))
+        return {}
 
     def remove_app(self, app: str) -> Result:
         """Remove every file of `app`; the last app takes the product's own folders with it."""

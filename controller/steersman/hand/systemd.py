@@ -68,6 +68,19 @@ class Systemd:
 
         return self._ask(ask)
 
+    def timers(self, names: Sequence[str]) -> Dict[str, int]:
+        """Return when each of the named timers fires next, in microseconds since 1970."""
+
+        def ask(bus: dbus.Bus) -> Dict[str, int]:
+            timer, wanted = "org.freedesktop.systemd1.Timer", set(names)
+            return {
+                name: int(bus.property(path, timer, "NextElapseUSecRealtime"))
+                for name, active, _, path in bus.units(PATTERN)
+                if name in wanted and active == "active"
+            }
+
+        return self._ask(ask)
+
     def start(self, names: Sequence[str]) -> None:
         # A unit that cannot start is the gate's to judge: it has the reason and the log.
         run(["systemctl", "reset-failed", *names])
@@ -94,12 +107,19 @@ class Systemd:
         return out.splitlines()[-count:]
 
     def follow(
-        self, pattern: str, since: str, lines: int, follow: bool, stop: threading.Event
+        self,
+        pattern: str,
+        since: str,
+        lines: int,
+        follow: bool,
+        stop: threading.Event,
+        invocations: Sequence[str] = (),
     ) -> Iterator[Dict[str, object]]:
         """Yield {"t": seconds, "unit", "line", "system"} from the journal, oldest first.
 
         `pattern` is `steersman-<app>.<process>.g*`; `system` tells systemd's words of a unit from
-        the unit's own. Generations that come later are followed too.
+        the unit's own. Generations that come later are followed too. With `invocations`, only
+        what was written in those runs of a unit.
         """
         import subprocess
 
@@ -110,7 +130,7 @@ class Systemd:
             argv += ["--since", since]
         if follow:
             argv += ["--follow"]
-        argv += self._matches(pattern)
+        argv += _runs(invocations) if invocations else self._matches(pattern)
         with subprocess.Popen(
             argv, env=CHILD_ENV, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
         ) as child:
@@ -150,6 +170,14 @@ class Systemd:
             except OSError as error:
                 self._bus = None
                 raise Refused("supervisor", "systemd does not answer: %s" % error)
+
+
+def _runs(invocations: Sequence[str]) -> List[str]:
+    matches: List[str] = []
+    for each in invocations:
+        matches += ["+"] if matches else []
+        matches += ["_SYSTEMD_INVOCATION_ID=" + each, "+", "INVOCATION_ID=" + each, "_PID=1"]
+    return matches
 
 
 def _end_with(stop: threading.Event, child: "subprocess.Popen[bytes]") -> None:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from steersman.api.errors import SteersmanError
+from steersman.planning.files import plan_file
 from steersman.planning.garbage import plan_garbage, spare_now
+from steersman.planning.jobs import plan_jobs_gone
 from steersman.planning.seen import FileSeen, HostSeen, parse_unit
 from steersman.planning.steps import (
     Commit,
@@ -27,10 +29,9 @@ from steersman.planning.steps import (
     StopUnits,
     Switch,
     Upload,
-    WriteFile,
     WriteSite,
 )
-from steersman.planning.target import AppTarget, File, ProcessTarget
+from steersman.planning.target import AppTarget, ProcessTarget
 
 STOP_LIMIT = 3600.0
 HELD = (".socket", "-hold.service")
@@ -110,8 +111,8 @@ def _prepare(target: AppTarget, seen: HostSeen, *, is_starting: bool) -> Iterato
         yield MakeRelease(why, target.name, target.release, build.digest, dict(target.record))
     for file in target.env_files:
         name = file.path.rpartition("/")[2]
-        yield from _plan_file(file, app.envs.get(name))
-    units = [s for f in target.unit_files for s in _plan_file(f, seen.files.get(f.path))]
+        yield from plan_file(file, app.envs.get(name))
+    units = [s for f in target.unit_files for s in plan_file(f, seen.files.get(f.path))]
     yield from units
     if units:
         yield ReloadUnits("unit files changed")
@@ -123,20 +124,6 @@ def _prepare(target: AppTarget, seen: HostSeen, *, is_starting: bool) -> Iterato
 def _has_folder(path: str, target: AppTarget, seen: HostSeen) -> bool:
     app, (folder, _, name) = seen.app(target.name), path.rpartition("/")
     return name in (app.run if folder == f"{target.run}/{target.name}" else app.dirs)
-
-
-def _plan_file(file: File, seen: FileSeen | str | None) -> Iterator[Step]:
-    if seen is None:
-        why = "absent"
-    elif isinstance(seen, str) or seen.sha256 != file.sha256:
-        why = "its content differs"
-    elif seen.mode != file.mode:
-        why = f"its mode is {seen.mode:o}, not {file.mode:o}"
-    elif file.owner and seen.owner != file.owner:
-        why = f"it belongs to {seen.owner}, not {file.owner}"
-    else:
-        return
-    yield WriteFile(why, file.path, file.mode, file.owner, file.data)
 
 
 def _start(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
@@ -210,7 +197,7 @@ def _hand_over(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
         failures = min(process.failures for process in target.processes)
         yield Soak("a release proves itself first", watched, target.min_ready, failures)
     for file in target.boot_files:
-        yield from _plan_file(file, seen.files.get(file.path))
+        yield from plan_file(file, seen.files.get(file.path))
     for path, link in target.boot_links.items():
         if seen.files.get(path) != f"-> {link}":
             yield Commit("a reboot must start the app", path, link)
@@ -330,6 +317,7 @@ def plan_absent(gone: AppGone, seen: HostSeen) -> tuple[Step, ...]:
     steps: list[Step] = []
     if gone.site_path in seen.files:
         steps.append(RemoveSite(why, gone.site_path))
+    steps += plan_jobs_gone(gone.name, (), seen)
     steps += [RemoveFile(why, path) for path in gone.boot if path in seen.files]
     units = [unit for unit in seen.units if unit.startswith(f"steersman-{gone.name}.")]
     sockets = served_sockets(gone.name, gone.run, units, seen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from steersman.planning.jobs import pinned_releases
 from steersman.planning.seen import HostSeen, parse_unit
 from steersman.planning.steps import Collect
 from steersman.planning.target import AppTarget
@@ -33,6 +34,8 @@ def spare_now(target: AppTarget, seen: HostSeen) -> Collect:
 
 def _past(target: AppTarget, seen: HostSeen, keep: frozenset[str], why: str) -> Collect:
     app = seen.app(target.name)
+    # A job that runs keeps what it began with, however many releases came since.
+    keep |= pinned_releases(target.name, seen)
     old = tuple(sorted(name for name in app.releases if name not in keep))
     kept_builds = {build for name, build in app.releases.items() if name in keep}
     builds = tuple(sorted(app.builds - kept_builds - {target.build.digest}))

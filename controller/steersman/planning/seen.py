@@ -14,6 +14,11 @@ _UNIT = re.compile(
 )
 
 
+_JOB_UNIT = re.compile(
+    r"^steersman-(?P<app>[a-z0-9-]+)_(?P<job>[a-z0-9-]+)(?:@[a-z0-9-]*)?\.(?:service|timer)$"
+)
+
+
 class BadAnswer(ValueError):
     """The host answered something that no honest hand would."""
 
@@ -44,6 +49,30 @@ def parse_unit(name: str) -> UnitName | None:
     )
 
 
+def job_of_unit(name: str) -> tuple[str, str] | None:
+    """Return the app and job of `steersman-<app>_<job>[@run].service` or `.timer`."""
+    found = _JOB_UNIT.match(name)
+    return None if found is None else (found["app"], found["job"])
+
+
+@dataclass(frozen=True, slots=True)
+class RunSeen:
+    """One record of a job's run, as the host wrote it: times in seconds since 1970.
+
+    `invocations` are systemd's ids of its attempts: the journal knows each by its own.
+    """
+
+    id: str
+    invocations: tuple[str, ...]
+    instance: str
+    state: str
+    release: int
+    started: float
+    ended: float | None
+    result: str
+    code: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class FileSeen:
     sha256: str
@@ -62,6 +91,8 @@ class AppSeen:
     envs: Mapping[str, FileSeen | None] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     run: frozenset[str] = frozenset()
+    job_files: Mapping[str, FileSeen | None] = field(default_factory=dict)
+    job_runs: Mapping[str, tuple[RunSeen, ...]] = field(default_factory=dict)
 
     @property
     def current_number(self) -> int | None:
@@ -90,6 +121,15 @@ class HostSeen:
         """The loaded units of `app` and their (active, sub) states."""
         prefix = f"steersman-{app}."
         return {n: s for n, s in self.units.items() if n.startswith(prefix) and parse_unit(n)}
+
+    def job_units(self, app: str) -> dict[str, str]:
+        """The loaded units of an app's jobs, and the job that each belongs to."""
+        named = {unit: job_of_unit(unit) for unit in self.units}
+        return {unit: name[1] for unit, name in named.items() if name and name[0] == app}
+
+    def is_live(self, unit: str) -> bool:
+        """Whether a unit has processes, if only those that are being stopped."""
+        return self.units.get(unit, ("absent", ""))[0] not in ("absent", "inactive", "failed")
 
     def is_running(self, unit: str) -> bool:
         return self.units.get(unit, ("absent", ""))[0] in RUNNING
@@ -120,6 +160,23 @@ def _app(row: Mapping[str, Any]) -> AppSeen:
         envs={str(name): _file_only(seen) for name, seen in row["envs"].items()},
         links={str(name): str(target) for name, target in row["links"].items()},
         run=frozenset(map(str, row["run"])),
+        job_files={str(n): _file_only(seen) for n, seen in row["jobs"]["files"].items()},
+        job_runs={str(n): tuple(map(_run, runs)) for n, runs in row["jobs"]["runs"].items()},
+    )
+
+
+def _run(row: Mapping[str, Any]) -> RunSeen:
+    ended, code = row["ended"], row["code"]
+    return RunSeen(
+        id=str(row["id"]),
+        invocations=tuple(map(str, row["invocations"])),
+        instance=str(row["instance"]),
+        state=str(row["state"]),
+        release=int(row["release"]),
+        started=float(row["started"]),
+        ended=None if ended is None else float(ended),
+        result=str(row["result"]),
+        code=None if code is None else int(code),
     )
 
 

@@ -15,6 +15,8 @@ from typing import Literal
 
 PACKAGE = "steer_hand"
 READY = b"\0steersman-hand-ready\0"
+APART = frozenset({"jobrun.py"})
+"""What runs on hosts by itself, and the hand never imports."""
 TOO_OLD = "steersman: this python3 is too old: "
 CUT_SHORT = "steersman: the hand was cut short"
 ALTERED = "steersman: the hand was altered on its way"
@@ -94,7 +96,7 @@ def make_bundle(sources: Mapping[str, bytes]) -> Bundle:
 def hand_bundle() -> Bundle:
     """Return the bundle of `steersman.hand`, packed once for each controller process."""
     folder = resources.files("steersman.hand")
-    files = [file for file in folder.iterdir() if file.name.endswith(".py")]
+    files = [f for f in folder.iterdir() if f.name.endswith(".py") and f.name not in APART]
     return make_bundle({file.name.removesuffix(".py"): file.read_bytes() for file in files})
 
 
