@@ -113,9 +113,16 @@ def test_a_drain_loses_no_request(pair: Pair, say: Callable[[str], None]) -> Non
         assert pair.instances() == [0, all_of_them]
         back = pair.steer.run("host", "uncordon", "h1")
         assert pair.instances() == [all_of_them // 2, all_of_them // 2]
+        # The only one there is has to serve on the other host before it stops on this one.
+        pair.steer.run("scale", "app/spread", "web=1")
+        for _ in range(2):
+            alone = pair.hosts[pair.instances().index(1)].name
+            pair.steer.run("host", "drain", alone)
+            assert sorted(pair.instances()) == [0, 1]
+            pair.steer.run("host", "uncordon", alone)
         pair.steer.run("host", "drain", "h1")
     report = load.report
-    say(f"drained twice and back: {report.sent} requests, {report.failed} lost")
+    say(f"drained four times and back: {report.sent} requests, {report.failed} lost")
     assert report.failed == 0, f"{report.failures}, {report.examples}"
     assert report.sent > 200, "so little is no load"
     assert "host/h1 drained" in told.out and "leaves h1; runs on h2" in told.said

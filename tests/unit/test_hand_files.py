@@ -224,3 +224,18 @@ def test_a_watched_folder_tells_of_each_kind_of_change(tmp_path: Path) -> None:
         change()
         assert not folders.quiet()
         assert folders.quiet()
+
+
+def test_a_full_disk_keeps_no_part_of_a_blob(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = b"cargo" * 100
+    sha256 = hashlib.sha256(data).hexdigest()
+    blobs.put(place, sha256, len(data), 0, data[:200])
+    assert os.listdir(place.store) == [f".part-{sha256}"]
+
+    def full(fd: int, chunk: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
+        patched.setattr(os, "write", full)
+        blobs.put(place, sha256, len(data), 200, data[200:])
+    assert os.listdir(place.store) == []
