@@ -4,12 +4,14 @@
 #   make test    all tests; as root on Debian also those on real systemd hosts
 #   make check   what must hold before every commit: linters, types, layers, fast tests
 #   make bench   the figures of the README, side by side with other tools
+#   make test-chaos  rollouts under many more faults than make test tries (ROUNDS=70)
 #   make lab     real hosts for you to play with (HOSTS=3); make lab-down removes them
 
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fast lint embedded acceptance bench lab lab-down packages clean
+ROUNDS ?= 70
+.PHONY: help demo test test-chaos check fast lint embedded acceptance bench lab lab-down packages clean
 
 HOSTS ?= 3
 BIN := .venv/bin
@@ -52,6 +54,10 @@ embedded: $(READY) packages
 acceptance: $(READY) packages
 	@echo "tests: tests/acceptance"
 	@$(BIN)/pytest -q --no-header tests/acceptance
+
+test-chaos: $(READY) packages
+	@echo "tests: rollouts under faults, $(ROUNDS) rounds"
+	@STEERSMAN_CHAOS=$(ROUNDS) $(BIN)/pytest -q --no-header tests/acceptance/test_chaos.py
 
 bench: $(READY) packages
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks

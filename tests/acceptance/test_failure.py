@@ -106,6 +106,9 @@ def test_a_bad_release_takes_no_traffic(sick: Sick, name: str) -> None:
         assert units and all(".g1" in unit for unit in units), (
             "the failed generation is still there"
         )
+        folder = host.root / f"srv/steersman/apps/{name}"
+        assert [path.name[:2] for path in (folder / "releases").iterdir()] == ["1-"]
+        assert len(list((folder / "builds").iterdir())) == 1, "its files are still there"
 
 
 @pytest.mark.parametrize("name", BAD)

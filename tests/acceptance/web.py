@@ -78,6 +78,9 @@ class WebSocket:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._from.close()
         self._link.close()
 
@@ -86,5 +89,19 @@ class WebSocket:
         sent, mask = text.encode(), os.urandom(4)
         masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(sent))
         self._link.sendall(bytes([0x81, 0x80 | len(sent)]) + mask + masked)
+        return self._frame()[1].decode()
+
+    def wait_for_close(self, timeout: float) -> int:
+        """Return the code of the server's close frame; 0 if the link ended without one."""
+        self._link.settimeout(timeout)
+        opcode, body = self._frame()
+        if opcode is None:
+            return 0
+        assert opcode == 8, f"not a close frame: {opcode} {body!r}"
+        return int.from_bytes(body[:2], "big")
+
+    def _frame(self) -> tuple[int | None, bytes]:
         head = self._from.read(2)
-        return self._from.read(head[1] & 0x7F).decode()
+        if not head:
+            return None, b""
+        return head[0] & 0x0F, self._from.read(head[1] & 0x7F)

@@ -12,7 +12,8 @@ from pathlib import Path
 from lab.commands import run
 
 SUITE = "bookworm"
-# What a small real host has. No git, pip or uv: whatever an app needs is shipped to it.
+# What a small real host has, and a broker that the tests which need one start. No git, pip or uv:
+# whatever an app needs is shipped to it.
 PACKAGES = (
     "ca-certificates",
     "dbus",
@@ -22,6 +23,7 @@ PACKAGES = (
     "openssh-server",
     "procps",
     "python3",
+    "redis-server",
     "sudo",
     "systemd",
     "systemd-sysv",
@@ -110,6 +112,7 @@ def _furnish(root: Path) -> None:
     run(["chroot", str(root), "useradd", "--create-home", "--shell", "/bin/bash", "deploy"])
     for unit in MASKED:
         (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
+    run(["chroot", str(root), "systemctl", "disable", "--quiet", "redis-server"])
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
     for unique in ("etc/machine-id", "etc/hostname", "etc/resolv.conf"):

@@ -32,6 +32,7 @@ class FakeHost:
     gated: set[int] = field(default_factory=set)
     sick: set[int] = field(default_factory=set)
     blobs: set[str] = field(default_factory=set)
+    may_go_down: bool = False
 
     def seen(self) -> HostSeen:
         app = AppSeen(
@@ -157,7 +158,7 @@ class FakeHost:
             name = parse_unit(unit)
             if site and name and name.process == "web" and name.number in self.serving():
                 others = {u for u in self.active - set(step.units) if f"web.g{name.number}@" in u}
-                if not others:
+                if not others and not self.may_go_down:
                     raise Hurt(f"{unit} stopped while traffic goes there")
         self.active -= set(step.units)
 

@@ -17,8 +17,8 @@ from steersman.api.meta import ObjectMeta
 from steersman.api.release import Release, ReleaseSpec
 from steersman.control.target import Wanted, app_gone, app_target
 from steersman.drivers.model import Facts
-from steersman.planning.app import NameTaken, plan_absent, plan_app
-from steersman.planning.steps import PassGate, Soak, Step, StopUnits, Switch
+from steersman.planning.app import NameTaken, plan_absent, plan_app, plan_boot, plan_stop
+from steersman.planning.steps import Commit, Drain, PassGate, Soak, Step, StopUnits, Switch
 from steersman.planning.target import AppTarget, BuildTarget
 
 FACTS = Facts(
@@ -180,6 +180,41 @@ def test_a_rejected_release_is_left_for_the_one_before() -> None:
     check_end(host, 1)
 
 
+def test_only_generations_that_had_traffic_are_drained() -> None:
+    host = deployed(1)
+    run(host, plan_boot(target(2), host.seen()))
+    assert units_of(2) <= host.active, "booted beside the one that serves"
+    back = plan(host, target(1))
+    assert any(isinstance(step, StopUnits) for step in back)
+    assert not any(isinstance(step, Drain) for step in back)
+    switched = plan(host, target(2))
+    until = next(at for at, step in enumerate(switched) if isinstance(step, Soak | Commit))
+    run(host, switched[:until])
+    drained = [step.sockets for step in plan(host, target(1)) if isinstance(step, Drain)]
+    assert drained == [("/run/steersman/shop/inst/web-g2.sock", "/run/steersman/shop/web-g2.sock")]
+
+
+def test_a_boot_switches_nothing_and_spares_what_runs_alone() -> None:
+    alone = {"command": "celery -A shop beat", "handover": "stop"}
+    app = app_of(
+        processes={"web": {"command": "gunicorn shop.wsgi", "port": "http"}, "beat": alone}
+    )
+    host = deployed(1, app)
+    was = dict(host.links), host.current, set(host.active)
+    run(host, plan_boot(target(2, app), host.seen()))
+    assert (host.links, host.current) == was[:2]
+    assert was[2] < host.active and not any(".beat.g2" in unit for unit in host.active)
+    assert plan_boot(target(2, app), host.seen()) == ()
+
+
+def test_a_stop_leaves_the_new_generation_and_no_other() -> None:
+    host = deployed(1)
+    host.may_go_down = True
+    run(host, plan_stop(target(2), host.seen()))
+    assert host.active == set()
+    assert plan_stop(target(2), host.seen()) == ()
+
+
 def test_scaling_touches_neither_links_nor_site() -> None:
     host = deployed(1)
     processes = {
@@ -210,6 +245,14 @@ def test_a_process_that_may_run_only_once_is_stopped_first() -> None:
     stop = next(i for i, step in enumerate(planned) if isinstance(step, StopUnits))
     start = next(i for i, step in enumerate(planned) if step.op == "start_units")
     assert stop < start
+
+
+def test_connections_have_the_time_of_the_process_that_they_are_with() -> None:
+    web = {"command": "gunicorn shop.wsgi", "port": "http", "stop": {"timeout": "20s"}}
+    worker = {"command": "celery -A shop worker", "stop": {"timeout": "1h"}}
+    app = app_of(processes={"web": web, "worker": worker})
+    planned = plan(deployed(1, app), target(2, app))
+    assert [step.deadline for step in planned if isinstance(step, Drain)] == [20.0]
 
 
 def test_a_name_that_another_site_has_is_refused_before_any_step() -> None:

@@ -137,7 +137,8 @@ def test_the_defaults_are_those_of_kubernetes():
     assert process.health is not None
     assert (process.health.interval, process.health.timeout, process.health.failures) == (10, 1, 3)
     rollout = shop.spec.rollout
-    assert (rollout.max_unavailable, rollout.max_surge, rollout.min_ready_seconds) == (0, 1, 0)
+    assert (rollout.max_unavailable, rollout.max_surge) == ("25%", "25%")
+    assert (rollout.strategy, rollout.min_ready_seconds) == ("RollingUpdate", 0)
     assert (rollout.progress_deadline_seconds, rollout.auto_rollback) == (600, True)
     assert shop.spec.history == 10
     assert (shop.user, shop.key, shop.ref.key) == ("app-shop", "App/shop", "App/shop")
@@ -196,9 +197,17 @@ def test_scaling_leaves_the_template_as_it_is():
         ({"processes": {"web": web(env={"A-B": "x"})}}, "underscores"),
         ({"config": {"env": {"A": "x\ny"}}}, "one line"),
         ({"config": {"env": {"A": 1}}}, "valid string"),
-        ({"rollout": {"maxSurge": 0}}, "at least one of them above 0"),
+        ({"rollout": {"maxSurge": 0, "maxUnavailable": "0%"}}, "at least one of them above 0"),
         ({"rollout": {"autoRollback": "yes"}}, "valid boolean"),
-        ({"rollout": {"strategy": "Recreate"}}, "RollingUpdate"),
+        ({"rollout": {"strategy": "Rolling"}}, "RollingUpdate"),
+        ({"rollout": {"strategy": "Canary"}}, "Canary without steps"),
+        ({"rollout": {"strategy": "Canary", "canary": {"steps": [{}]}}}, "neither"),
+        ({"rollout": {"canary": {"steps": [{"hosts": 1}]}}}, "settings of Canary"),
+        ({"rollout": {"blueGreen": {}}}, "settings of BlueGreen with strategy RollingUpdate"),
+        (
+            {"rollout": {"strategy": "Canary", "canary": {"analysis": {"maxErrorRate": "1"}}}},
+            "a percentage from 0% to 100%",
+        ),
         ({"routes": [{"host": "a.b"}]}, "neither"),
         ({"routes": [{"host": "a.b", "process": "web", "directory": "x"}]}, "both"),
         ({"routes": [{"host": "a.b", "directory": "../x"}]}, "stays in its folder"),

@@ -7,7 +7,7 @@ import pytest
 from steersman.api.errors import SteersmanError
 from steersman.cli.outcomes import NotAsWanted, conclude
 from steersman.cli.progress import Lines, _Table
-from steersman.control.rollout import HostOutcome, Outcome
+from steersman.control.outcome import HostOutcome, Outcome
 from steersman.planning.steps import ReloadUnits, RemoveFile
 
 STEP = RemoveFile("no longer wanted", "/etc/nginx/conf.d/old.conf")

@@ -19,11 +19,18 @@ from steersman.api.routes import Route
 from steersman.control.target import app_target
 from steersman.drivers.hosts import layout_of
 from steersman.drivers.nginx import NginxDriver
-from steersman.drivers.servers import NoWayToListen, command_of, way_of
+from steersman.drivers.servers import (
+    CELERY_NODE,
+    NoWayToListen,
+    OneInstanceOnly,
+    command_of,
+    way_of,
+)
 from steersman.drivers.unitfile import CannotRender, env_file, environment, exec_words, render
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "drivers"
 
+UWSGI_STOP = "--die-on-term --hook-master-start unix_signal:15 gracefully_kill_them_all"
 ROUTES = (
     {"host": "shop.example.com", "process": "web", "clientMaxBodySize": "25M", "readTimeout": "2m"},
     {"host": "shop.example.com", "path": "/static/", "directory": "static"},
@@ -89,31 +96,98 @@ def test_a_site_is_as_reviewed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "way", "added"),
+    ("command", "way", "run_as"),
     [
-        ("gunicorn shop.wsgi", "socket", ""),
-        ("gunicorn -b 0.0.0.0:80 shop.wsgi", "socket", ""),
-        ("python -m gunicorn shop.wsgi", "socket", ""),
-        ("uvicorn shop:app", "socket", " --fd 3"),
-        ("uvicorn shop:app --uds $SOCKET", "path", ""),
-        ("uvicorn shop:app --port $PORT", "port", ""),
-        ("hypercorn shop:app", "socket", " --bind fd://3"),
-        ("daphne shop.asgi:application", "socket", " --fd 3"),
-        ("granian shop:app", "port", " --host 127.0.0.1 --port $PORT"),
-        ("python server.py", "port", ""),
-        ("./serve --fd $LISTEN_FDS", "socket", ""),
+        ("gunicorn shop.wsgi", "socket", "gunicorn --graceful-timeout 29 shop.wsgi"),
+        (
+            "gunicorn -b 0.0.0.0:80 shop.wsgi",
+            "socket",
+            "gunicorn --graceful-timeout 29 -b 0.0.0.0:80 shop.wsgi",
+        ),
+        (
+            "python -m gunicorn shop.wsgi",
+            "socket",
+            "python -m gunicorn --graceful-timeout 29 shop.wsgi",
+        ),
+        (
+            "gunicorn shop.wsgi --graceful-timeout=5",
+            "socket",
+            "gunicorn shop.wsgi --graceful-timeout=5",
+        ),
+        ("uvicorn a:b", "socket", "uvicorn --fd 3 --timeout-graceful-shutdown 29 a:b"),
+        (
+            "uvicorn a:b --uds $SOCKET",
+            "path",
+            "uvicorn --timeout-graceful-shutdown 29 a:b --uds $SOCKET",
+        ),
+        (
+            "uvicorn a:b --port $PORT",
+            "port",
+            "uvicorn --timeout-graceful-shutdown 29 a:b --port $PORT",
+        ),
+        ("hypercorn a:b", "socket", "hypercorn --bind fd://3 --graceful-timeout 29 a:b"),
+        ("daphne a:b", "socket", "daphne -e systemd:domain=UNIX:index=0 a:b"),
+        ("granian a:b", "port", "granian --host 127.0.0.1 --port $PORT a:b"),
+        (
+            "uwsgi --module shop",
+            "socket",
+            f"uwsgi --protocol http --master --need-app {UWSGI_STOP} --module shop",
+        ),
+        (
+            "uwsgi --http-socket $SOCKET --master --module shop",
+            "path",
+            f"uwsgi --need-app {UWSGI_STOP} --http-socket $SOCKET --master --module shop",
+        ),
+        (
+            "waitress-serve a:b",
+            "path",
+            "waitress-serve --unix-socket=$SOCKET --unix-socket-perms=660 a:b",
+        ),
+        ("python server.py", "port", "python server.py"),
+        ("./serve --fd $LISTEN_FDS", "socket", "./serve --fd $LISTEN_FDS"),
     ],
 )
-def test_a_server_learns_its_socket(command: str, way: str, added: str) -> None:
+def test_a_server_learns_its_socket(command: str, way: str, run_as: str) -> None:
     process = Process.model_validate({"command": command, "port": "http"})
     assert way_of("web", process) == way
-    assert shlex.join(command_of(process, way)).replace("'", "") == command + added  # type: ignore[arg-type]
+    assert " ".join(command_of(process, way)) == run_as  # type: ignore[arg-type]
 
 
 def test_a_server_that_names_its_own_port_cannot_hand_over() -> None:
     process = Process.model_validate({"command": "uvicorn shop:app --port 8000", "port": "http"})
     with pytest.raises(NoWayToListen, match=r"\$PORT"):
         way_of("web", process)
+
+
+@pytest.mark.parametrize(("timeout", "grace"), [("90s", "89"), ("1500ms", "1"), ("1s", "1")])
+def test_a_server_ends_by_itself_before_it_is_killed(timeout: str, grace: str) -> None:
+    process = Process.model_validate(
+        {"command": "gunicorn shop.wsgi", "port": "http", "stop": {"timeout": timeout}}
+    )
+    assert command_of(process, "socket")[1:3] == ("--graceful-timeout", grace)
+
+
+@pytest.mark.parametrize(
+    ("command", "added"),
+    [
+        ("celery -A shop worker", ("--hostname", CELERY_NODE)),
+        ("python -m celery -A shop worker", ("--hostname", CELERY_NODE)),
+        ("celery -A shop worker -n mine@%h", ()),
+        ("celery -A shop worker --hostname=mine@%h", ()),
+        ("celery -A shop beat", ()),
+        ("gunicorn shop.wsgi", ()),
+    ],
+)
+def test_a_worker_gets_only_a_name_of_its_own(command: str, added: tuple[str, ...]) -> None:
+    process = Process.model_validate({"command": command})
+    assert command_of(process, "none") == (*shlex.split(command), *added)
+
+
+@pytest.mark.parametrize("command", ["waitress-serve a:b", "gunicorn a:b --bind unix:$SOCKET"])
+def test_instances_that_would_bind_one_path_are_refused(command: str) -> None:
+    with pytest.raises(OneInstanceOnly, match="count: 1"):
+        files_of(command, count=2)
+    assert files_of(command, count=1)
 
 
 def test_words_reach_the_program_as_they_were() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import configparser
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,7 @@ from steersman.api.process import ProcessTemplate
 from steersman.drivers.model import Facts, Generation, Layout, ProcessUnits, Rendered
 from steersman.drivers.supervisor import SupervisorDriver
 from steersman.drivers.unitfile import CannotRender
+from steersman.hand import launch
 
 LAYOUT = Layout("/srv/s", "/run/s", "/srv/s/supervisor.d", "/srv/s/caddy.d", "")
 ODD = ["serve", "a ;b", "50%(here)s", '"quoted"', "$HOME # no comment"]
@@ -51,6 +55,16 @@ def test_a_command_stands_in_json_where_nothing_has_a_meaning() -> None:
     assert not any(word in text for text in texts for word in ODD)
     (spec,) = [json.loads(f.data) for f in rendered.unit_files if f.path.endswith("g8.json")]
     assert spec["argv"] == ODD
+
+
+def test_each_instance_is_told_which_it_is(tmp_path: Path) -> None:
+    env = {"PATH": "/usr/bin:/bin"}
+    spec = {"way": "none", "argv": ["echo", "$STEER_INSTANCE"], "env": env, "env_files": []}
+    spec |= {"own": f"{tmp_path}/own", "user": "", "umask": 0o27, "files": None, "cwd": "/"}
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    argv = [sys.executable, launch.__file__, "run", f"{tmp_path}/spec.json", "2"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stdout == "2\n"
 
 
 def test_the_main_process_alone_is_asked_to_stop() -> None:

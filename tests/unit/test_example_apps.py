@@ -42,7 +42,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert NAMES == ["asgi-board", "django-shop", "port-plain"]
+    assert NAMES == ["asgi-board", "celery-desk", "django-shop", "port-plain"]
 
 
 @pytest.mark.parametrize("name", NAMES)

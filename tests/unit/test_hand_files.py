@@ -156,6 +156,21 @@ def test_the_fence_refuses_an_older_epoch_and_a_second_holder(
     assert busy.value.kind == "busy"
 
 
+def test_a_claim_fences_off_whoever_came_before(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steersman.hand.fence.PATIENCE", 0.0)
+    ada, bob = Fence(place), Fence(place)
+    assert ada.claim(5, "steer of ada") == 5
+    assert ada.claim(5, "steer of ada") == 6, "the same wish twice is two claims"
+    with pytest.raises(Refused, match="steer of ada is changing this host"):
+        bob.claim(9, "steer of bob")
+    assert stored_epoch(place) == 6, "a claim that was refused has moved the fence"
+    os.close(ada._fd)  # as its process ends
+    # Bob's store knows nothing of Ada's epochs; the host does.
+    assert bob.claim(1, "steer of bob") == 7
+
+
 @pytest.mark.parametrize(
     "path",
     ["/etc/passwd", "/srv/../etc/passwd", "relative", "/srvx/file", "{units}/other.service"],

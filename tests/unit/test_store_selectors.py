@@ -42,6 +42,17 @@ def test_what_cannot_be_read_is_refused_with_examples(text: str) -> None:
         Selector.parse(text)
 
 
-def test_a_mapping_wants_every_label() -> None:
-    assert Selector.of({"role": "web"}).matches(WEB)
-    assert not Selector.of({"role": "web", "tier": "back"}).matches(WEB)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "role=web",
+        "role!=web",
+        "role in (api,web)",
+        "role notin (api,web)",
+        "role",
+        "!role",
+        "role=",
+    ],
+)
+def test_a_term_is_written_as_it_is_read(text: str) -> None:
+    assert [term.text for term in Selector.parse(text).terms] == [text]

@@ -7,20 +7,20 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from steersman.api.meta import AppMeta, Conditions, Object
-from steersman.api.model import Count, Flag, Model, Number, Positive
+from steersman.api.model import Count, Model, Number
 from steersman.api.names import (
     EnvName,
-    LabelKey,
-    LabelValue,
     Name,
     ProcessName,
     User,
     app_user,
     check_name,
 )
+from steersman.api.placement import Placement
 from steersman.api.process import Process
-from steersman.api.quantities import IntOrPercent, Timeout
+from steersman.api.quantities import Timeout
 from steersman.api.refusal import Refused, quoted, refuse_all
+from steersman.api.rollout import Rollout
 from steersman.api.routes import Route
 from steersman.api.source import Source
 from steersman.api.text import Command, EnvValue, has_control
@@ -64,35 +64,6 @@ class ReleaseCommand(Model):
 
     command: Command
     timeout: Timeout = 600.0
-
-
-class Placement(Model):
-    """Which hosts run the app: those named (or all), of which those whose labels fit."""
-
-    selector: Mapping[LabelKey, LabelValue] = Field(default_factory=dict)
-    hosts: tuple[Name, ...] | None = None
-
-    def matches(self, host: str, labels: Mapping[str, str]) -> bool:
-        """Return whether a host of this name and these labels is meant."""
-        named = self.hosts is None or host in self.hosts
-        return named and all(labels.get(key) == value for key, value in self.selector.items())
-
-
-class Rollout(Model):
-    """How a new release takes the place of the old one."""
-
-    strategy: Literal["RollingUpdate"] = "RollingUpdate"
-    max_unavailable: IntOrPercent = 0
-    max_surge: IntOrPercent = 1
-    min_ready_seconds: Count = 0
-    progress_deadline_seconds: Positive = 600
-    auto_rollback: Flag = True
-
-    @model_validator(mode="after")
-    def _can_move(self) -> "Rollout":
-        if {self.max_unavailable, self.max_surge} <= {0, "0%"}:
-            raise Refused("maxUnavailable and maxSurge both 0", "at least one of them above 0")
-        return self
 
 
 class AppSpec(Model):

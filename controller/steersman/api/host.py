@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from steersman.api.meta import Conditions, Object
 from steersman.api.model import Flag, Model, Number, Port
+from steersman.api.quantities import Room
 from steersman.api.refusal import Refused, quoted
 from steersman.api.text import HostFolder, Plain
 
@@ -85,6 +86,12 @@ def _as_list(value: object) -> object:
 HostKey = Annotated[str, AfterValidator(check_host_key)]
 
 
+class Disk(Model):
+    """What steersman leaves alone of the disk that holds its root: a size, or a share of it."""
+
+    keep_free: Room = 256 * 10**6
+
+
 class HostSpec(Model):
     """How a host is reached, and what supervises and routes on it."""
 
@@ -103,7 +110,12 @@ class HostSpec(Model):
     scope: Literal["system", "user"] = "system"
     root: HostFolder = "/srv/steersman"
     run_dir: HostFolder = "/run/steersman"
+    disk: Disk = Disk()
     cordoned: Flag = False
+
+
+CORDON = "steersman/cordon"
+"""Set by `steer host cordon` and `drain`; a manifest that does not name it leaves it alone."""
 
 
 class HostStatus(Model):
@@ -121,3 +133,11 @@ class Host(Object):
     kind: Literal["Host"] = "Host"
     spec: HostSpec
     status: HostStatus = HostStatus()
+
+    @property
+    def cordon(self) -> Literal["cordoned", "drained"] | None:
+        """Whether it gets nothing new, or nothing at all; the manifest and `steer` may say so."""
+        said = self.metadata.annotations.get(CORDON)
+        if said == "drained":
+            return "drained"
+        return "cordoned" if self.spec.cordoned or said is not None else None

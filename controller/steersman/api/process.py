@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -26,7 +26,7 @@ def check_http_path(path: str) -> str:
 
 
 class Health(Model):
-    """What a good answer is: a 2xx or 3xx to GET `http`, or a connection when `tcp`."""
+    """What a good answer is: a 2xx or 3xx to GET `http`, or any HTTP answer at all when `tcp`."""
 
     http: Annotated[str, AfterValidator(check_http_path), Field(examples=["/healthz"])] | None = (
         None
@@ -92,12 +92,31 @@ class ProcessTemplate(Model):
         return self
 
 
-class Process(ProcessTemplate):
-    """A process and how many instances of it run on each placed host."""
+def _unless_spread(process: dict[str, Any]) -> int | None:
+    return 1 if process.get("replicas") is None else None
 
-    count: Count = 1
+
+class Process(ProcessTemplate):
+    """A process and how many instances of it run: `count` on each placed host (1 by default), or
+    `replicas` in all, spread over them."""
+
+    # Before `count`, whose default depends on it.
+    replicas: Count | None = None
+    count: Annotated[Count | None, Field(default_factory=_unless_spread)]
+
+    @model_validator(mode="after")
+    def _is_counted_once(self) -> "Process":
+        if (self.replicas is None) == (self.count is None):
+            found = "neither" if self.count is None else "both count and replicas"
+            raise Refused(found, "count (on each host) or replicas (in all)")
+        return self
 
     def template(self) -> ProcessTemplate:
-        """Return the process without its count: scaling makes no new release."""
+        """Return the process without its numbers: scaling makes no new release."""
         fields = {name: getattr(self, name) for name in ProcessTemplate.model_fields}
         return ProcessTemplate.model_construct(**fields)
+
+    def scaled(self, number: int) -> "Process":
+        """Return the process with another number of instances, counted as it is now."""
+        by = "count" if self.replicas is None else "replicas"
+        return self.model_copy(update={by: number})

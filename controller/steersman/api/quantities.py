@@ -89,6 +89,24 @@ def parse_amount(value: object) -> int | str:
     raise Refused(_described(value), "a whole number (0 or more) or a percentage from 0% to 100%")
 
 
+def parse_room(value: object) -> int | str:
+    """Return bytes for a size, 0 for none, or a percentage such as `5%` unchanged."""
+    if isinstance(value, str) and (match := _PERCENT.fullmatch(value)) and int(match[1]) < 100:
+        return value
+    if value == 0 and isinstance(value, int) and not isinstance(value, bool):
+        return 0
+    try:
+        return parse_size(value)
+    except Refused:
+        allowed = "a size such as 512M or 1G, a percentage of the disk such as 5%, or 0"
+        raise Refused(_described(value), allowed) from None
+
+
+def format_room(room: int | str) -> int | str:
+    """Return what `parse_room` reads as `room`."""
+    return format_size(room) if isinstance(room, int) and room > 0 else room
+
+
 def amount_of(amount: int | str, total: int, *, round_up: bool) -> int:
     """Return how many of `total` an IntOrPercent means (surge rounds up, unavailable down)."""
     if isinstance(amount, int):
@@ -126,6 +144,12 @@ Size = Annotated[
     BeforeValidator(parse_size, json_schema_input_type=str | int),
     PlainSerializer(format_size, return_type=str, when_used="json"),
     Field(examples=["512M", "512Mi", "1G"]),
+]
+Room = Annotated[
+    int | str,
+    BeforeValidator(parse_room, json_schema_input_type=str | int),
+    PlainSerializer(format_room, return_type=int | str, when_used="json"),
+    Field(examples=["512M", "5%"]),
 ]
 IntOrPercent = Annotated[
     int | str,

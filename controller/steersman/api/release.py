@@ -12,7 +12,7 @@ from steersman.api.names import AppName, Name, ProcessName, User
 from steersman.api.process import ProcessTemplate
 from steersman.api.source import Source
 
-ReleaseState = Literal["pending", "deployed", "rejected", "superseded"]
+ReleaseState = Literal["pending", "deployed", "rejected", "superseded", "cancelled"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Commit = Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
 

@@ -29,6 +29,8 @@ class Tools:
         self.state_dir: Path | None = None
         self.key_file: Path | None = None
         self.is_debugging = bool(os.environ.get("STEER_DEBUG"))
+        self.patience: float | None = None
+        """Seconds to wait for another steer; None is the usual time."""
         self.failure_code = 1
         """What an error exits with: `diff` has another meaning for 1."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from steersman.cli.app import Tools
-from steersman.cli.arguments import verbose
+from steersman.cli.arguments import lock_timeout, verbose
 from steersman.cli.options import common, filename
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @filename(required=True)
 @click.option("--dry-run", is_flag=True, help="Print what `steer diff` prints, and change nothing.")
 @verbose
+@lock_timeout
 @common
 @click.pass_obj
 def apply(
@@ -25,7 +26,8 @@ def apply(
 ) -> None:
     """Make the hosts agree with manifests, and remember what they say.
 
-    Applying again finds nothing to do. The exit code is 0 only if everything is as wanted.
+    Applying again finds nothing to do. The exit code is 0 only if everything is as wanted; a
+    rollout that waits in a pause of its manifest is. What another steer works on is waited for.
 
     \b
       steer apply -f shop.yaml                 steer apply -f manifests/ -R

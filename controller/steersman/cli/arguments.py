@@ -42,6 +42,28 @@ def verbose(command: F) -> F:
     )(command)
 
 
+def lock_timeout(command: F) -> F:
+    """--lock-timeout, which changes the Tools that the verb is given."""
+    return click.option(
+        "--lock-timeout",
+        metavar="DURATION",
+        expose_value=False,
+        callback=_set_patience,
+        help="How long to wait while another steer works on the same [default: 10m].",
+    )(command)
+
+
+def _set_patience(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    from steersman.api.quantities import parse_duration
+    from steersman.api.refusal import Refused
+
+    if value is not None and not ctx.resilient_parsing:
+        try:
+            ctx.obj.patience = parse_duration(value)
+        except Refused as refused:
+            raise click.BadParameter(str(refused)) from refused
+
+
 def named(references: list[Reference]) -> list[tuple[str, str]]:
     """Return (kind, name) of each reference; raises UsageError where a name is missing."""
     for each in references:

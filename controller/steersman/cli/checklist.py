@@ -159,9 +159,9 @@ def _disk(spec: HostSpec, facts: Mapping[str, Any]) -> Finding:
 
 def _inodes(facts: Mapping[str, Any]) -> Finding:
     free = int(facts["inodes_free"])
-    # Some file systems, such as btrfs, have no fixed number and say 0.
-    if free == 0 or free >= 50_000:
-        return Finding("inodes", "good", f"{free} free" if free else "not limited")
+    # Some file systems, such as btrfs, have no fixed number: the hand then says -1.
+    if free < 0 or free >= 50_000:
+        return Finding("inodes", "good", f"{free} free" if free >= 0 else "not limited")
     return Finding("inodes", "poor", f"{free} free", "remove small files: each release has many")
 
 

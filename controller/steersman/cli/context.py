@@ -21,6 +21,7 @@ from steersman.control.memory import Memory
 from steersman.control.report import Reporter, Silent
 from steersman.control.secrets import SecretReader
 from steersman.control.session import Session
+from steersman.control.turns import PATIENCE
 from steersman.store.sqlite import SqliteStore
 from steersman.transport.known_hosts import KnownHosts
 
@@ -57,8 +58,9 @@ async def opened(
         cache = cache if cache is not None else default_cache(os.environ)
         trusted = KnownHosts(store.path.parent / "known_hosts")
         reporter = report if report is not None else Silent()
-        keys = tools.keyring()
-        session = Session(store, reporter, cache, trust_files=(trusted.path,), keys=keys)
+        patience = tools.patience if tools.patience is not None else PATIENCE
+        keys, trust = tools.keyring(), (trusted.path,)
+        session = Session(store, reporter, cache, trust_files=trust, patience=patience, keys=keys)
         controller = Controller(session, Artifacts(Builder(cache)))
         try:
             yield Work(store, session, controller, SecretReader(keys, os.environ), trusted)

@@ -8,13 +8,13 @@ import click
 
 from steersman.api.errors import SteersmanError
 from steersman.cli.app import Tools
-from steersman.cli.arguments import named, verbose
+from steersman.cli.arguments import lock_timeout, named, verbose
 from steersman.cli.kinds import complete_objects, references
 from steersman.cli.options import common, filename
 
 if TYPE_CHECKING:
     from steersman.cli.context import Work
-    from steersman.control.rollout import Outcome
+    from steersman.control.outcome import Outcome
 
 Cascade = Literal["background", "orphan"]
 
@@ -44,6 +44,7 @@ class NotRemoved(SteersmanError):
 )
 @click.option("--ignore-not-found", is_flag=True, help="What is not there counts as deleted.")
 @verbose
+@lock_timeout
 @common
 @click.pass_obj
 def delete(
@@ -104,7 +105,8 @@ async def _delete(
                     faults.append(error)
                 except ExceptionGroup as errors:
                     faults += [e for e in errors.exceptions if isinstance(e, SteersmanError)]
-                    faults.append(NotRemoved(kind, name))
+                    if await work.store.get(kind, name) is not None:
+                        faults.append(NotRemoved(kind, name))
     if faults:
         raise ExceptionGroup("not deleted", faults)
 

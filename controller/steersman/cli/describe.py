@@ -35,8 +35,9 @@ def describe(tools: Tools, what: tuple[str, ...]) -> None:
     """
     wanted = named(references(what))
     for kind, _ in wanted:
-        if kind == "Event":
-            raise click.UsageError("`steer get events` shows all there is of events")
+        if kind in ("Event", "Generation"):
+            shown = f"{kind.lower()}s"
+            raise click.UsageError(f"`steer get {shown}` shows all there is of {shown}")
     asyncio.run(_describe(tools, wanted))
 
 

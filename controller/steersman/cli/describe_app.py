@@ -10,7 +10,7 @@ from steersman.cli.context import Work
 from steersman.cli.history import indented, release_rows
 from steersman.cli.live import instances_on, rows_of
 from steersman.cli.places import serving_release
-from steersman.cli.sections import conditions_section, field, metadata_fields, pairs, section
+from steersman.cli.sections import conditions_section, field, metadata_fields, section
 from steersman.control.admission import placed
 from steersman.control.release import counts_of
 from steersman.drivers.servers import command_of, way_of
@@ -43,7 +43,7 @@ def _fields(app: App, names: list[str], now: datetime) -> str:
     text += field("Serving", serving)
     wanted = f"{app.metadata.generation} (reached: {status.observed_generation})"
     text += field("Generation", wanted)
-    text += field("Placement", f"{pairs(spec.placement.selector)} on {', '.join(names) or 'none'}")
+    text += field("Placement", f"{spec.placement.text or '<none>'} on {', '.join(names) or 'none'}")
     text += field("User", app.user)
     if spec.config.env:
         text += field("Variables", ", ".join(spec.config.env))
@@ -64,7 +64,10 @@ def _commands(app: App, release: Release | None) -> str:
     """Return each process's command as it is run: with what steersman adds for its server."""
     if release is None:
         return field("Commands", "<none>")
-    counts = counts_of(app, dict(release.spec.template.processes))
+    counts = {
+        name: f"{count} in all" if _is_spread(app, name) else str(count)
+        for name, count in counts_of(app, dict(release.spec.template.processes)).items()
+    }
     rows = [["PROCESS", "COUNT", "LISTENS BY", "COMMAND AS RUN"]]
     for name, process in sorted(release.spec.template.processes.items()):
         try:
@@ -74,10 +77,14 @@ def _commands(app: App, release: Release | None) -> str:
                 word if "$" in word else shlex.quote(word) for word in command_of(process, way)
             ]
         except SteersmanError as error:
-            rows.append([name, str(counts[name]), "-", str(error)])
+            rows.append([name, counts[name], "-", str(error)])
             continue
-        rows.append([name, str(counts[name]), "-" if way == "none" else way, " ".join(words)])
+        rows.append([name, counts[name], "-" if way == "none" else way, " ".join(words)])
     return section("Commands", rows)
+
+
+def _is_spread(app: App, process: str) -> bool:
+    return process in app.spec.processes and app.spec.processes[process].replicas is not None
 
 
 def _routes(app: App) -> list[list[str]]:

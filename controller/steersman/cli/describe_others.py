@@ -6,6 +6,7 @@ from datetime import datetime
 from steersman.api.app import App
 from steersman.api.host import Host
 from steersman.api.objects import parse_object
+from steersman.api.quantities import format_room
 from steersman.api.release import Release
 from steersman.api.secret import Secret
 from steersman.cli.checklist import examine, lines_of
@@ -46,8 +47,9 @@ def _host_fields(host: Host) -> str:
         text += field("Jump", spec.jump)
     text += field("Runs", f"{spec.supervisor}, proxy {spec.proxy}, scope {spec.scope}")
     text += field("Root", spec.root)
-    if spec.cordoned:
-        text += field("Cordoned", "yes")
+    text += field("Keeps free", str(format_room(spec.disk.keep_free)))
+    if host.cordon is not None:
+        text += field("Takes apps", f"no: it is {host.cordon}")
     return text
 
 

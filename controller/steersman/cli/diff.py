@@ -15,7 +15,7 @@ from steersman.cli.options import common, filename
 from steersman.cli.text import is_colourful, printable
 
 if TYPE_CHECKING:
-    from steersman.control.rollout import HostOutcome, Outcome
+    from steersman.control.outcome import HostOutcome, Outcome
     from steersman.manifests import Loaded
 
 SAME, DIFFERS, FAILED = 0, 1, 2

@@ -28,21 +28,34 @@ Found = list[tuple[Kind, Object]]
 @common
 @click.pass_obj
 def get(tools: Tools, what: tuple[str, ...], output: str | None, selector: str | None) -> None:
-    """List objects: apps, hosts, secrets, releases, events, or all.
+    """List objects: apps, hosts, secrets, releases, events, or all; or what runs: generations.
 
     \b
       steer get apps                 steer get app shop -o yaml
       steer get app,host -o wide     steer get app/shop host/h1
       steer get all -l tier=front    steer get events
+      steer get generations          steer get generations shop
     """
     wanted = references(what)
     if selector is not None and any(each.name is not None for each in wanted):
         raise click.UsageError("-l chooses objects by their labels; leave the names out")
     chosen = Selector.parse(selector) if selector is not None else None
     found, missing = asyncio.run(_collect(tools, wanted, chosen))
+    running = [each for each in wanted if each.kind.kind == "Generation"]
+    if running and chosen is not None:
+        raise click.UsageError("generations have no labels; name their app instead")
+    for each in running:
+        found += _running(tools, each)
     _print(found, wanted, output)
     if missing:
         raise ExceptionGroup("not found", missing)
+
+
+def _running(tools: Tools, wanted: Reference) -> Found:
+    """Return generations, which only the hosts know; their name is their app's."""
+    from steersman.cli.generations import read_generations
+
+    return [(wanted.kind, one) for one in asyncio.run(read_generations(tools, wanted.name))]
 
 
 async def _collect(
@@ -52,6 +65,8 @@ async def _collect(
     missing: list[SteersmanError] = []
     async with tools.store() as store:
         for each in wanted:
+            if each.kind.kind == "Generation":
+                continue
             objects = await _read(store, each, chosen)
             if not objects and each.name is not None:
                 missing.append(NotStored(each.kind.kind, each.name))

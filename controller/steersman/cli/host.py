@@ -1,14 +1,15 @@
-"""steer host: whether hosts have what is needed, and which keys are theirs."""
+"""steer host: whether hosts have what is needed, which keys are theirs, and what may run there."""
 
 import asyncio
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from steersman.api.errors import SteersmanError
 from steersman.cli.app import Tools
+from steersman.cli.arguments import verbose
 from steersman.cli.kinds import complete_objects, kind_named
 from steersman.cli.options import common, filename
 
@@ -16,14 +17,27 @@ if TYPE_CHECKING:
     from steersman.api.host import Host
     from steersman.cli.context import Work
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def one_host(command: F) -> F:
+    """The host to work on, as `name: str`."""
+    return click.argument(
+        "name",
+        metavar="NAME",
+        callback=lambda ctx, param, value: host_of(value),
+        shell_complete=complete_objects,
+    )(command)
+
 
 @click.group()
 def host() -> None:
-    """Check hosts, and trust their keys.
+    """Check hosts, trust their keys, and keep apps off them.
 
     \b
       steer host check            steer host check h1
       steer host trust h1         steer host trust h1 -f hosts.yaml
+      steer host drain h1         steer host uncordon h1
     """
 
 
@@ -73,6 +87,64 @@ def trust(
     """
     given = _given(filenames, recursive)
     asyncio.run(_trust(tools, given, host_of(name), accept, replace))
+
+
+@host.command()
+@one_host
+@common
+@click.pass_obj
+def cordon(tools: Tools, name: str) -> None:
+    """Let nothing new come to a host; what it runs stays, and goes on being updated.
+
+    A manifest that does not say `cordoned` leaves it so.
+
+    \b
+      steer host cordon h1
+    """
+    from steersman.cli.cordon import cordon_host
+
+    asyncio.run(cordon_host(tools, name))
+
+
+@host.command()
+@one_host
+@verbose
+@common
+@click.pass_obj
+def uncordon(tools: Tools, name: str, verbose: bool) -> None:
+    """Let apps come to a host again, and bring back those that belong there.
+
+    \b
+      steer host uncordon h1
+    """
+    from steersman.cli.cordon import uncordon_host
+
+    asyncio.run(uncordon_host(tools, name, is_verbose=verbose))
+
+
+@host.command()
+@one_host
+@click.option("--force", is_flag=True, help="Stop also what has nowhere else to go.")
+@click.option("--timeout", metavar="DURATION", help="Give up after this long, such as 5m.")
+@verbose
+@common
+@click.pass_obj
+def drain(tools: Tools, name: str, force: bool, timeout: str | None, verbose: bool) -> None:
+    """Bring what runs on a host elsewhere, then stop it there, and let nothing come back.
+
+    Replicas serve on other hosts before this one stops any. Nothing is changed when an app has
+    nowhere else to go. `steer host uncordon` brings back what left, but not what an app had kept
+    in its folder here.
+
+    \b
+      steer host drain h1
+      steer host drain h1 --timeout=10m
+      steer host drain h1 --force
+    """
+    from steersman.cli.cordon import drain_host
+
+    work = drain_host(tools, name, is_forced=force, timeout=timeout, is_verbose=verbose)
+    asyncio.run(work)
 
 
 def host_of(word: str) -> str:

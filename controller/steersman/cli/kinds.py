@@ -27,8 +27,9 @@ KINDS = (
     Kind("Secret", "secrets", "sec"),
     Kind("Release", "releases", "rel"),
     Kind("Event", "events", "ev"),
+    Kind("Generation", "generations", "gen"),
 )
-# What `get all` lists, most asked-for first; events have a verb's worth of their own.
+# What `get all` lists, most asked-for first; events are many, and generations are the hosts'.
 ALL = KINDS[:4]
 
 

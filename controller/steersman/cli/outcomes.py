@@ -1,12 +1,13 @@
 """How apps fared, said at the end: a line for each, and the reasons where it went wrong."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import click
 
 from steersman.api.errors import SteersmanError
 from steersman.cli.progress import Lines
-from steersman.control.rollout import Outcome
+from steersman.control.outcome import Outcome, Rejected
 
 
 class NotAsWanted(SteersmanError):
@@ -45,9 +46,19 @@ def _faults(outcome: Outcome, told: frozenset[str]) -> Iterator[SteersmanError]:
 
 
 def _summary(outcome: Outcome) -> str:
-    hosts = len([host for host in outcome.hosts if host.verdict != "removed"])
-    where = f"on {hosts} host{'' if hosts == 1 else 's'}"
+    there = [host.host for host in outcome.hosts if host.verdict != "removed"]
+    total, hosts = len(there), len([name for name in there if name not in outcome.waiting])
+    among = f"{hosts} of {total}" if outcome.waiting else f"{hosts}"
+    where = f"on {among} host{'' if total == 1 else 's'}"
     release = outcome.release
     what = f"release {release.spec.number} {where}" if release is not None else where
+    if outcome.halted is not None:
+        return f"{what}, {outcome.halted}"
     has_changed = any(host.verdict != "unchanged" for host in outcome.hosts)
     return what if has_changed else f"{what}, nothing to do"
+
+
+def as_asked(outcome: Outcome) -> Outcome:
+    """Return an abort's outcome without the rejection that was its purpose."""
+    is_wanted = isinstance(outcome.error, Rejected) and outcome.error.is_aborted
+    return replace(outcome, error=None) if is_wanted else outcome

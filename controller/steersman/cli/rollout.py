@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING
 import click
 
 from steersman.cli.app import Tools
-from steersman.cli.arguments import app_name, verbose
+from steersman.cli.arguments import app_name, lock_timeout, verbose
 from steersman.cli.options import common
 
 if TYPE_CHECKING:
     from steersman.cli.context import Work
-    from steersman.control.rollout import Outcome
+    from steersman.control.outcome import Outcome
 
 
 @click.group()
 def rollout() -> None:
-    """Watch, list, undo or restart the releases of an app.
+    """Watch, steer, list, undo or restart the releases of an app.
 
     \b
       steer rollout status app/shop    steer rollout history app/shop
+      steer rollout pause app/shop     steer rollout promote app/shop
       steer rollout undo app/shop      steer rollout restart app/shop
     """
 
@@ -64,6 +65,7 @@ def history(tools: Tools, app: str, revision: int | None) -> None:
 @app_name
 @click.option("--to-revision", type=int, metavar="N", help="The release to go back to.")
 @verbose
+@lock_timeout
 @common
 @click.pass_obj
 def undo(tools: Tools, app: str, to_revision: int | None, verbose: bool) -> None:
@@ -90,6 +92,7 @@ def undo(tools: Tools, app: str, to_revision: int | None, verbose: bool) -> None
 @rollout.command()
 @app_name
 @verbose
+@lock_timeout
 @common
 @click.pass_obj
 def restart(tools: Tools, app: str, verbose: bool) -> None:
@@ -102,6 +105,92 @@ def restart(tools: Tools, app: str, verbose: bool) -> None:
     asyncio.run(
         _changed(tools, app, verbose, lambda work: work.controller.restart(app), "restarted")
     )
+
+
+@rollout.command()
+@app_name
+@common
+@click.pass_obj
+def pause(tools: Tools, app: str) -> None:
+    """Let the app's rollouts stop before their next hosts; those that have moved stay.
+
+    It holds for later releases too, over applies, until `steer rollout resume`.
+
+    \b
+      steer rollout pause app/shop
+    """
+
+    async def change() -> None:
+        from steersman.cli.context import opened
+
+        async with opened(tools) as work:
+            await work.controller.pause(app)
+
+    asyncio.run(change())
+    click.echo(f"app/{app} paused")
+
+
+@rollout.command()
+@app_name
+@verbose
+@lock_timeout
+@common
+@click.pass_obj
+def resume(tools: Tools, app: str, verbose: bool) -> None:
+    """Go on with a rollout that was paused.
+
+    \b
+      steer rollout resume app/shop
+    """
+    asyncio.run(_changed(tools, app, verbose, lambda work: work.controller.resume(app), "resumed"))
+
+
+@rollout.command()
+@app_name
+@click.option("--full", is_flag=True, help="Pass every pause that is left, too.")
+@verbose
+@lock_timeout
+@common
+@click.pass_obj
+def promote(tools: Tools, app: str, full: bool, verbose: bool) -> None:
+    """End the pause that a Canary or BlueGreen rollout is in.
+
+    \b
+      steer rollout promote app/shop
+      steer rollout promote app/shop --full
+    """
+    asyncio.run(
+        _changed(
+            tools,
+            app,
+            verbose,
+            lambda work: work.controller.promote(app, is_full=full),
+            "promoted",
+        )
+    )
+
+
+@rollout.command()
+@app_name
+@verbose
+@lock_timeout
+@common
+@click.pass_obj
+def abort(tools: Tools, app: str, verbose: bool) -> None:
+    """Give up the rollout under way: every host goes back to the last good release.
+
+    The release counts as rejected: applying the same again does not try it again.
+
+    \b
+      steer rollout abort app/shop
+    """
+
+    async def change(work: "Work") -> "Outcome":
+        return as_asked(await work.controller.abort(app))
+
+    from steersman.cli.outcomes import as_asked
+
+    asyncio.run(_changed(tools, app, verbose, change, "aborted"))
 
 
 async def _changed(

@@ -1,11 +1,11 @@
-"""steer scale: change how many instances a process has on each host."""
+"""steer scale: change how many instances a process has."""
 
 import asyncio
 
 import click
 
 from steersman.cli.app import Tools
-from steersman.cli.arguments import app_name, verbose
+from steersman.cli.arguments import app_name, lock_timeout, verbose
 from steersman.cli.options import common
 
 MOST = 10_000
@@ -15,13 +15,14 @@ MOST = 10_000
 @app_name
 @click.argument("counts", nargs=-1, required=True, metavar="PROCESS=COUNT...")
 @verbose
+@lock_timeout
 @common
 @click.pass_obj
 def scale(tools: Tools, app: str, counts: tuple[str, ...], verbose: bool) -> None:
-    """Set how many instances of processes run on each host of an app.
+    """Set how many instances of processes run: on each host of an app, or in all.
 
-    The proxy is not touched and no release is made. A manifest that says another count sets it
-    back when it is applied.
+    A process with `replicas` has that many in all, spread over the hosts. The proxy is not touched
+    and no release is made. A manifest that says another number sets it back when it is applied.
 
     \b
       steer scale app/shop web=3

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from steersman.api.host import CORDON
 from steersman.cli.text import one_line
 
 Object = Mapping[str, Any]
@@ -80,7 +81,9 @@ def phase(one: Object) -> str:
 
 
 def _host_phase(one: Object) -> str:
-    return phase(one) + (",Cordoned" if one["spec"].get("cordoned") else "")
+    said = one["metadata"].get("annotations", {}).get(CORDON)
+    cordon = said or ("cordoned" if one["spec"].get("cordoned") else "")
+    return phase(one) + (f",{cordon.capitalize()}" if cordon else "")
 
 
 def _ready(one: Object) -> str:
@@ -169,6 +172,16 @@ _COLUMNS: Mapping[str, Columns] = {
         "HOST": lambda one, now: one["spec"].get("host"),
         "MESSAGE": lambda one, now: _message(one),
     },
+    "Generation": {
+        "HOST": lambda one, now: one["spec"]["host"],
+        "APP": lambda one, now: one["spec"]["app"],
+        "PROCESS": lambda one, now: one["spec"]["process"],
+        "RELEASE": lambda one, now: one["spec"]["release"],
+        "STATE": lambda one, now: one["spec"]["state"],
+        "INSTANCES": lambda one, now: one["spec"]["instances"],
+        "CONNECTIONS": lambda one, now: one["spec"].get("connections"),
+        "AGE": _age,
+    },
 }
 
 _WIDE: Mapping[str, Columns] = {
@@ -190,4 +203,5 @@ _WIDE: Mapping[str, Columns] = {
         "MESSAGE": lambda one, now: _status(one).get("message"),
     },
     "Event": {"FIRST SEEN": _age},
+    "Generation": {},
 }

@@ -13,7 +13,7 @@ class Verb(NamedTuple):
 SECTIONS: dict[str, dict[str, Verb]] = {
     "Begin": {
         "demo": Verb("steersman.cli.demo:demo", "Show a whole deploy on this machine, measured"),
-        "host": Verb("steersman.cli.host:host", "Check hosts, and trust their keys"),
+        "host": Verb("steersman.cli.host:host", "Check, trust, cordon and drain hosts"),
         "schema": Verb("steersman.cli.schema:schema", "Print the JSON Schema of manifests"),
     },
     "Deploy": {

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
 from steersman.api.host import Host
+from steersman.planning.placement import place
 
 
 class NotAdmitted(SteersmanError):
@@ -27,11 +28,7 @@ def admit(apps: Mapping[str, App], hosts: Mapping[str, Host], secrets: Collectio
 
 def placed(app: App, hosts: Mapping[str, Host]) -> list[str]:
     """Return the names of the hosts that should run `app`."""
-    return sorted(
-        name
-        for name, host in hosts.items()
-        if not host.spec.cordoned and app.spec.placement.matches(name, host.metadata.labels)
-    )
+    return list(place(app, hosts).hosts)
 
 
 def _missing_secrets(apps: Mapping[str, App], secrets: Collection[str]) -> Iterator[str]:
@@ -52,7 +49,8 @@ def _shared_names(apps: Mapping[str, App], hosts: Mapping[str, Host]) -> Iterato
     owners: dict[tuple[str, str], str] = {}
     told = set()
     for app in sorted(apps.values(), key=lambda app: app.name):
-        for host in placed(app, hosts):
+        # Wherever they may come to be: a drained host or a scaled app must not make them meet.
+        for host in _meant(app, hosts):
             for name in sorted({route.host for route in app.spec.routes}):
                 owner = owners.setdefault((host, name), app.name)
                 if owner != app.name and (owner, app.name, name) not in told:
@@ -61,6 +59,11 @@ def _shared_names(apps: Mapping[str, App], hosts: Mapping[str, Host]) -> Iterato
                         f"apps {owner} and {app.name} both route {name} on host {host};"
                         " give one another name, or place them apart"
                     )
+
+
+def _meant(app: App, hosts: Mapping[str, Host]) -> list[str]:
+    placement = app.spec.placement
+    return sorted(n for n, h in hosts.items() if placement.matches(n, h.metadata.labels))
 
 
 def _lost_jumps(hosts: Mapping[str, Host]) -> Iterator[str]:

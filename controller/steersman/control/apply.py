@@ -18,21 +18,28 @@ from steersman.control.admission import admit, placed
 from steersman.control.artifacts import Artifacts
 from steersman.control.choose import Secrets
 from steersman.control.converge import Unhealthy
+from steersman.control.cordon import Cordons
 from steersman.control.memory import Memory, NotFound, is_pinned
+from steersman.control.outcome import Outcome
 from steersman.control.release import (
+    ABORTED,
+    OVERTAKEN,
+    PAUSED,
     PINNED,
+    PROMOTED,
     RESTARTED_AT,
     SCALE,
     counts_of,
     find_release,
     last_good,
 )
-from steersman.control.rollout import Outcome, Rollout
-from steersman.control.session import Session
-from steersman.control.status import app_status
+from steersman.control.rollout import Rollout
+from steersman.control.session import Session, whoever
+from steersman.control.status import app_status, without
+from steersman.control.wishes import overtaking, passed_pauses
 from steersman.manifests.document import Sourced
 
-HOLDING = 3600.0
+ALL_PAUSES = 10_000
 
 
 class StillUsed(SteersmanError):
@@ -111,6 +118,7 @@ class Controller:
 
     async def reconcile(self, name: str) -> Outcome:
         """Converge one app and remember how it went."""
+        await self._overtake(name)
         async with self._held(name):
             app, hosts = await self._memory.app(name), await self._memory.hosts()
             outcome = await Rollout(self._session, self._artifacts).run(app, hosts)
@@ -120,11 +128,20 @@ class Controller:
     @asynccontextmanager
     async def _held(self, name: str) -> AsyncIterator[None]:
         store = self._memory.store
-        lease = await store.acquire_lease(f"app/{name}", "another steer", HOLDING)
-        try:
+        async with self._session.turn.holding(store, f"app/{name}", whoever()):
             yield
-        finally:
-            await store.release_lease(lease)
+
+    async def _overtake(self, name: str) -> None:
+        """Cancel a rollout under way elsewhere if it is not of what the app asks for now.
+
+        A changed object is noticed there; a branch that moved, or a secret, is only seen here.
+        """
+        if await self._memory.store.is_leased(f"app/{name}"):
+            app = await self._memory.app(name)
+            hosts = await self._memory.hosts()
+            newer = await Rollout(self._session, self._artifacts).newer(app, hosts)
+            if newer is not None:
+                await self._memory.annotate(name, {OVERTAKEN: overtaking(newer)})
 
     async def _remember(self, app: App, hosts: Mapping[str, Host], outcome: Outcome) -> None:
         status = app_status(app, hosts, outcome, datetime.now(UTC))
@@ -140,7 +157,11 @@ class Controller:
         objects = [each.obj for each in sourced]
         await self._admit(objects)
         apps, hosts = await self._memory.apps(), await self._memory.hosts()
-        new_hosts = {obj.name: obj for obj in objects if isinstance(obj, Host)}
+        new_hosts = {
+            obj.name: await self._memory.with_our_annotations(obj)
+            for obj in objects
+            if isinstance(obj, Host)
+        }
         hosts |= new_hosts
         for obj in objects:
             if isinstance(obj, App):
@@ -189,24 +210,26 @@ class Controller:
     async def delete_host(
         self, name: str, cascade: Literal["background", "orphan"]
     ) -> list[Outcome]:
-        """Forget a host, after every app has left it; `orphan` leaves it as it is."""
-        await self._memory.host(name)
-        outcomes: list[Outcome] = []
-        hosts = await self._memory.hosts()
-        apps = [a for a in (await self._memory.apps()).values() if name in a.status.hosts]
-        if cascade != "orphan":
+        """Forget a host, after every app has left it; `orphan` leaves it as it is.
+
+        Either way the other hosts take over its replicas.
+        """
+        return await self.cordons.give_up(name, is_orphan=cascade == "orphan")
+
+    @property
+    def cordons(self) -> Cordons:
+        """What keeps apps off hosts, and moves them away."""
+        return Cordons(self._session, self._tried, self._evict)
+
+    async def _evict(self, name: str, host: str) -> Outcome:
+        """Remove an app from one host, although it has no other."""
+        async with self._held(name):
+            app, hosts = await self._memory.app(name), await self._memory.hosts()
             rollout = Rollout(self._session, self._artifacts)
-            outcomes = [await rollout.remove_from(app, hosts, [name]) for app in apps]
-            if not all(outcome.is_good for outcome in outcomes):
-                return outcomes
-            link = await self._session.connect(hosts[name], hosts)
-            await link.call("leave")
-        for app in apps:
-            left = tuple(host for host in app.status.hosts if host != name)
-            await self._memory.set_app_status(app, app.status.model_copy(update={"hosts": left}))
-        await self._memory.store.delete("Host", name)
-        self._session.report.object_changed(f"host/{name}", "deleted")
-        return outcomes
+            outcome = await rollout.remove_from(app, hosts, [host])
+            if outcome.is_good:
+                await self._memory.set_app_status(app, without(app, host))
+        return outcome
 
     async def delete_secret(self, name: str) -> None:
         users = [
@@ -229,6 +252,51 @@ class Controller:
         mark = {RESTARTED_AT: now} if pinned is None else {PINNED: f"{pinned}@{now}"}
         await self._memory.annotate(name, mark)
         return await self.reconcile(name)
+
+    async def pause(self, name: str) -> None:
+        """Let rollouts of the app stop before their next hosts."""
+        await self._memory.annotate(name, {PAUSED: "true"})
+        await self._memory.note("App", name, "RolloutPaused", "paused by `steer rollout pause`")
+
+    async def resume(self, name: str) -> Outcome:
+        """Go on with the app's rollout where it was paused."""
+        app = await self._memory.annotate(name, {PAUSED: None})
+        if app.spec.rollout.paused:
+            raise SteersmanError(
+                f"app {name} is paused by its manifest; take `paused: true` out of its"
+                " spec.rollout and apply it"
+            )
+        return await self.reconcile(name)
+
+    async def promote(self, name: str, *, is_full: bool) -> Outcome:
+        """End the pause that the app's rollout is in, or all of its pauses."""
+        app, releases = await self._memory.app(name), await self._memory.releases(name)
+        if not releases or releases[-1].status.state != "pending":
+            raise SteersmanError(
+                f"app {name} has no rollout under way; `steer rollout status app/{name}` tells more"
+            )
+        number = releases[-1].spec.number
+        passed = ALL_PAUSES if is_full else passed_pauses(app, number) + 1
+        await self._memory.annotate(name, {PROMOTED: f"{number}:{passed}"})
+        if await self._memory.store.is_leased(f"app/{name}"):
+            # Whoever waits in the pause goes on; the lease tells when that is done.
+            self._session.report.said(name, "promoted; the steer that rolls it out goes on")
+        return await self.reconcile(name)
+
+    async def abort(self, name: str) -> Outcome:
+        """Give up the release that is being rolled out, and go back to the last good one."""
+        releases = await self._memory.releases(name)
+        if not releases or releases[-1].status.state != "pending":
+            raise SteersmanError(
+                f"app {name} has no rollout under way; `steer rollout undo app/{name}` goes back"
+                " from one that is done"
+            )
+        await self._memory.annotate(name, {ABORTED: f"{releases[-1].spec.number} {whoever()}"})
+        async with self._held(name):
+            app, hosts = await self._memory.app(name), await self._memory.hosts()
+            outcome = await Rollout(self._session, self._artifacts).run(app, hosts)
+            await self._remember(app, hosts, outcome)
+        return outcome
 
     async def undo(self, name: str, to: int | None) -> Outcome:
         """Go back to release `to`, or to the last good one before the one that serves."""

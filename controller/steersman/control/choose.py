@@ -21,8 +21,9 @@ from steersman.control.release import (
     next_number,
     release_digest,
 )
-from steersman.control.session import Session
+from steersman.control.session import Session, WantedKey
 from steersman.control.target import Wanted, release_folder
+from steersman.planning.placement import Shares
 from steersman.planning.target import BuildTarget
 
 Secrets = Mapping[str, Mapping[str, str]]
@@ -46,15 +47,16 @@ class Chooser:
         self._artifacts = artifacts
         self._is_dry = is_dry
 
-    async def choose(self, app: App, links: list[HostLink]) -> Release:
-        """Return the release that `app` should run, made now unless it exists."""
+    async def choose(self, app: App, links: list[HostLink], shares: Shares) -> Release:
+        """Return the release that `app` should run, made now unless it exists.
+
+        `shares` matter where their change is a hand-over.
+        """
         releases = await self._memory.releases(app.name)
         pinned = is_pinned(app)
         if pinned is not None:
             return await self._again(app, pinned, releases)
-        versions = await self._versions(app.spec.config.secrets)
-        resolved = await self._artifacts.resolve(app.spec.source)
-        digest = release_digest(app, resolved.content, versions)
+        resolved, versions, digest = await self._asked(app, shares)
         if releases and releases[-1].spec.digest == digest:
             return releases[-1]
         template = await self._template(app, resolved, links)
@@ -74,6 +76,31 @@ class Chooser:
         )
         what = f"{resolved.commit[:12]} {resolved.subject or ''}".strip()
         return await self._remember(app, spec, f"release {spec.number}: {what}")
+
+    async def newer(self, app: App, shares: Shares) -> str | None:
+        """Return the digest that `app` now asks for if its newest release is another."""
+        releases = await self._memory.releases(app.name)
+        if is_pinned(app) is not None or not releases:
+            return None
+        digest = (await self._asked(app, shares))[2]
+        return digest if digest != releases[-1].spec.digest else None
+
+    async def _asked(self, app: App, shares: Shares) -> tuple[Resolved, dict[str, str], str]:
+        """Return what the source resolves to, the Secrets' versions, and the digest of it all."""
+        versions = await self._versions(app.spec.config.secrets)
+        resolved = await self._artifacts.resolve(app.spec.source)
+        return resolved, versions, release_digest(app, resolved.content, versions, shares)
+
+    async def renumbered(self, app: App, release: Release, links: list[HostLink]) -> Release:
+        """Return `release` under a number that no host knows: another controller took its own."""
+        releases = await self._memory.releases(app.name)
+        seen = [await _number_on(link, app.name) for link in links]
+        spec = release.spec.model_copy(update={"number": next_number(releases, seen)})
+        was = release.spec.number
+        await self._memory.store.delete("Release", release.name)
+        return await self._remember(
+            app, spec, f"release {spec.number}: what was to be release {was}"
+        )
 
     async def _template(
         self, app: App, resolved: Resolved, links: list[HostLink]
@@ -116,27 +143,36 @@ class Chooser:
         return release
 
     async def wanted(
-        self, app: App, release: Release, releases: list[Release], links: list[HostLink]
+        self,
+        app: App,
+        release: Release,
+        releases: list[Release],
+        links: list[HostLink],
+        shares: Shares,
     ) -> dict[str, Wanted]:
         """Return what each host should run; builds for each platform among them."""
         secrets = await self._released(release)
         keep = frozenset(
             release_folder(r) for r in kept(releases, app.spec.history, release.spec.number)
         )
-        made: dict[str, Wanted] = {}
-        by_platform: dict[str, Wanted] = {}
+        is_newest = all(r.spec.number <= release.spec.number for r in releases)
+        made: dict[WantedKey, Wanted] = {}
+        targets: dict[str, BuildTarget] = {}
+        wanted: dict[str, Wanted] = {}
         for link in links:
             platform = platform_of(link, release.spec.build)
-            if platform.key not in by_platform:
-                target = await self._build(app, release, platform)
-                wanted = Wanted(app, release, target, secrets, keep)
+            if platform.key not in targets:
+                targets[platform.key] = await self._build(app, release, platform)
+            share = shares.get(link.name, {})
+            key = (app.name, platform.key, tuple(sorted(share.items())))
+            if key not in made:
+                new = Wanted(app, release, targets[platform.key], secrets, keep, is_newest, share)
                 # One object for equal ones: hosts then tell by identity that nothing changed.
-                key = (app.name, platform.key)
-                if self._session.wanted.get(key) != wanted:
-                    self._session.wanted[key] = wanted
-                by_platform[platform.key] = self._session.wanted[key]
-            made[link.name] = by_platform[platform.key]
-        return made
+                if self._session.wanted.get(key) != new:
+                    self._session.wanted[key] = new
+                made[key] = self._session.wanted[key]
+            wanted[link.name] = made[key]
+        return wanted
 
     async def _secrets(self, names: Sequence[str]) -> Secrets:
         vault = self._session.vault

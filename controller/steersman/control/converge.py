@@ -62,22 +62,29 @@ class Converged:
     steps: tuple[Step, ...] = field(default=())
 
 
-async def converge(host: HostLink, app: str, plan: Plan, report: Reporter) -> Converged:
+async def converge(
+    host: HostLink, app: str, plan: Plan, report: Reporter, seen: HostSeen | None = None
+) -> Converged:
     """Apply `plan` of what is seen until nothing is left of it.
 
-    Raises Unhealthy when a generation fails its gate or soak, StepFailed, DoesNotSettle, or the
-    link's own errors.
+    `seen` spares the first look when the host was just looked at. Raises Unhealthy when a
+    generation fails its gate or soak, StepFailed, DoesNotSettle, or the link's own errors.
     """
     done: list[Step] = []
     steps: tuple[Step, ...] = ()
     passes, reopened = 0, 0
     while passes < PASSES:
         try:
-            seen = await host.observe()
-            steps = tuple(plan(seen))
+            now = seen if seen is not None else await host.observe()
+            seen = None
+            steps = tuple(plan(now))
             if not steps:
-                return Converged(seen, tuple(done))
-            await _apply(host, app, steps, report)
+                return Converged(now, tuple(done))
+            if not host.is_claimed:
+                # Whoever changed the host until now may have changed what was just seen.
+                await host.claim(app)
+                continue
+            await take_steps(host, app, steps, report)
             done += steps
             passes += 1
         except HostUnreachable:
@@ -89,7 +96,8 @@ async def converge(host: HostLink, app: str, plan: Plan, report: Reporter) -> Co
     raise DoesNotSettle(host.name, app, steps)
 
 
-async def _apply(host: HostLink, app: str, steps: Sequence[Step], report: Reporter) -> None:
+async def take_steps(host: HostLink, app: str, steps: Sequence[Step], report: Reporter) -> None:
+    """Make the steps in order; raises Unhealthy, StepFailed, or the link's own errors."""
     for number, step in enumerate(steps, 1):
         try:
             await host.apply(app, step, number, len(steps), report)

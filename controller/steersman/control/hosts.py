@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from steersman.api.host import Host
 from steersman.api.mask import Masks
 from steersman.control import failpoints
 from steersman.control.report import Reporter
+from steersman.control.room import drop, make_room
+from steersman.control.turns import Turn
 from steersman.drivers.hosts import facts_of, layout_of
 from steersman.drivers.model import Facts, Layout
 from steersman.planning.seen import BadAnswer, HostSeen, parse_seen
@@ -73,6 +76,7 @@ class HostLink:
         epoch_above: Callable[[int], Awaitable[int]],
         reopen: Callable[[], Awaitable[Link]],
         masks: Masks,
+        turn: Turn,
     ) -> None:
         self.host = host
         self.name = host.name
@@ -84,6 +88,8 @@ class HostLink:
         self._epoch_above = epoch_above
         self._reopen = reopen
         self.masks = masks
+        self._turn = turn
+        self._claiming = asyncio.Lock()
         self._epoch: int | None = None
         self._digest = ""
         self._seen: HostSeen | None = None
@@ -103,6 +109,24 @@ class HostLink:
             looking = self._looking = self._changes, asyncio.create_task(self._look())
         return await asyncio.shield(looking[1])
 
+    @property
+    def is_claimed(self) -> bool:
+        """Whether this run holds the host: nobody else changes it."""
+        return self._epoch is not None
+
+    async def claim(self, app: str = "") -> None:
+        """Take the host for this run, waiting for whoever has it; raises HostBusy when too long.
+
+        Its epoch is above every one that the host has seen, so any earlier run is fenced off. One
+        that waited must look again: what it saw before may have changed since.
+        """
+        async with self._claiming:
+            if self._epoch is None:
+                at_least = await self._epoch_above(int(self.hello.get("epoch") or 0))
+                claim = partial(self.link.call, "claim", at_least=at_least)
+                reply = await self._turn.taken(app or f"host {self.name}", claim)
+                self._epoch = int(reply.header["epoch"])
+
     async def reopen(self) -> None:
         """Replace a lost link by a new one.
 
@@ -112,6 +136,11 @@ class HostLink:
         self._digest, self._seen = "", None
         self._uploads.clear()
         self._changes += 1
+
+    def is_as_seen(self, seen: HostSeen) -> bool:
+        """Return whether nothing was done to the host since it was seen so."""
+        looking = self._looking
+        return seen is self._seen and looking is not None and looking[0] == self._changes
 
     def settle(self, app: str, wanted: object, seen: HostSeen) -> None:
         """Remember that a plan for `wanted` found nothing to do in `seen`."""
@@ -141,7 +170,7 @@ class HostLink:
         count = failpoints.next_step()
         failpoints.reached("before", count)
         if isinstance(step, Upload):
-            await self._upload(step.blobs)
+            await self._upload(step)
         else:
             await self.call(step.op, **step.args)
         self._changes += 1
@@ -151,21 +180,23 @@ class HostLink:
     async def call(
         self, op: str, /, *, body: bytes = b"", timeout: float | None = None, **args: Any
     ) -> Reply:
-        """Ask for a change, under this session's epoch."""
-        if self._epoch is None:
-            self._epoch = await self._epoch_above(int(self.hello.get("epoch") or 0))
+        """Ask for a change, under the epoch that the host was claimed with."""
+        await self.claim()
         try:
             return await self.link.call(op, body=body, timeout=timeout, epoch=self._epoch, **args)
         except HandError as error:
             # Apps print what they are given, and a failed gate tells their last lines.
             raise error.through(self.masks) from None
 
-    async def _upload(self, blobs: Sequence[str]) -> None:
-        reply = await self.link.call("missing", digests=list(blobs))
+    async def _upload(self, step: Upload) -> None:
+        reply = await self.link.call("missing", digests=list(step.blobs))
         # What the host asks for is data: only what this upload offered may leave.
-        missing = set(reply.header["missing"]) & set(blobs)
+        missing = set(reply.header["missing"]) & set(step.blobs)
+        await make_room(self, step, missing, reply.header.get("disk"), self._blob_path)
         sending = [self._sending(sha256) for sha256 in sorted(missing)]
         for outcome in await asyncio.gather(*sending, return_exceptions=True):
+            if isinstance(outcome, HandError) and outcome.kind == "disk-full":
+                await drop(self, step)
             if isinstance(outcome, BaseException):
                 raise outcome
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, TypeVar
 
 from steersman.api.app import App, AppStatus
 from steersman.api.errors import SteersmanError
-from steersman.api.host import Host, HostStatus
+from steersman.api.host import CORDON, Host, HostStatus
+from steersman.api.meta import Object
 from steersman.api.names import release_name
 from steersman.api.objects import AnyObject, dump_object, parse_object
 from steersman.api.release import Release, ReleaseState, ReleaseStatus
 from steersman.api.secret import SecretStatus
-from steersman.control.release import PINNED, RESTARTED_AT, SCALE
+from steersman.control.release import ABORTED, PAUSED, PINNED, PROMOTED, RESTARTED_AT, SCALE
 from steersman.store.protocol import Store, Stored
 
-OURS = (RESTARTED_AT, SCALE)
+Marked = TypeVar("Marked", bound=Object)
+
+OURS = (RESTARTED_AT, SCALE, PAUSED, PROMOTED, ABORTED, CORDON)
 
 
 class NotFound(SteersmanError):
@@ -80,27 +83,25 @@ class Memory:
 
     async def put(self, obj: AnyObject) -> str:
         """Remember what somebody wants; return created, configured or unchanged."""
-        if isinstance(obj, App):
+        if isinstance(obj, App | Host):
             obj = await self.with_our_annotations(obj)
         return (await self.store.put(dump_object(obj))).change
 
-    async def with_our_annotations(self, app: App) -> App:
-        """Return `app` as it is put: a manifest undoes neither `scale` nor `rollout restart`."""
-        stored = await self.store.get("App", app.name)
-        known = self._app(stored).metadata.annotations if stored is not None else {}
+    async def with_our_annotations(self, obj: Marked) -> Marked:
+        """Return `obj` as it is put: a manifest undoes no scale, cordon or rollout verb."""
+        stored = await self.store.get(obj.kind, obj.name)
+        known = self._parse(stored).metadata.annotations if stored is not None else {}
         ours = {key: known[key] for key in OURS if key in known}
-        annotations = {**ours, **app.metadata.annotations}
-        metadata = app.metadata.model_copy(update={"annotations": annotations})
-        return app.model_copy(update={"metadata": metadata})
+        return _annotated(obj, {**ours, **obj.metadata.annotations})
 
     async def as_applied(self, app: App, status: AppStatus) -> App:
         """Return `app` as it would be remembered, with the status that it has."""
         return (await self.with_our_annotations(app)).model_copy(update={"status": status})
 
     async def set_counts(self, app: App, counts: Mapping[str, int]) -> None:
-        """Change how many instances an app's processes have."""
+        """Change how many instances an app's processes have: on each host, or in all."""
         processes = {
-            name: process.model_copy(update={"count": counts.get(name, process.count)})
+            name: process.scaled(counts[name]) if name in counts else process
             for name, process in app.spec.processes.items()
         }
         spec = app.spec.model_copy(update={"processes": processes})
@@ -108,17 +109,22 @@ class Memory:
 
     async def annotate(self, name: str, annotations: Mapping[str, str | None]) -> App:
         """Set annotations of an app; None removes one."""
-        app = await self.app(name)
-        merged = {**app.metadata.annotations, **annotations}
-        kept = {key: value for key, value in merged.items() if value is not None}
-        metadata = app.metadata.model_copy(update={"annotations": kept})
-        await self.store.put(dump_object(app.model_copy(update={"metadata": metadata})))
+        await self.store.put(dump_object(_changed(await self.app(name), annotations)))
         return await self.app(name)
 
     async def secret_version(self, name: str) -> str | None:
         """Return the version of a Secret's values, None when there is no such Secret."""
         stored = await self.store.get("Secret", name)
         return None if stored is None else stored.status.get("version")
+
+    async def set_cordon(self, host: Host, cordon: str | None) -> Host:
+        """Say what a host may hold: None for everything, also where its manifest cordoned it."""
+        changed = _changed(host, {CORDON: cordon})
+        if cordon is None:
+            spec = host.spec.model_copy(update={"cordoned": False})
+            changed = changed.model_copy(update={"spec": spec})
+        await self.store.put(dump_object(changed))
+        return await self.host(host.name)
 
     async def set_secret_status(self, name: str, status: SecretStatus) -> None:
         await self._put_status("Secret", name, status)
@@ -169,3 +175,13 @@ def is_pinned(app: App) -> int | None:
     """Return the number of the release that `rollout undo` chose, if it did."""
     number = app.metadata.annotations.get(PINNED, "").partition("@")[0]
     return int(number) if number.isdigit() else None
+
+
+def _changed(obj: Marked, annotations: Mapping[str, str | None]) -> Marked:
+    merged = {**obj.metadata.annotations, **annotations}
+    return _annotated(obj, {key: value for key, value in merged.items() if value is not None})
+
+
+def _annotated(obj: Marked, annotations: Mapping[str, str]) -> Marked:
+    metadata = obj.metadata.model_copy(update={"annotations": annotations})
+    return obj.model_copy(update={"metadata": metadata})

@@ -14,11 +14,19 @@ from steersman.api.errors import SteersmanError
 from steersman.api.process import Process
 from steersman.api.release import Release, ReleaseSpec
 from steersman.drivers.servers import way_of
+from steersman.planning.placement import Shares
 
 RESTARTED_AT = "steersman/restarted-at"
 PINNED = "steersman/pinned-release"
 """The number of the release to go back to; `@` and a time after it when it was restarted since."""
 SCALE = "steersman/scale"
+PAUSED = "steersman/paused"
+PROMOTED = "steersman/promoted"
+"""`<release>:<count>`: how many pauses of that release are over."""
+ABORTED = "steersman/aborted"
+"""`<release> <who>`: the release that was given up."""
+OVERTAKEN = "steersman/overtaken-by"
+"""The digest of what somebody waits to roll out instead."""
 
 KEPT_STATES = frozenset({"deployed", "superseded"})
 
@@ -30,7 +38,9 @@ def secret_version(key: bytes, values: Mapping[str, str]) -> str:
     ).hexdigest()[:32]
 
 
-def release_digest(app: App, content: str, secrets: Mapping[str, str]) -> str:
+def release_digest(
+    app: App, content: str, secrets: Mapping[str, str], shares: Shares | None = None
+) -> str:
     """Return the digest of everything that makes a release differ; counts and routes do not.
 
     `content` is what the source resolved to, `secrets` the version of each Secret in use.
@@ -46,22 +56,30 @@ def release_digest(app: App, content: str, secrets: Mapping[str, str]) -> str:
         "user": spec.user,
         "secrets": dict(secrets),
         "restarted": app.metadata.annotations.get(RESTARTED_AT, ""),
-        "relayed": _relayed(app),
+        "relayed": _relayed(app, shares or {}),
     }
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _relayed(app: App) -> dict[str, Any]:
-    """Return the counts that cannot change within a release.
+def relayed(app: App) -> frozenset[str]:
+    """Return the processes whose instances cannot become fewer or more within a release.
 
     A relay to a $PORT drops what it carries when it stops: scaling those is a hand-over.
     """
+    processes = app.spec.processes.items()
+    return frozenset(name for name, process in processes if way_of(name, process) == "port")
+
+
+def _relayed(app: App, shares: Shares) -> dict[str, Any]:
+    """Return the counts of relayed processes, and of replicas how many each host runs."""
     if not app.spec.processes:
         return {"procfile": app.metadata.annotations.get(SCALE, "")}
+    counts = {name: app.spec.processes[name].count for name in relayed(app)}
     return {
-        name: process.count
-        for name, process in app.spec.processes.items()
-        if way_of(name, process) == "port"
+        name: {host: share[name] for host, share in shares.items() if name in share}
+        if count is None
+        else count
+        for name, count in counts.items()
     }
 
 
@@ -108,22 +126,29 @@ def kept(releases: Sequence[Release], history: int, running: int) -> tuple[Relea
     return tuple(r for r in releases if r in others[-history:] or r.spec.number == running)
 
 
-def counts_of(app: App, processes: Mapping[str, Any]) -> dict[str, int]:
-    """Return how many instances of each process the app wants on a host.
+def counts_of(
+    app: App, processes: Mapping[str, Any], share: Mapping[str, int] | None = None
+) -> dict[str, int]:
+    """Return how many instances of each process the app wants on a host with this `share`.
 
-    The Procfile has no counts: `steer scale` keeps those in an annotation.
+    Without a host, replicas are counted as they are in all. The Procfile has no counts: `steer
+    scale` keeps those in an annotation.
     """
     scaled = dict(
         pair.split("=", 1)
         for pair in app.metadata.annotations.get(SCALE, "").split()
         if "=" in pair
     )
-    return {
-        name: app.spec.processes[name].count
-        if name in app.spec.processes
-        else int(scaled.get(name, "1"))
-        for name in processes
-    }
+
+    def wanted(name: str) -> int:
+        process = app.spec.processes.get(name)
+        if process is None:
+            return int(scaled.get(name, "1"))
+        if process.replicas is None:
+            return process.count or 0
+        return process.replicas if share is None else share.get(name, 0)
+
+    return {name: wanted(name) for name in processes}
 
 
 def from_procfile(procfile: Mapping[str, str]) -> dict[str, Process]:

@@ -1,10 +1,11 @@
-"""One app, all its hosts: choose the release, roll it out in waves, or take it back."""
+"""One app, all its hosts: choose the release, walk it over them, or take it back."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
@@ -13,68 +14,50 @@ from steersman.api.release import Release
 from steersman.control.admission import placed
 from steersman.control.artifacts import Artifacts
 from steersman.control.choose import Chooser, Secrets
-from steersman.control.converge import Plan, Unhealthy, converge
+from steersman.control.converge import Unhealthy
 from steersman.control.hosts import HostLink
 from steersman.control.memory import Memory, is_pinned
+from steersman.control.mover import Mover, OtherController
+from steersman.control.outcome import (
+    HostOutcome,
+    NowhereToRun,
+    Outcome,
+    Overtaken,
+    Rejected,
+    Stopped,
+)
 from steersman.control.phase import run_release_command
-from steersman.control.release import last_good
-from steersman.control.report import Verdict
+from steersman.control.release import ABORTED, last_good, relayed
 from steersman.control.session import Session
-from steersman.control.target import Wanted, app_gone, app_target
-from steersman.planning.app import plan_absent, plan_app
-from steersman.planning.seen import HostSeen
-from steersman.planning.steps import Step
+from steersman.control.target import Wanted
+from steersman.control.walk import Task, Walk, Walked
+from steersman.control.wishes import Wishes, is_aborted
+from steersman.planning.placement import Places, Shares, gaining, held_by, place, while_moving
 
 
 @dataclass(frozen=True, slots=True)
-class HostOutcome:
-    """How one app fared on one host."""
+class Choice:
+    """What a rollout is about: the release, those there were, who runs them and how much."""
 
-    host: str
-    verdict: Verdict
-    steps: tuple[Step, ...] = ()
-    error: SteersmanError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one app fared. `error` is set when the app is not as its manifest says."""
-
-    app: str
-    release: Release | None = None
-    hosts: tuple[HostOutcome, ...] = ()
-    error: SteersmanError | None = None
+    app: App
+    release: Release
+    releases: Sequence[Release]
+    links: Sequence[HostLink]
+    shares: Shares
 
     @property
-    def is_good(self) -> bool:
-        return self.error is None and all(h.error is None for h in self.hosts)
+    def previous(self) -> Release | None:
+        """The last good release before this one."""
+        return last_good(self.releases, self.release.spec.number)
 
-
-class Rejected(SteersmanError):
-    """A release failed its gate or soak; it never took traffic, or gave it back."""
-
-    def __init__(self, release: Release, why: str, previous: int | None, *, is_known: bool) -> None:
-        spec = release.spec
-        served = (
-            f"release {previous} serves as before" if previous is not None else "nothing serves yet"
-        )
-        again = " before and is not tried again" if is_known else ""
-        super().__init__(
-            f"app {spec.app}: release {spec.number} was rejected{again}: {why}\n"
-            f"  {served}; change the source or the manifest and apply again,"
-            f" or see `steer describe app/{spec.app}`"
-        )
-
-
-class NowhereToRun(SteersmanError):
-    """No host fits the app's placement."""
-
-    def __init__(self, app: App) -> None:
-        wanted = ", ".join(f"{key}={value}" for key, value in app.spec.placement.selector.items())
-        wish = f" (it wants hosts labelled {wanted})" if wanted else ""
-        super().__init__(
-            f"app {app.name} is placed on no host{wish}; apply Hosts that fit its spec.placement,"
-            " or uncordon one: `steer get hosts -o yaml` shows what there is"
+    @property
+    def served(self) -> str:
+        """What serves when this release does not, in words."""
+        before = self.previous
+        return (
+            "nothing serves yet"
+            if before is None
+            else f"release {before.spec.number} serves as before"
         )
 
 
@@ -93,34 +76,51 @@ class Rollout:
         self._memory: Memory = session.memory
         self._report = session.report
         self._is_dry = is_dry
+        self._mover = Mover(session.report, is_dry=is_dry)
         self._chooser = Chooser(session, artifacts, pretended or {}, is_dry=is_dry)
 
     async def run(self, app: App, hosts: Mapping[str, Host]) -> Outcome:
-        """Converge `app`; errors of single hosts are in the outcome and stop no other host."""
-        names = placed(app, hosts)
-        former = [name for name in app.status.hosts if name in hosts and name not in names]
-        links, errors = await self._session.connect_all([*names, *former], hosts)
+        """Converge `app`; errors of single hosts are in the outcome and stop no other host.
+
+        Hosts that gain something of the app come first: only when those serve does a host that
+        has to give something up do so. An app that fits nowhere is left where it is.
+        """
+        places = place(app, hosts)
+        former = [n for n in app.status.hosts if n in hosts and n not in places.hosts]
+        links, errors = await self._session.connect_all([*places.hosts, *former], hosts)
         lost = self._lost(app, errors)
-        placed_links = [links[name] for name in names if name in links]
-        removed = await self._remove(app, [links[name] for name in former if name in links])
+        placed_links = [links[name] for name in places.hosts if name in links]
         if not placed_links:
-            error = None if names else NowhereToRun(app)
-            return Outcome(app.name, None, (*lost, *removed), error)
+            error = None if places.hosts else NowhereToRun(app)
+            return Outcome(app.name, None, tuple(lost), error)
         try:
-            release = await self._chooser.choose(app, placed_links)
-            deployed = await self._deploy(app, release, placed_links)
+            choice = await self._choice(app, placed_links, places.shares)
+            deployed = await self._spread(choice, places)
         except SteersmanError as error:
-            return Outcome(app.name, None, (*lost, *removed), error)
+            return Outcome(app.name, None, tuple(lost), error)
+        removed: list[HostOutcome] = []
+        if deployed.is_there and not errors.keys() & gaining(app, places):
+            removed = await self._remove(app, [links[name] for name in former if name in links])
         return replace(deployed, hosts=(*lost, *removed, *deployed.hosts))
 
-    async def _remove(self, app: App, links: Iterable[HostLink]) -> list[HostOutcome]:
-        async def one(link: HostLink) -> HostOutcome:
-            gone = app_gone(app, link.host.spec, link.facts)
-            return await self._converge(
-                link, app.name, lambda seen: plan_absent(gone, seen), "removed"
-            )
+    async def _spread(self, choice: Choice, places: Places) -> Outcome:
+        """Deploy with nobody running less than before; once all is there, with what is wanted."""
+        app = choice.app
+        moving = while_moving(places, held_by(app), relayed(app))
+        if self._is_dry or moving == places:
+            return replace(await self._deploy(choice), shares=places.shares)
+        first = await self._deploy(replace(choice, shares=moving.shares))
+        absent = set(places.hosts) - {link.name for link in choice.links}
+        if not first.is_there or absent & gaining(app, places):
+            return replace(first, shares=moving.shares)
+        # It says by now how it went, and which number it got.
+        releases = await self._memory.releases(app.name)
+        again = replace(choice, release=releases[-1], releases=releases)
+        return replace(first.then(await self._deploy(again)), shares=places.shares)
 
-        return list(await asyncio.gather(*(one(link) for link in links)))
+    async def newer(self, app: App, hosts: Mapping[str, Host]) -> str | None:
+        """Return the digest that `app` asks for now, if that is not its newest release's."""
+        return await self._chooser.newer(app, place(app, hosts).shares)
 
     async def remove(self, app: App, hosts: Mapping[str, Host]) -> Outcome:
         """Leave no trace of `app` on any host."""
@@ -135,112 +135,159 @@ class Rollout:
         lost = self._lost(app, errors)
         return Outcome(app.name, None, (*lost, *await self._remove(app, links.values())))
 
+    async def _remove(self, app: App, links: Iterable[HostLink]) -> list[HostOutcome]:
+        return list(await asyncio.gather(*(self._mover.remove(link, app) for link in links)))
+
     def _lost(self, app: App, errors: Mapping[str, SteersmanError]) -> list[HostOutcome]:
         for name, error in errors.items():
             self._report.host_ended(name, app.name, "unreachable", str(error))
         return [HostOutcome(name, "unreachable", error=error) for name, error in errors.items()]
 
-    async def _deploy(self, app: App, release: Release, links: list[HostLink]) -> Outcome:
+    async def _choice(self, app: App, links: list[HostLink], shares: Shares) -> Choice:
+        release = await self._chooser.choose(app, links, shares)
         releases = await self._memory.releases(app.name)
-        previous = last_good(releases, release.spec.number)
-        if release.status.state == "rejected":
-            error = Rejected(release, release.status.message, _number(previous), is_known=True)
-            hosts = await self._fall_back(app, previous, links)
-            return Outcome(app.name, release, hosts, error)
-        wanted = await self._chooser.wanted(app, release, releases, links)
-        outcomes: list[HostOutcome] = []
-        if release.status.state == "pending" and is_pinned(app) is None and not self._is_dry:
-            try:
-                await run_release_command(
-                    wanted[links[0].name], links[0], self._memory, self._report
-                )
-            except Unhealthy as error:
-                bad_host = HostOutcome(links[0].name, "rejected", error=error)
-                return await self._reject(app, release, previous, links, bad_host, [bad_host])
-        for wave in waves(links):
-            outcomes += await asyncio.gather(*(self._one(link, wanted[link.name]) for link in wave))
-            bad = [o for o in outcomes if isinstance(o.error, Unhealthy)]
-            if bad and not self._is_dry and app.status.release != release.spec.number:
-                return await self._reject(app, release, previous, links, bad[0], outcomes)
-        if not self._is_dry and any(outcome.error is None for outcome in outcomes):
-            await self._accept(release, releases)
-        return Outcome(app.name, release, tuple(outcomes))
+        return Choice(app, release, releases, links, shares)
+
+    async def _deploy(self, choice: Choice) -> Outcome:
+        state, message = choice.release.status.state, choice.release.status.message
+        if state == "rejected":
+            return await self._give_up(choice, message, is_known=True)
+        if is_aborted(choice.app, choice.release.spec.number) and not self._is_dry:
+            return await self._abort(choice)
+        wanted = await self._wanted(choice, choice.release)
+        if self._is_dry:
+            moves = (self._mover.move(link, wanted[link.name]) for link in choice.links)
+            return Outcome(choice.app.name, choice.release, tuple(await asyncio.gather(*moves)))
+        try:
+            walked = await self._walk(choice, wanted)
+        except OtherController:
+            # It was numbered before the hosts were ours: once is enough, now they are.
+            again = await self._chooser.renumbered(choice.app, choice.release, list(choice.links))
+            releases = await self._memory.releases(choice.app.name)
+            choice = replace(choice, release=again, releases=releases)
+            walked = await self._walk(choice, await self._wanted(choice, again))
+        return await self._end(choice, walked)
+
+    async def _wanted(self, choice: Choice, release: Release) -> dict[str, Wanted]:
+        releases, links = list(choice.releases), list(choice.links)
+        return await self._chooser.wanted(choice.app, release, releases, links, choice.shares)
+
+    async def _walk(self, choice: Choice, wanted: Mapping[str, Wanted]) -> Walked:
+        """Walk until its end, or until somebody asks for something else."""
+        app, links = choice.app, {link.name: link for link in choice.links}
+        first = choice.links[0]
+
+        async def once() -> None:
+            if choice.release.status.state == "pending" and is_pinned(app) is None:
+                await run_release_command(wanted[first.name], first, self._memory, self._report)
+
+        walk = Walk(
+            self._session,
+            self._mover,
+            Task(app, choice.release, links, wanted),
+            once=once,
+            back=partial(self._bring_back, choice),
+        )
+        walking = asyncio.create_task(walk.run())
+        overtaken = asyncio.create_task(Wishes(self._memory, app, choice.release).overtaken())
+        try:
+            await asyncio.wait({walking, overtaken}, return_when=asyncio.FIRST_COMPLETED)
+            if not walking.done():
+                raise Overtaken(choice.release)
+            return walking.result()
+        except Unhealthy as error:
+            return Walked(bad=HostOutcome(error.host, "rejected", error=error))
+        finally:
+            for task in (walking, overtaken):
+                task.cancel()
+            await asyncio.gather(walking, overtaken, return_exceptions=True)
+
+    async def _end(self, choice: Choice, walked: Walked) -> Outcome:
+        app, release = choice.app, choice.release
+        hosts = tuple(walked.outcomes.values())
+        if walked.bad is not None:
+            return await self._reject(choice, walked.bad, hosts)
+        left = [link for link in choice.links if link.name not in walked.outcomes]
+        if left:
+            # Their turn has not come: what they run until then is kept as it should be.
+            stayed = await self._to_previous(choice, left)
+            error = None if walked.halted else Stopped(release, walked.faults, len(left))
+            waiting = frozenset(link.name for link in left)
+            return Outcome(app.name, release, (*hosts, *stayed), error, walked.halted, waiting)
+        if any(outcome.error is None for outcome in hosts):
+            await self._accept(release, choice.releases)
+        return Outcome(app.name, release, hosts)
 
     async def _reject(
-        self,
-        app: App,
-        release: Release,
-        previous: Release | None,
-        links: list[HostLink],
-        bad: HostOutcome,
-        outcomes: list[HostOutcome],
+        self, choice: Choice, bad: HostOutcome, outcomes: Sequence[HostOutcome]
     ) -> Outcome:
-        fault = bad.error
+        fault, name = bad.error, choice.app.name
         logs = fault.logs if isinstance(fault, Unhealthy) else ()
         why = str(fault)
-        await self._memory.set_release_state(release, "rejected", why, tuple(logs))
-        await self._memory.note("App", app.name, "ReleaseRejected", why, bad.host, type_="Warning")
-        after = await self._fall_back(app, previous, links)
-        error = Rejected(release, why, _number(previous), is_known=False)
-        failed = {o.host: o for o in outcomes if o.error is not None}
+        await self._memory.set_release_state(choice.release, "rejected", why, tuple(logs))
+        await self._memory.note("App", name, "ReleaseRejected", why, bad.host, type_="Warning")
+        failed = {o.host for o in (*outcomes, bad) if o.error is not None}
+        ended = await self._give_up(choice, why, is_known=False)
         hosts = tuple(
             replace(outcome, verdict="rejected") if outcome.host in failed else outcome
-            for outcome in after
+            for outcome in ended.hosts
         )
-        return Outcome(app.name, release, hosts, error)
+        return replace(ended, hosts=hosts)
 
-    async def _fall_back(
-        self, app: App, previous: Release | None, links: list[HostLink]
+    async def _abort(self, choice: Choice) -> Outcome:
+        who = choice.app.metadata.annotations[ABORTED].partition(" ")[2]
+        why = f"aborted by {who}"
+        await self._memory.set_release_state(choice.release, "rejected", why)
+        await self._memory.note("App", choice.app.name, "RolloutAborted", why)
+        return await self._give_up(choice, why, is_known=False)
+
+    async def _give_up(self, choice: Choice, why: str, *, is_known: bool) -> Outcome:
+        """Bring the hosts back, and say which release is not what runs."""
+        aborted = is_aborted(choice.app, choice.release.spec.number)
+        error = Rejected(choice.release, why, choice.served, is_known=is_known, is_aborted=aborted)
+        return Outcome(choice.app.name, choice.release, await self._fall_back(choice), error)
+
+    async def _fall_back(self, choice: Choice) -> tuple[HostOutcome, ...]:
+        """Bring every host back to the last good release, or to none if there never was one.
+
+        Without autoRollback, hosts that took the release over stay with it.
+        """
+        if choice.app.spec.rollout.auto_rollback:
+            return await self._to_previous(choice, choice.links)
+        wanted = await self._wanted(choice, choice.release)
+        there = [link for link in choice.links if await _has(link, wanted[link.name])]
+        kept = asyncio.gather(*(self._mover.move(link, wanted[link.name]) for link in there))
+        back = self._to_previous(choice, [link for link in choice.links if link not in there])
+        return (*await kept, *await back)
+
+    async def _to_previous(
+        self, choice: Choice, links: Sequence[HostLink]
     ) -> tuple[HostOutcome, ...]:
-        """Bring every host back to the last good release, or to none if there never was one."""
-        if previous is None:
-            return tuple(await self._remove(app, links))
-        releases = await self._memory.releases(app.name)
-        wanted = await self._chooser.wanted(app, previous, releases, links)
-        return tuple(await asyncio.gather(*(self._one(link, wanted[link.name]) for link in links)))
+        if choice.previous is None:
+            return tuple(await self._remove(choice.app, links))
+        wanted = await self._wanted(choice, choice.previous)
+        moves = (self._mover.move(link, wanted[link.name]) for link in links)
+        return tuple(await asyncio.gather(*moves))
 
-    async def _accept(self, release: Release, releases: list[Release]) -> None:
+    async def _bring_back(self, choice: Choice, link: HostLink) -> HostOutcome:
+        return (await self._to_previous(choice, [link]))[0]
+
+    async def _accept(self, release: Release, releases: Sequence[Release]) -> None:
         if release.status.state != "deployed":
             await self._memory.set_release_state(release, "deployed")
             await self._memory.note(
                 "App", release.spec.app, "Deployed", f"release {release.spec.number} serves"
             )
         for other in releases:
-            if other.status.state == "deployed" and other.spec.number != release.spec.number:
+            if other.spec.number == release.spec.number:
+                continue
+            if other.status.state == "deployed":
                 await self._memory.set_release_state(other, "superseded")
-
-    async def _one(self, link: HostLink, wanted: Wanted) -> HostOutcome:
-        def plan(seen: HostSeen) -> tuple[Step, ...]:
-            if link.is_settled(wanted.app.name, wanted, seen):
-                return ()
-            steps = plan_app(app_target(wanted, link.host.spec, link.facts, seen), seen)
-            if not steps:
-                link.settle(wanted.app.name, wanted, seen)
-            return steps
-
-        return await self._converge(link, wanted.app.name, plan)
-
-    async def _converge(
-        self, link: HostLink, app: str, plan: Plan, done: Verdict = "converged"
-    ) -> HostOutcome:
-        try:
-            if self._is_dry:
-                steps = tuple(plan(await link.observe()))
-            else:
-                steps = (await converge(link, app, plan, self._report)).steps
-        except SteersmanError as error:
-            verdict: Verdict = "rejected" if isinstance(error, Unhealthy) else "failed"
-            self._report.host_ended(link.name, app, verdict, str(error))
-            return HostOutcome(link.name, verdict, error=error)
-        verdict = done if steps or done == "removed" else "unchanged"
-        self._report.host_ended(link.name, app, verdict, "")
-        return HostOutcome(link.name, verdict, steps)
+            elif other.status.state == "pending":
+                why = f"release {release.spec.number} took its place"
+                await self._memory.set_release_state(other, "cancelled", why)
 
 
-def waves(links: list[HostLink]) -> list[list[HostLink]]:
-    """Return the hosts in the order they are changed: one proves the release for the rest."""
-    return [wave for wave in (links[:1], links[1:]) if wave]
-
-
-def _number(release: Release | None) -> int | None:
-    return None if release is None else release.spec.number
+async def _has(link: HostLink, wanted: Wanted) -> bool:
+    seen = (await link.observe()).app(wanted.app.name)
+    return seen.current == f"releases/{wanted.release_name}"

@@ -17,6 +17,7 @@ from steersman.control.hosts import HostLink, target_of
 from steersman.control.memory import Memory
 from steersman.control.report import Reporter
 from steersman.control.target import Wanted
+from steersman.control.turns import PATIENCE, Turn
 from steersman.control.vault import Vault
 from steersman.drivers.hosts import settings_of
 from steersman.sealing.keyring import Keyring
@@ -26,6 +27,9 @@ from steersman.transport.pool import LinkPool
 from steersman.transport.target import Target
 
 FACTS = ("python", "machine", "systemd")
+
+WantedKey = tuple[str, str, tuple[tuple[str, int], ...]]
+"""An app, a platform and a share of the replicas."""
 
 
 class Session:
@@ -39,14 +43,16 @@ class Session:
         *,
         trust_files: tuple[Path, ...] = (),
         use_ssh_config: bool = True,
+        patience: float = PATIENCE,
         keys: Keyring,
     ) -> None:
+        self.turn = Turn(report, patience)
         self.memory = Memory(store)
         self.vault = Vault(self.memory, keys)
         self.report = report
         self.blobs = BlobStore(cache)
         self.cache = cache
-        self.wanted: dict[tuple[str, str], Wanted] = {}
+        self.wanted: dict[WantedKey, Wanted] = {}
         self._trust_files = trust_files
         self._use_ssh_config = use_ssh_config
         self._settings: dict[str, Mapping[str, object]] = {}
@@ -67,7 +73,9 @@ class Session:
         if known is not None and known.link is link and known.host.spec == host.spec:
             return known
         reopen = partial(self._pool.get, target)
-        made = HostLink(host, link, self.blobs.path, self._epoch_above, reopen, self.vault.masks)
+        made = HostLink(
+            host, link, self.blobs.path, self._epoch_above, reopen, self.vault.masks, self.turn
+        )
         self._links[host.name] = made
         await self._remember(made)
         return made
@@ -89,10 +97,7 @@ class Session:
             return error
 
     async def _epoch_above(self, seen: int) -> int:
-        """Return this run's epoch, which is above `seen`, what a host had seen when it answered.
-
-        A run keeps its epoch: one that was overtaken meanwhile is refused by the host and stops.
-        """
+        """Return an epoch for this run to claim a host with, which has seen `seen`."""
         async with self._numbering:
             if self._epoch <= seen:
                 known = [int(link.hello.get("epoch") or 0) for link in self._links.values()]
@@ -113,8 +118,13 @@ class Session:
 
 def holder() -> str:
     """Return who changes a host, for whoever finds it locked: user@machine (pid)."""
+    return f"{whoever()} (pid {os.getpid()})"
+
+
+def whoever() -> str:
+    """Return whose steer this is: user@machine."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return f"steer of {user}@{platform.node()} (pid {os.getpid()})"
+    return f"steer of {user}@{platform.node()}"

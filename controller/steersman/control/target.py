@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
 from steersman.api.host import HostSpec
 from steersman.api.release import Release
+from steersman.api.routes import Route
 from steersman.control.release import counts_of
 from steersman.drivers.hosts import layout_of, proxy_of, supervisor_of
 from steersman.drivers.model import Facts, Generation, Layout, ProcessUnits
-from steersman.drivers.servers import way_of
+from steersman.drivers.servers import refuse_many, way_of
 from steersman.drivers.unitfile import env_file
 from steersman.planning.app import AppGone
 from steersman.planning.seen import HostSeen, parse_unit
@@ -35,7 +36,8 @@ class Wanted:
     """One app at one release, ready to be put on any host of its build's platform.
 
     `secrets` are the values themselves: they leave this process only inside env files, over the
-    link. `keep` are the names of the releases whose files stay.
+    link. `keep` are the names of the releases whose files stay, `share` how many instances a host
+    runs of each process that is spread.
     """
 
     app: App
@@ -43,6 +45,9 @@ class Wanted:
     build: BuildTarget
     secrets: Mapping[str, str] = field(repr=False)
     keep: frozenset[str]
+    is_newest: bool = False
+    """Whether no release of ours has a higher number, so that no host may know one."""
+    share: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def release_name(self) -> str:
@@ -61,11 +66,16 @@ def app_target(wanted: Wanted, spec: HostSpec, facts: Facts, seen: HostSeen) -> 
     template = wanted.release.spec.template
     env_files = _env_files(wanted, layout, "root:root" if spec.scope == "system" else "")
     paths = tuple(file.path for file in env_files)
-    counts = counts_of(app, template.processes)
+    counts = counts_of(app, template.processes, wanted.share)
+    elsewhere = {process for process in wanted.share if not counts.get(process)}
+    routes = _routes_here(app.spec.routes, elsewhere)
     taken = set(seen.ports)
     processes = []
     for process, each in sorted(template.processes.items()):
+        if process in elsewhere:
+            continue
         way = way_of(process, each)
+        refuse_many(process, way, counts[process])
         instances: tuple[int, ...] = tuple(range(1, counts[process] + 1))
         if way == "port":
             instances = pick_ports(name, process, number, counts[process], seen, taken)
@@ -80,11 +90,11 @@ def app_target(wanted: Wanted, spec: HostSpec, facts: Facts, seen: HostSeen) -> 
         release=wanted.release_name,
         user=user,
         revision=wanted.release.spec.commit or wanted.release.spec.content,
-        host_header=app.spec.routes[0].host.lstrip("*.") if app.spec.routes else "localhost",
+        host_header=routes[0].host.lstrip("*.") if routes else "localhost",
         processes=tuple(processes),
     )
     rendered = supervisor_of(spec, facts).render(generation)
-    site = _site(app, spec)
+    site = _site(name, routes, spec)
     return AppTarget(
         name=name,
         root=layout.root,
@@ -102,7 +112,7 @@ def app_target(wanted: Wanted, spec: HostSpec, facts: Facts, seen: HostSeen) -> 
         boot_files=rendered.boot_files,
         boot_links=rendered.boot_links,
         site=site,
-        server_names=tuple(sorted({route.host for route in app.spec.routes})),
+        server_names=tuple(sorted({route.host for route in routes})),
         processes=rendered.processes,
         keep=wanted.keep,
         units_dir=layout.units,
@@ -163,16 +173,26 @@ def _site_path(app: str, spec: HostSpec) -> str:
     return "" if proxy is None else proxy.site_path(app)
 
 
-def _site(app: App, spec: HostSpec) -> File | None:
-    if not app.spec.routes:
+def _routes_here(routes: tuple[Route, ...], elsewhere: Collection[str]) -> tuple[Route, ...]:
+    """Return the routes of a host that runs no process of `elsewhere`.
+
+    Static files alone are half a site: they go with the last process that was routed.
+    """
+    here = tuple(route for route in routes if route.process not in elsewhere)
+    is_lost = len(here) < len(routes) and not any(route.process is not None for route in here)
+    return () if is_lost else here
+
+
+def _site(app: str, routes: tuple[Route, ...], spec: HostSpec) -> File | None:
+    if not routes:
         return None
     proxy = proxy_of(spec)
     if proxy is None:
         raise NoProxy(
-            f"app {app.name} has routes, and a host it is placed on has `proxy: none`;"
+            f"app {app} has routes, and a host it is placed on has `proxy: none`;"
             " give that host a proxy, or place the app elsewhere"
         )
-    return proxy.render(app.name, app.spec.routes)
+    return proxy.render(app, routes)
 
 
 def pick_ports(

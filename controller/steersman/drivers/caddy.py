@@ -34,6 +34,10 @@ class CaddyDriver:
     def site_path(self, app: str) -> str:
         return f"{self._layout.sites}/steersman-{app}.caddy"
 
+    def access_log(self, app: str) -> str | None:
+        """Return None: releases are compared by health and restarts alone."""
+        return None
+
     def render(self, app: str, routes: tuple[Route, ...]) -> File:
         lines = ["# Written by steersman; changes are replaced."]
         for host in sorted({route.host for route in routes}):

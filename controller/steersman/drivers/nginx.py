@@ -14,6 +14,7 @@ from steersman.drivers.model import Layout
 from steersman.drivers.unitfile import CannotRender
 from steersman.planning.target import File
 
+LOGS = "/var/log/nginx"
 _SAFE = re.compile(r"[A-Za-z0-9._~/*:-]+")
 
 
@@ -26,6 +27,10 @@ class NginxDriver:
     def site_path(self, app: str) -> str:
         return f"{self._layout.sites}/steersman-{app}.conf"
 
+    def access_log(self, app: str) -> str | None:
+        """Return where the app's answers are logged, in nginx's `combined` format."""
+        return f"{LOGS}/steersman-{app}.access.log"
+
     def render(self, app: str, routes: tuple[Route, ...]) -> File:
         lines = ["# Written by steersman; changes are replaced.", *self._upstreams(app, routes)]
         for host in sorted({route.host for route in routes}):
@@ -35,7 +40,8 @@ class NginxDriver:
     def _upstreams(self, app: str, routes: tuple[Route, ...]) -> Iterator[str]:
         yield f"map $http_upgrade ${_variable(app)} {{"
         yield "    default upgrade;"
-        yield '    "" "";'
+        # Hypercorn holds a connection for 5 s after nginx has left it, unless it is told this.
+        yield '    "" close;'
         yield "}"
         for process in sorted({route.process for route in routes if route.process is not None}):
             yield f"upstream {_upstream(app, process)} {{"
@@ -48,6 +54,8 @@ class NginxDriver:
         yield "server {"
         yield "    listen 80;"
         yield f"    server_name {safe(host)};"
+        # One for each app: `steer rollout` compares releases by it. Debian rotates the folder.
+        yield f"    access_log {safe(self.access_log(app) or 'off')} combined;"
         yield f"    client_max_body_size {max(r.client_max_body_size for r in routes)};"
         # nginx asks the longest prefix first, whatever the order; sorted for a stable file.
         for route in sorted(routes, key=lambda route: route.path):

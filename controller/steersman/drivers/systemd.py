@@ -265,6 +265,7 @@ def _command(generation: Generation, process: ProcessUnits) -> Iterator[Directiv
     """Yield how the process is run; env finds it on the release's PATH and becomes it."""
     if process.way == "socket":
         yield "Sockets", f"{generation.unit(process.name)}.socket"
+    yield "Environment", '"STEER_INSTANCE=%i"'
     if process.is_relayed:
         yield "Environment", '"PORT=%i"'
     argv = ["/usr/bin/env", "--", *command_of(process.template, process.way)]

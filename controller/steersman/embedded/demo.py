@@ -15,7 +15,7 @@ import yaml
 
 from steersman.api.objects import dump_object
 from steersman.control.apply import Controller
-from steersman.control.rollout import Outcome
+from steersman.control.outcome import Outcome
 from steersman.embedded.counting import Answer, Connection, Count, counted
 from steersman.embedded.host import EmbeddedHost
 from steersman.embedded.repository import Repository

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from typing import Dict, Iterable, List, Set
 
 
+PART = ".part-"
+
+
 class Claims:
     """Blobs that builds are about to be made of: no sweep for another app may take them."""
 
@@ -81,9 +84,14 @@ def put(place: Place, sha256: str, size: int, offset: int, body: bytes) -> Dict[
             raise Refused("bad-request", "chunk at %d leaves a hole in %s" % (offset, sha256))
         os.ftruncate(fd, offset)
         os.lseek(fd, offset, os.SEEK_SET)
-        view = memoryview(body)
-        while view:
-            view = view[os.write(fd, view) :]
+        try:
+            view = memoryview(body)
+            while view:
+                view = view[os.write(fd, view) :]
+        except OSError:
+            # Most likely the disk is full: the part would only keep it so.
+            os.unlink(partial)
+            raise
         received = offset + len(body)
         if received < size:
             return {"received": received}
@@ -99,7 +107,18 @@ def put(place: Place, sha256: str, size: int, offset: int, body: bytes) -> Dict[
     return {"received": received, "stored": True}
 
 
+def sweep_partial(place: Place, held: Set[str]) -> None:
+    """Delete what came of blobs that nobody is sending any more."""
+    try:
+        names = os.listdir(place.store)
+    except FileNotFoundError:
+        return
+    for name in names:
+        if name.startswith(PART) and name[len(PART) :] not in held:
+            files.remove(os.path.join(place.store, name))
+
+
 def _partial(place: Place, sha256: str) -> str:
     path_of(place, sha256)
     os.makedirs(place.store, exist_ok=True)
-    return os.path.join(place.store, ".part-" + sha256)
+    return os.path.join(place.store, PART + sha256)

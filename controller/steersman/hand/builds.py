@@ -40,11 +40,16 @@ def make_build(place: Place, app: str, digest: str, manifest: str, uv: str, pyth
     files.make_dir(place.app(app), 0o755)
     with open(blobs.path_of(place, manifest), "rb") as file:
         wanted = json.load(file)
-    _make_tree(place, os.path.join(folder, "src"), wanted)
-    _make_venv(place, folder, wanted["wheels"], uv, python)
-    _sync_filesystem(folder)
-    mark = {"digest": digest, "manifest": manifest, "python": python}
-    files.write_file(os.path.join(folder, MARK), json.dumps(mark).encode(), 0o644)
+    try:
+        _make_tree(place, os.path.join(folder, "src"), wanted)
+        _make_venv(place, folder, wanted["wheels"], uv, python)
+        _sync_filesystem(folder)
+        mark = {"digest": digest, "manifest": manifest, "python": python}
+        files.write_file(os.path.join(folder, MARK), json.dumps(mark).encode(), 0o644)
+    except BaseException:
+        # On a full disk half a build would be in everybody's way until somebody tries again.
+        files.remove(folder)
+        raise
     files.sync_dir(os.path.dirname(folder))
 
 
@@ -89,14 +94,7 @@ def _make_venv(place: Place, folder: str, wheels: List[List[str]], uv: str, pyth
     with _sharing:
         if not os.path.exists(program):
             _unpack_program(blobs.path_of(place, uv), program)
-    env = {
-        "UV_CACHE_DIR": os.path.join(place.root, "cache"),
-        "UV_OFFLINE": "1",
-        "UV_NO_CONFIG": "1",
-        "UV_PYTHON_DOWNLOADS": "never",
-        "UV_LINK_MODE": "hardlink",
-        "UV_NO_PROGRESS": "1",
-    }
+    env = uv_env(place)
     must([program, "venv", "--no-project", "--python", python, venv], env=env)
     if wheels:
         # A wheel keeps one path for ever, so that uv's cache serves it to every later release.
@@ -109,12 +107,27 @@ def _make_venv(place: Place, folder: str, wheels: List[List[str]], uv: str, pyth
     run([os.path.join(venv, "bin", "python"), *compiled, os.path.join(folder, "src")])
 
 
+def uv_env(place: Place) -> Dict[str, str]:
+    return {
+        "UV_CACHE_DIR": os.path.join(place.root, "cache"),
+        "UV_OFFLINE": "1",
+        "UV_NO_CONFIG": "1",
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_LINK_MODE": "hardlink",
+        "UV_NO_PROGRESS": "1",
+    }
+
+
 def _unpack_program(packed: str, program: str) -> None:
     os.makedirs(os.path.dirname(program), exist_ok=True)
     temporary = program + ".tmp"
     # By a child: what this process holds open for writing, a fork in another thread holds too for
     # an instant, and then it cannot be run ("text file busy").
-    must([sys.executable, "-I", "-c", _UNPACK, packed, temporary])
+    try:
+        must([sys.executable, "-I", "-c", _UNPACK, packed, temporary])
+    except Refused:
+        files.remove(temporary)
+        raise
     os.chmod(temporary, 0o755)  # noqa: S103
     os.rename(temporary, program)
 
@@ -164,47 +177,21 @@ def make_release(place: Place, app: str, name: str, build: str, record: Dict[str
     files.sync_dir(os.path.dirname(final))
 
 
-def collect(
-    place: Place, app: str, releases: List[str], builds: List[str], envs: List[str], held: Set[str]
-) -> None:
-    """Remove the named releases, builds and env files of `app`, and blobs nothing refers to."""
-    for name in releases:
-        files.remove(place.app(app, "releases", name))
-    for digest in builds:
-        files.remove(place.app(app, "builds", digest))
-    for name in envs:
-        files.remove(place.app(app, "env", name))
-    for part in ("releases", "builds", "env"):
-        files.clean_temporaries(place.app(app, part))
-    sweep_blobs(place, held)
-
-
-def sweep_blobs(place: Place, held: Set[str]) -> None:
-    """Delete the blobs, wheels and programs that no build on this host is made of, but `held`."""
-    used = set(held)
-    for app in files.entries(os.path.join(place.root, "apps")):
-        for digest in files.entries(place.app(app, "builds")):
-            used |= used_by(place, app, digest)
-    for name in files.entries(place.store):
-        if name not in used:
-            files.remove(os.path.join(place.store, name))
-    for name in files.entries(os.path.join(place.root, "wheels")):
-        if name not in used:
-            files.remove(os.path.join(place.root, "wheels", name))
-    if not used:
-        for name in ("bin", "cache", "wheels"):
-            files.remove(os.path.join(place.root, name))
-
-
 def used_by(place: Place, app: str, digest: str) -> Set[str]:
     """Return the blobs that a whole build is made of; none while it is not whole."""
     try:
         with open(place.app(app, "builds", digest, MARK), encoding="utf-8") as file:
-            manifest = json.load(file)["manifest"]
+            return parts_of(place, json.load(file)["manifest"])
+    except FileNotFoundError:
+        return set()
+
+
+def parts_of(place: Place, manifest: str) -> Set[str]:
+    """Return the blobs that a manifest names, and its own."""
+    try:
         with open(blobs.path_of(place, manifest), "rb") as file:
             wanted = json.load(file)
     except FileNotFoundError:
         return set()
-    return {manifest, wanted.get("uv", ""), *(f[2] for f in wanted["files"])} | {
-        wheel[1] for wheel in wanted["wheels"]
-    }
+    wheels = {wheel[1] for wheel in wanted["wheels"]}
+    return {manifest, wanted.get("uv", ""), *(f[2] for f in wanted["files"])} | wheels

@@ -38,7 +38,7 @@ def check(place: Place) -> Dict[str, Any]:
     """Return everything `steer host check` shows."""
     import shutil
 
-    disk = os.statvfs(place.root if os.path.isdir(place.root) else "/")
+    disk = room(place)
     with open("/proc/meminfo", encoding="ascii") as rows:
         memory = {row.split(":")[0]: int(row.split()[1]) * 1024 for row in rows}
     return {
@@ -52,12 +52,25 @@ def check(place: Place) -> Dict[str, Any]:
         else False,
         "sudo": shutil.which("sudo") is not None,
         "useradd": shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin") is not None,
-        "disk_free": disk.f_bavail * disk.f_frsize,
-        "disk_size": disk.f_blocks * disk.f_frsize,
-        "inodes_free": disk.f_favail,
+        "disk_free": disk["free"],
+        "disk_size": disk["size"],
+        "inodes_free": disk["inodes"],
         "memory": memory.get("MemTotal", 0),
         "memory_free": memory.get("MemAvailable", 0),
         "time": time.time(),
+    }
+
+
+def room(place: Place) -> Dict[str, int]:
+    """Return what the file system of the root has left: bytes, and inodes (-1 if uncounted)."""
+    folder = place.root
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    disk = os.statvfs(folder)
+    return {
+        "free": disk.f_bavail * disk.f_frsize,
+        "size": disk.f_blocks * disk.f_frsize,
+        "inodes": disk.f_favail if disk.f_files else -1,
     }
 
 

@@ -14,8 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Optional
 
-# A killed controller's hand lets go within its heartbeat's 15 s: wait that long before giving up.
-PATIENCE = 20.0
+# Whoever waits is told who holds the host, and asks again.
+PATIENCE = 2.0
 
 
 class Fence:
@@ -24,6 +24,14 @@ class Fence:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._fd: Optional[int] = None
+
+    def claim(self, at_least: int, holder: str) -> int:
+        """Take the lock, or refuse as `busy`; return an epoch above every one seen so far."""
+        if self._fd is None:
+            self._fd = self._lock(holder)
+        epoch = max(at_least, stored_epoch(self._place) + 1)
+        files.write_file(_epoch_path(self._place), b"%d\n" % epoch, 0o644)
+        return epoch
 
     def check(self, epoch: int, holder: str) -> None:
         """Let a change of `epoch` through, or refuse it as `busy` or `stale`."""

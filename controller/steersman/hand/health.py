@@ -12,9 +12,12 @@ from .wire import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import threading
     from typing import Any, Dict, List, Sequence
 
 LISTENING = "00010000"
+# Asked where no health check is: nothing there costs the app a page, or has an effect.
+ANYTHING = "OPTIONS /.well-known/steersman"
 
 
 class Verdict(namedtuple("Verdict", ("wrong", "answered"), defaults=(True,))):
@@ -31,22 +34,22 @@ FINE = Verdict("")
 def probe(check: Dict[str, Any]) -> Verdict:
     """Ask once.
 
-    `check` holds `socket` (a path), `http` (a path or None for a mere connect), `host` (the
-    Host header) and `timeout` (seconds).
+    `check` holds `socket` (a path), `http` (a path that must answer well, or None when any HTTP
+    answer will do), `host` (the Host header) and `timeout` (seconds). A connection alone proves
+    nothing: the supervisor holds the socket, and takes it whatever became of the program.
     """
     timeout = float(check.get("timeout") or 1)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(timeout)
             client.connect(check["socket"])
-            if not check.get("http"):
-                return FINE
+            asked = "GET %s" % check["http"] if check.get("http") else ANYTHING
             request = (
-                "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: steersman-health\r\n"
+                "%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: steersman-health\r\n"
                 "X-Forwarded-Proto: https\r\nConnection: close\r\n\r\n"
-            ) % (check["http"], check.get("host") or "localhost")
+            ) % (asked, check.get("host") or "localhost")
             client.sendall(request.encode())
-            return _verdict(_status_line(client, time.monotonic() + timeout), check["http"])
+            return _verdict(_status_line(client, time.monotonic() + timeout), asked)
     except OSError as error:
         why = "%s: %s" % (os.path.basename(check["socket"]), error.strerror or error)
         return Verdict(why, answered=False)
@@ -64,13 +67,13 @@ def _status_line(client: socket.socket, deadline: float) -> bytes:
     return data.split(b"\r\n", 1)[0]
 
 
-def _verdict(line: bytes, path: str) -> Verdict:
+def _verdict(line: bytes, asked: str) -> Verdict:
     words = line.split(b" ", 2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/"):
-        return Verdict("GET %s: no HTTP answer" % path, answered=False)
-    if words[1].isdigit() and 200 <= int(words[1]) < 400:
+        return Verdict("%s: no HTTP answer" % asked, answered=False)
+    if asked == ANYTHING or (words[1].isdigit() and 200 <= int(words[1]) < 400):
         return FINE
-    return Verdict("GET %s answered %s" % (path, words[1].decode("ascii", "replace")))
+    return Verdict("%s answered %s" % (asked, words[1].decode("ascii", "replace")))
 
 
 class Watch:
@@ -110,11 +113,15 @@ class Watch:
                 return "%s is %s" % (unit, states.get(unit, {}).get("sub", "absent"))
         return ""
 
-    def judge(self) -> Verdict:
-        """Probe each process once; return what is wrong with the first that is not well."""
+    def judge(self, serving: bool = False) -> Verdict:
+        """Probe each process once; return what is wrong with the first that is not well.
+
+        One that serves and has no health check of its own is left alone: it may just be busy.
+        """
         for process in self._processes:
-            if process.get("check"):
-                wrong, answered = probe(process["check"])
+            check = process.get("check")
+            if check and (check.get("http") or not serving):
+                wrong, answered = probe(check)
                 if wrong:
                     return Verdict("%s: %s" % (process["process"], wrong), answered)
         return FINE
@@ -127,7 +134,9 @@ class Watch:
         return max([int(process.get("good") or 1) for process in self._processes] or [1])
 
 
-def gate(watch: Watch, deadline: float, settle: float, patience: float) -> None:
+def gate(
+    watch: Watch, deadline: float, settle: float, patience: float, stop: threading.Event
+) -> None:
     """Return once every instance ran for `settle` s and answered well often enough; else refuse.
 
     An app may take until `deadline` to answer at all, but one that answers badly for `patience`
@@ -152,47 +161,52 @@ def gate(watch: Watch, deadline: float, settle: float, patience: float) -> None:
             why = wrong or "too few good answers in a row"
             raise Refused("unhealthy", "%s for %g s" % (why, limit), logs=watch.logs())
         # Good answers must not all fall into one lucky instant, and a slow boot costs nothing.
-        time.sleep(0.05)
+        _pause(0.05, stop)
 
 
-def soak(watch: Watch, seconds: float, failures: int) -> None:
+def soak(watch: Watch, seconds: float, failures: int, stop: threading.Event) -> None:
     """Watch a serving generation for `seconds`; refuse at the first restart or bad streak."""
     end = time.monotonic() + seconds
     bad = 0
     while time.monotonic() < end:
         crash = watch.crashed(allowed=0)
-        wrong = watch.judge().wrong
+        wrong = watch.judge(serving=True).wrong
         bad = bad + 1 if wrong else 0
         if crash or bad >= failures:
             raise Refused("unhealthy", crash or wrong, logs=watch.logs())
-        time.sleep(0.1)
+        _pause(0.1, stop)
 
 
-def connections(paths: Sequence[str]) -> int:
-    """Count open and queued connections of the listening sockets bound at `paths`."""
-    wanted = set(paths)
-    count = 0
+def open_at(paths: Sequence[str]) -> Dict[str, int]:
+    """Count open and queued connections of each listening socket bound at one of `paths`."""
+    counts = dict.fromkeys(paths, 0)
     with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
         next(table)
         for row in table:
             columns = row.split(None, 7)
             # An accepted or queued connection carries its listener's path but not its flag.
-            if len(columns) == 8 and columns[7].rstrip() in wanted and columns[3] != LISTENING:
-                count += 1
-    return count
+            path = columns[7].rstrip() if len(columns) == 8 else ""
+            if path in counts and columns[3] != LISTENING:
+                counts[path] += 1
+    return counts
 
 
-def drain(paths: Sequence[str], deadline: float) -> int:
+def drain(paths: Sequence[str], deadline: float, stop: threading.Event) -> int:
     """Wait until the sockets at `paths` have no connection; return how many were cut off."""
     end = time.monotonic() + deadline
     quiet = 0
     while quiet < 3:
-        left = connections(paths)
+        left = sum(open_at(paths).values())
         quiet = 0 if left else quiet + 1
         if left and time.monotonic() > end:
             return left
-        time.sleep(0.05)
+        _pause(0.05, stop)
     return 0
+
+
+def _pause(seconds: float, stop: threading.Event) -> None:
+    if stop.wait(seconds):
+        raise Refused("cancelled", "whoever asked for this no longer waits for it")
 
 
 def is_socket(path: str) -> bool:

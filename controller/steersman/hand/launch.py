@@ -90,6 +90,7 @@ def run(spec: Spec, instance: str) -> None:
     for path in spec["env_files"]:
         with open(path, encoding="utf-8") as file:
             env.update(parse_env(file.read()))
+    env["STEER_INSTANCE"] = instance
     env["XDG_RUNTIME_DIR"] = own_folder(spec["own"], instance, spec["user"])
     if spec["way"] == "port":
         env["PORT"] = instance
@@ -137,7 +138,8 @@ def pass_socket(fd: int, env: Dict[str, str]) -> None:
     else:
         os.dup2(fd, 3)
         os.close(fd)
-    env.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+    # Twisted counts the names, not the sockets.
+    env.update(LISTEN_FDS="1", LISTEN_FDNAMES="web", LISTEN_PID=str(os.getpid()))
 
 
 def clear_stale(path: str) -> None:

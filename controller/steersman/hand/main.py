@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 
-from . import blobs, execs, facts
+from . import blobs, execs, facts, health, traffic
 from .fence import Fence
 from .observe import Eye
 from .place import Place, place_from
@@ -25,7 +25,9 @@ SIGKILL = 9
 # Told apart by what they need: these are quick and change nothing, so they run in the loop.
 QUICK = {"ping", "hello", "observe", "missing"}
 STREAMS = {"logs", "exec"}
-WRITES_NOTHING = {"check", "details", "tail"}
+WRITES_NOTHING = {"check", "details", "tail", "connections", "traffic"}
+# These wait, and end when their caller no longer does.
+LONG = {"pass_gate", "soak", "drain"}
 
 
 def main(stdin: int, stdout: int, settings: str) -> None:
@@ -143,13 +145,17 @@ class Hand:
             return self._eye.look(**args)
         if op == "missing":
             self._claims.claim(args["digests"])
-            return {"missing": blobs.missing(self._place, **args)}
+            return {"missing": blobs.missing(self._place, **args), "disk": facts.room(self._place)}
         if op in WRITES_NOTHING:
             return self._read(op, args)
         with self._fencing:
+            if op == "claim":
+                return {"epoch": self._fence.claim(holder=self._holder, **args)}
             self._fence.check(int(request.get("epoch") or 0), self._holder)
         if op == "put":
             return blobs.put(self._place, body=body, **args)
+        if op in LONG:
+            args["stop"] = self._stops[request["id"]]
         return self._steps.find(op)(**args)
 
     def _read(self, op: str, args: Dict[str, Any]) -> Dict[str, Any]:
@@ -157,6 +163,10 @@ class Hand:
             return facts.check(self._place)
         if op == "details":
             return {"units": self._supervisor.details(**args)}
+        if op == "connections":
+            return {"open": health.open_at(**args)}
+        if op == "traffic":
+            return traffic.counted(**args)
         return {"lines": self._supervisor.tail(**args)}
 
     def _stream(self, request: Header) -> Iterator[Tuple[Header, bytes]]:

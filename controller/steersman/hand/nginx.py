@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 
 from . import files
 from .place import Place, must, run, tail
@@ -12,10 +13,12 @@ from .wire import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, List
+    from typing import Dict, List, Set
 
 _COMMENT = re.compile(r"(?:^|(?<=[\s;{}]))#.*", re.MULTILINE)
 _SERVER_NAME = re.compile(r"(?:^|[\s;{}])server_name\s+([^;]+);")
+RELOADING = 15.0
+LOGS = "/var/log/nginx"
 _INCLUDE_FOLDERS = ("conf.d", "sites-enabled")
 
 
@@ -68,6 +71,10 @@ class Nginx:
         with self._one_at_a_time:
             files.remove(path)
             self._reload()
+            app = os.path.basename(path)[: -len(".conf")]
+            for name in files.entries(LOGS):
+                if name.startswith(app + ".access.log"):
+                    files.remove(os.path.join(LOGS, name))
 
     def _test(self, name: str, data: bytes) -> None:
         import shutil
@@ -90,7 +97,39 @@ class Nginx:
                 raise Refused("proxy-refused", "nginx -t refused the site %s: %s" % (name, why))
 
     def _reload(self) -> None:
-        if run(["systemctl", "is-active", "--quiet", "nginx.service"])[0] != 0:
+        """Make nginx serve what its files say, and return when it does."""
+        master = must(["systemctl", "show", "--property=MainPID", "--value", "nginx.service"])
+        if master.strip() in ("", "0"):
             must(["systemctl", "start", "nginx.service"])
-        else:
-            must(["systemctl", "reload", "nginx.service"])
+            return
+        before = _workers(master.strip())
+        must(["systemctl", "reload", "nginx.service"])
+        # The reload has only been asked for: until the old workers stop listening, they answer.
+        deadline = time.monotonic() + RELOADING
+        while True:
+            now = _workers(master.strip())
+            if now and not now & before:
+                return
+            if time.monotonic() > deadline:
+                why = "nginx did not take its new configuration within %g s" % RELOADING
+                raise Refused("proxy-refused", "%s; `journalctl -u nginx` tells more" % why)
+            time.sleep(0.02)
+
+
+def _workers(master: str) -> Set[str]:
+    """Return the workers of the master process that accept connections, by pid."""
+    found = set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/stat" % pid, encoding="utf-8", errors="replace") as file:
+                # proc(5): the name may hold anything; after it come the state and the parent.
+                parent = file.read().rpartition(")")[2].split()[1]
+            if parent != master:
+                continue
+            with open("/proc/%s/cmdline" % pid, encoding="utf-8", errors="replace") as file:
+                title = file.read().rstrip("\0 ")
+        except OSError:
+            continue  # it ended meanwhile
+        if title == "nginx: worker process":
+            found.add(pid)
+    return found

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import binascii
+import errno
 import os
 
-from . import blobs, builds, files, health, users
+from . import blobs, builds, facts, files, garbage, health, users
 from .place import Place
 from .wire import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict
+    import threading
+    from typing import Any, Callable, Dict, Iterable
 
     Args = Dict[str, Any]
     Result = Dict[str, Any]
@@ -65,8 +67,16 @@ class Steps:
         return {}
 
     def make_build(self, app: str, digest: str, manifest: str, uv: str, python: str) -> Result:
-        builds.make_build(self._place, app, digest, manifest, uv, python)
-        self._claims.release(builds.used_by(self._place, app, digest))
+        parts = builds.parts_of(self._place, manifest)
+        try:
+            builds.make_build(self._place, app, digest, manifest, uv, python)
+        except (OSError, Refused) as error:
+            if "os error 28" in str(error) or getattr(error, "errno", 0) == errno.ENOSPC:
+                self._claims.release(parts)
+                garbage.sweep_blobs(self._place, self._claims.held())
+                raise Refused("disk-full", "the disk is full: %s" % error)
+            raise
+        self._claims.release(parts)
         return {}
 
     def make_release(self, app: str, name: str, build: str, record: Dict[str, Any]) -> Result:
@@ -86,17 +96,24 @@ class Steps:
         return {}
 
     def pass_gate(
-        self, processes: "list[Args]", deadline: float, settle: float, patience: float
+        self,
+        processes: "list[Args]",
+        deadline: float,
+        settle: float,
+        patience: float,
+        stop: threading.Event,
     ) -> Result:
-        health.gate(health.Watch(self._supervisor, processes), deadline, settle, patience)
+        health.gate(health.Watch(self._supervisor, processes), deadline, settle, patience, stop)
         return {}
 
-    def soak(self, processes: "list[Args]", seconds: float, failures: int) -> Result:
-        health.soak(health.Watch(self._supervisor, processes), seconds, failures)
+    def soak(
+        self, processes: "list[Args]", seconds: float, failures: int, stop: threading.Event
+    ) -> Result:
+        health.soak(health.Watch(self._supervisor, processes), seconds, failures, stop)
         return {}
 
-    def drain(self, sockets: "list[str]", deadline: float) -> Result:
-        return {"cut": health.drain(sockets, deadline)}
+    def drain(self, sockets: "list[str]", deadline: float, stop: threading.Event) -> Result:
+        return {"cut": health.drain(sockets, deadline, stop)}
 
     def write_site(self, path: str, data: str) -> Result:
         self._allowed(path)
@@ -109,18 +126,25 @@ class Steps:
         return {}
 
     def collect(
-        self, app: str, releases: "list[str]", builds_: "list[str]", envs: "list[str]"
+        self,
+        app: str,
+        releases: "list[str]",
+        builds_: "list[str]",
+        envs: "list[str]",
+        dropped: "Iterable[str]" = (),
     ) -> Result:
+        """Remove what is named and what nothing refers to; `dropped` blobs are wanted no more."""
+        self._claims.release(dropped)
         held = self._claims.held()
-        builds.collect(self._place, app, releases, builds_, envs, held)
-        return {}
+        garbage.collect(self._place, app, releases, builds_, envs, held)
+        return {"disk": facts.room(self._place)}
 
     def remove_app(self, app: str) -> Result:
         """Remove every file of `app`; the last app takes the product's own folders with it."""
         place = self._place
         files.remove(place.run_of(app))
         files.remove(place.app(app))
-        builds.sweep_blobs(place, self._claims.held())
+        garbage.sweep_blobs(place, self._claims.held())
         if not files.entries(os.path.join(place.root, "apps")):
             # The fence stays: a lower epoch must be refused for as long as the host lives.
             for name in ("apps", "store"):

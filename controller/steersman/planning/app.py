@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from steersman.api.errors import SteersmanError
+from steersman.planning.garbage import plan_garbage, spare_now
 from steersman.planning.seen import FileSeen, HostSeen, parse_unit
 from steersman.planning.steps import (
-    Collect,
     Commit,
     Drain,
     EnsureDir,
@@ -51,7 +51,7 @@ def plan_app(target: AppTarget, seen: HostSeen) -> tuple[Step, ...]:
     steps += _start(target, seen)
     steps += _hand_over(target, seen)
     steps += _retire(target, seen)
-    steps += _collect(target, seen)
+    steps += plan_garbage(target, seen)
     return tuple(steps)
 
 
@@ -59,6 +59,27 @@ def plan_prepare(target: AppTarget, seen: HostSeen) -> tuple[Step, ...]:
     """Return the steps that put the target's release on the host and start nothing of it."""
     refuse_taken_names(target, seen)
     return tuple(_prepare(target, seen, is_starting=False))
+
+
+def beside(target: AppTarget) -> AppTarget:
+    """Return the target with those processes that may run while older ones still do."""
+    together = tuple(process for process in target.processes if not process.stop_first)
+    return replace(target, processes=together)
+
+
+def plan_boot(target: AppTarget, seen: HostSeen) -> tuple[Step, ...]:
+    """Return the steps that start the target's generation beside any other; none gates it."""
+    refuse_taken_names(target, seen)
+    booted = beside(target)
+    steps = [*_prepare(booted, seen, is_starting=True)]
+    return (*steps, *_start_units(_stopped(booted, seen), seen))
+
+
+def plan_stop(target: AppTarget, seen: HostSeen) -> tuple[Step, ...]:
+    """Return the steps that stop every generation but the target's, traffic or not."""
+    surplus = sorted(set(seen.units_of(target.name)) - target.units)
+    # No drain: while traffic still goes there, it would never be empty.
+    return tuple(_stop(surplus, (), 0.0, "no two releases may run at once", seen))
 
 
 def refuse_taken_names(target: AppTarget, seen: HostSeen) -> None:
@@ -81,7 +102,8 @@ def _prepare(target: AppTarget, seen: HostSeen, *, is_starting: bool) -> Iterato
     build = target.build
     if build.digest not in app.builds:
         why = "this build is not on the host"
-        yield Upload(why, f"build {build.digest[:12]}", build.blobs)
+        garbage = spare_now(target, seen)
+        yield Upload(why, f"build {build.digest[:12]}", build.blobs, build.manifest, garbage)
         yield MakeBuild(why, target.name, build.digest, build.manifest, build.uv, build.python)
     if app.releases.get(target.release) != build.digest:
         why = f"release {target.number} is not on the host"
@@ -123,17 +145,26 @@ def _start(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
         if process.stop_first:
             old = _others_of(process, target, seen)
             yield from _stop(old, (), 0.0, f"only one {process.name} may run at a time", seen)
+    yield from _start_units(stopped, seen)
+    if target.processes and (stopped or not is_committed(target, seen)):
+        yield gate_of(target)
+
+
+def _start_units(stopped: tuple[str, ...], seen: HostSeen) -> Iterator[Step]:
     if stopped:
         state = ", ".join(sorted({seen.units.get(u, ("absent", ""))[0] for u in stopped}))
         yield StartUnits(state, stopped)
-    if target.processes and (stopped or not is_committed(target, seen)):
-        yield PassGate(
-            "no traffic before it is healthy",
-            tuple(process.watch for process in target.processes),
-            target.deadline,
-            target.settle,
-            target.patience,
-        )
+
+
+def gate_of(target: AppTarget) -> PassGate:
+    """Return the step that waits until every process of the target is healthy."""
+    return PassGate(
+        "no traffic before it is healthy",
+        tuple(process.watch for process in target.processes),
+        target.deadline,
+        target.settle,
+        target.patience,
+    )
 
 
 def _stopped(target: AppTarget, seen: HostSeen) -> tuple[str, ...]:
@@ -209,11 +240,33 @@ def _retire(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
 
 def _old_sockets(target: AppTarget, seen: HostSeen) -> tuple[str, ...]:
     """Private sockets of generations that are not the target's and may still have clients."""
-    mine = {process.socket for process in target.processes}
-    paths = {
-        path for unit in seen.units_of(target.name) for path in private_sockets(target.run, unit)
-    }
-    return tuple(sorted(paths - mine))
+    older = [
+        unit
+        for unit in seen.units_of(target.name)
+        if (name := parse_unit(unit)) is not None and name.number != target.number
+    ]
+    return tuple(sorted(served_sockets(target.name, target.run, older, seen)))
+
+
+def served_sockets(app: str, run: str, units: Iterable[str], seen: HostSeen) -> set[str]:
+    """Return the private sockets of those generations that clients may have come to.
+
+    Links only ever move to newer generations, or back from one that failed: a newer one than
+    its link's has had no client but the gate, whose probes a hung server leaves in its queue.
+    """
+    paths: set[str] = set()
+    for unit in units:
+        name = parse_unit(unit)
+        link = seen.app(app).links.get(f"{name.process}.sock") if name is not None else None
+        if name is not None and link is not None and name.number <= linked_number(link):
+            paths.update(private_sockets(run, unit))
+    return paths
+
+
+def linked_number(link: str) -> int:
+    """Return the generation in a link such as `web-g8.sock` or `inst/web-g8.sock`, or 0."""
+    digits = link.rpartition("-g")[2].partition(".")[0]
+    return int(digits) if digits.isdigit() else 0
 
 
 def private_sockets(run: str, unit: str) -> tuple[str, ...]:
@@ -226,7 +279,9 @@ def private_sockets(run: str, unit: str) -> tuple[str, ...]:
 
 
 def max_stop(target: AppTarget) -> float:
-    return max([process.stop_timeout for process in target.processes] or [30.0])
+    """Return how long connections may take to end; a worker's hour is not theirs."""
+    reached = [process for process in target.processes if process.socket is not None]
+    return max([process.stop_timeout for process in reached] or [30.0])
 
 
 def _stop(
@@ -257,21 +312,6 @@ def _remove_files(
         yield ReloadUnits("unit files went away")
 
 
-def _collect(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
-    app = seen.app(target.name)
-    keep = target.keep | {target.release}
-    old = tuple(sorted(name for name in app.releases if name not in keep))
-    kept_builds = {build for name, build in app.releases.items() if name in keep}
-    builds = tuple(sorted(app.builds - kept_builds - {target.build.digest}))
-    numbers = {name.partition("-")[0] for name in keep}
-    wanted = {file.path.rpartition("/")[2] for file in target.env_files}
-    envs = tuple(
-        sorted(n for n in app.envs if n not in wanted and n.partition(".")[0] not in numbers)
-    )
-    if old or builds or envs:
-        yield Collect("past the history that is kept", target.name, old, builds, envs)
-
-
 @dataclass(frozen=True, slots=True)
 class AppGone:
     """An app that a host should hold no trace of; `boot` are the paths that start it."""
@@ -292,7 +332,7 @@ def plan_absent(gone: AppGone, seen: HostSeen) -> tuple[Step, ...]:
         steps.append(RemoveSite(why, gone.site_path))
     steps += [RemoveFile(why, path) for path in gone.boot if path in seen.files]
     units = [unit for unit in seen.units if unit.startswith(f"steersman-{gone.name}.")]
-    sockets = {path for unit in units for path in private_sockets(gone.run, unit)}
+    sockets = served_sockets(gone.name, gone.run, units, seen)
     steps += _stop(sorted(units), tuple(sorted(sockets)), 30.0, why, seen)
     steps += _remove_files(gone.name, gone.units_dir, set(gone.boot), seen, why)
     if gone.name in seen.apps:

@@ -59,11 +59,17 @@ class EnsureDir(Step):
 
 @dataclass(frozen=True, slots=True)
 class Upload(Step):
-    """Send the blobs that the host lacks; the controller asks the host which those are."""
+    """Send the blobs that the host lacks; the controller asks the host which those are.
+
+    `manifest` is the one of the blobs that lists the build; `garbage` is what may go first if the
+    host has no room for it.
+    """
 
     op = "upload"
     what: str
     blobs: tuple[str, ...]
+    manifest: str
+    garbage: Collect
 
     @property
     def text(self) -> str:

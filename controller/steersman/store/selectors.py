@@ -1,10 +1,11 @@
-"""Label selectors: kubectl's `-l`, and the equality mappings that specs hold."""
+"""Label selectors: kubectl's `-l`."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from steersman.api.labels import Term
 from steersman.store.errors import BadSelector
 
 _KEY = r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?"
@@ -16,21 +17,6 @@ _COMMA_OUTSIDE_PARENTHESES = re.compile(r",(?![^()]*\))")
 
 
 @dataclass(frozen=True)
-class Term:
-    """One requirement: the label `key` is among `values` (None: has any), or `negated` is not."""
-
-    key: str
-    values: frozenset[str] | None
-    negated: bool = False
-
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        """As in Kubernetes, an absent label satisfies a negated term."""
-        value = labels.get(self.key)
-        met = value is not None and (self.values is None or value in self.values)
-        return met != self.negated
-
-
-@dataclass(frozen=True)
 class Selector:
     """Every term must match; no terms match everything."""
 
@@ -38,11 +24,6 @@ class Selector:
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         return all(term.matches(labels) for term in self.terms)
-
-    @classmethod
-    def of(cls, labels: Mapping[str, str]) -> Self:
-        """The selector that wants exactly these labels, as `placement.selector` writes it."""
-        return cls(tuple(Term(key, frozenset({value})) for key, value in labels.items()))
 
     @classmethod
     def parse(cls, text: str) -> Self:

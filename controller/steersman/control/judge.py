@@ -1,0 +1,109 @@
+"""Whether a canary does worse than the hosts that still run the release before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from steersman.api.app import App
+from steersman.api.rollout import Analysis
+from steersman.control.converge import Unhealthy
+from steersman.control.hosts import HostLink
+from steersman.drivers.hosts import layout_of, proxy_of
+from steersman.planning.rollout import Judge
+from steersman.planning.seen import parse_unit
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Answers of a host's proxy for the app in the last `seconds`."""
+
+    requests: int = 0
+    errors: int = 0
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        return self.errors / self.requests if self.requests else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with the canary, and on which host."""
+
+    host: str
+    why: str
+
+
+async def judge(
+    app: App, number: int, stage: Judge, links: Mapping[str, HostLink]
+) -> Unhealthy | None:
+    """Return what is wrong with release `number` on the hosts that moved, None if nothing is."""
+    settings = app.spec.rollout.canary.analysis if app.spec.rollout.canary else Analysis()
+    moved = [links[name] for name in stage.moved if name in links]
+    others = [links[name] for name in stage.others if name in links]
+    restarts = await asyncio.gather(*(_restarts(link, app.name, number) for link in moved))
+    counts = {link.name: count for link, count in zip(moved, restarts, strict=True)}
+    new = await asyncio.gather(*(_traffic(link, app, None) for link in moved))
+    window = max([each.seconds for each in new], default=0.0)
+    old = await asyncio.gather(*(_traffic(link, app, window) for link in others))
+    at = {link.name: each for link, each in zip(moved, new, strict=True)}
+    fault = find_fault(settings, counts, at, old)
+    if fault is None:
+        return None
+    units = [unit for unit, _ in await _services(links[fault.host], app.name, number)]
+    reply = await links[fault.host].link.call("tail", names=units, count=20)
+    return Unhealthy(fault.host, app.name, fault.why, [str(x) for x in reply.header["lines"]])
+
+
+def find_fault(
+    settings: Analysis,
+    restarts: Mapping[str, int],
+    new: Mapping[str, Traffic],
+    old: Sequence[Traffic],
+) -> Fault | None:
+    """Judge the new release by host against all hosts of the old one together."""
+    for host, count in restarts.items():
+        if count > settings.max_restarts:
+            allowed = settings.max_restarts
+            return Fault(host, f"an instance of the canary restarted {count} times, not {allowed}")
+    usual = Traffic(sum(each.requests for each in old), sum(each.errors for each in old)).rate
+    for host, each in new.items():
+        if each.requests >= settings.min_requests and each.rate > usual + settings.error_share:
+            return Fault(
+                host,
+                f"{each.errors} of the canary's {each.requests} answers were errors"
+                f" ({each.rate:.1%}), and {usual:.1%} of the old release's"
+                f" (at most {settings.max_error_rate} more are allowed)",
+            )
+    return None
+
+
+async def _services(link: HostLink, app: str, number: int) -> list[tuple[str, str]]:
+    """Return the instances of a generation, with their processes."""
+    seen = await link.observe()
+    parsed = [(unit, parse_unit(unit)) for unit in seen.units_of(app)]
+    return [
+        (unit, name.process)
+        for unit, name in parsed
+        if name is not None and name.number == number and name.part is None and name.instance
+    ]
+
+
+async def _restarts(link: HostLink, app: str, number: int) -> int:
+    units = [unit for unit, _ in await _services(link, app, number)]
+    details = (await link.link.call("details", names=units)).header["units"]
+    return max([int(each["restarts"]) for each in details.values()], default=0)
+
+
+async def _traffic(link: HostLink, app: App, seconds: float | None) -> Traffic:
+    """Return a host's traffic since it switched, or of the last `seconds`."""
+    proxy = proxy_of(link.host.spec)
+    log = proxy.access_log(app.name) if proxy is not None and app.spec.routes else None
+    if log is None:
+        return Traffic()
+    since = f"{layout_of(link.host.spec).run}/{app.name}/serving"
+    reply = await link.link.call("traffic", log=log, since=since, seconds=seconds)
+    told = reply.header
+    return Traffic(int(told["requests"]), int(told["errors"]), float(told["seconds"]))
