@@ -53,8 +53,10 @@ async def judge(
     if fault is None:
         return None
     units = [unit for unit, _ in await _services(links[fault.host], app.name, number)]
-    reply = await links[fault.host].link.call("tail", names=units, count=20)
-    return Unhealthy(fault.host, app.name, fault.why, [str(x) for x in reply.header["lines"]])
+    link = links[fault.host]
+    reply = await link.link.call("tail", names=units, count=20)
+    lines = [link.masks.text(str(line)) for line in reply.header["lines"]]
+    return Unhealthy(link.name, app.name, fault.why, lines)
 
 
 def find_fault(
