@@ -108,27 +108,27 @@ class Rollouts(RuleBasedStateMachine):
 
     @rule(full=st.booleans(), fuse=st.none() | st.integers(0, 40))
     def promote(self, full: bool, fuse: int | None) -> None:
-        self._do(lambda run: run.promote("shop", is_full=full), fuse)
+        self._do(lambda run: run.steering.promote("shop", is_full=full), fuse)
 
     @rule(fuse=st.none() | st.integers(0, 40))
     def abort(self, fuse: int | None) -> None:
-        self._do(lambda run: run.abort("shop"), fuse)
+        self._do(lambda run: run.steering.abort("shop"), fuse)
 
     @rule(fuse=st.none() | st.integers(0, 40))
     def undo(self, fuse: int | None) -> None:
-        self._do(lambda run: run.undo("shop", None), fuse)
+        self._do(lambda run: run.steering.undo("shop", None), fuse)
 
     @rule(fuse=st.none() | st.integers(0, 40))
     def restart(self, fuse: int | None) -> None:
-        self._do(lambda run: run.restart("shop"), fuse)
+        self._do(lambda run: run.steering.restart("shop"), fuse)
 
     @rule()
     def pause(self) -> None:
-        self._do(lambda run: run.pause("shop"))
+        self._do(lambda run: run.steering.pause("shop"))
 
     @rule()
     def resume(self) -> None:
-        self._do(lambda run: run.resume("shop"))
+        self._do(lambda run: run.steering.resume("shop"))
 
     @rule(name=st.sampled_from(NAMES))
     def lose(self, name: str) -> None:
@@ -146,7 +146,7 @@ class Rollouts(RuleBasedStateMachine):
     def _mend(self) -> None:
         """Every host is back and nobody meddles: one apply of good code is all it takes."""
         self.fleet.away.clear()
-        self._do(lambda run: run.resume("shop"))
+        self._do(lambda run: run.steering.resume("shop"))
         outcome = self._apply("good", {})
         assert isinstance(outcome, Outcome) and outcome.is_good, outcome
         assert outcome.release is not None

@@ -87,7 +87,7 @@ def undo(tools: Tools, app: str, to_revision: int | None, force: bool, verbose: 
         if same is not None:
             click.echo(f"app/{app} skipped rollback (current template already matches {same})")
             return None
-        return await work.controller.undo(app, to, is_forced=force)
+        return await work.controller.steering.undo(app, to, is_forced=force)
 
     asyncio.run(_changed(tools, app, verbose, change, "rolled back"))
 
@@ -106,7 +106,9 @@ def restart(tools: Tools, app: str, verbose: bool) -> None:
       steer rollout restart app/shop -v
     """
     asyncio.run(
-        _changed(tools, app, verbose, lambda work: work.controller.restart(app), "restarted")
+        _changed(
+            tools, app, verbose, lambda work: work.controller.steering.restart(app), "restarted"
+        )
     )
 
 
@@ -127,7 +129,7 @@ def pause(tools: Tools, app: str) -> None:
         from steersman.cli.context import opened
 
         async with opened(tools) as work:
-            await work.controller.pause(app)
+            await work.controller.steering.pause(app)
 
     asyncio.run(change())
     click.echo(f"app/{app} paused")
@@ -145,7 +147,9 @@ def resume(tools: Tools, app: str, verbose: bool) -> None:
     \b
       steer rollout resume app/shop
     """
-    asyncio.run(_changed(tools, app, verbose, lambda work: work.controller.resume(app), "resumed"))
+    asyncio.run(
+        _changed(tools, app, verbose, lambda work: work.controller.steering.resume(app), "resumed")
+    )
 
 
 @rollout.command()
@@ -167,7 +171,7 @@ def promote(tools: Tools, app: str, full: bool, verbose: bool) -> None:
             tools,
             app,
             verbose,
-            lambda work: work.controller.promote(app, is_full=full),
+            lambda work: work.controller.steering.promote(app, is_full=full),
             "promoted",
         )
     )
@@ -189,7 +193,7 @@ def abort(tools: Tools, app: str, verbose: bool) -> None:
     """
 
     async def change(work: "Work") -> "Outcome":
-        return as_asked(await work.controller.abort(app))
+        return as_asked(await work.controller.steering.abort(app))
 
     from steersman.cli.outcomes import as_asked
 

@@ -45,7 +45,7 @@ async def _scale(tools: Tools, app: str, counts: dict[str, int], is_verbose: boo
 
     with progress(is_verbose=is_verbose) as report:
         async with opened(tools, report, is_verbose=is_verbose) as work:
-            outcome = await work.controller.scale(app, counts)
+            outcome = await work.controller.steering.scale(app, counts)
     if outcome.is_good:
         click.echo(f"app/{app} scaled")
     conclude([outcome], report)

@@ -22,29 +22,17 @@ from steersman.control.converge import Unhealthy
 from steersman.control.cordon import Cordons
 from steersman.control.job_runs import JobRuns
 from steersman.control.jobs import JobOutcome, Jobs
-from steersman.control.memory import Memory, NotFound, is_pinned
+from steersman.control.memory import Memory, NotFound
 from steersman.control.outcome import Outcome
 from steersman.control.release import (
-    ABORTED,
     OVERTAKEN,
-    PAUSED,
-    PINNED,
-    PROMOTED,
-    RESTARTED_AT,
-    SCALE,
-    ContractRan,
-    contract_after,
-    counts_of,
-    find_release,
-    last_good,
 )
 from steersman.control.rollout import Rollout
 from steersman.control.session import Session, whoever
 from steersman.control.status import app_status, without
-from steersman.control.wishes import overtaking, passed_pauses
+from steersman.control.steering import Steering
+from steersman.control.wishes import overtaking
 from steersman.manifests.document import Sourced
-
-ALL_PAUSES = 10_000
 
 
 class StillUsed(SteersmanError):
@@ -131,11 +119,19 @@ class Controller:
             return Outcome(name, error=error)
 
     async def reconcile(self, name: str) -> Outcome:
-        """Converge one app and remember how it went."""
+        """Bring one app to what it asks for, and remember how it went."""
         await self._overtake(name)
+        return await self._rolled(name, goes_on=False)
+
+    async def go_on(self, name: str) -> Outcome:
+        """Go on with the app's newest release, whatever its source has come to since."""
+        return await self._rolled(name, goes_on=True)
+
+    async def _rolled(self, name: str, *, goes_on: bool) -> Outcome:
         async with self._held(name):
             app, hosts = await self._memory.app(name), await self._memory.hosts()
-            outcome = await Rollout(self._session, self._artifacts).run(app, hosts)
+            rollout = Rollout(self._session, self._artifacts)
+            outcome = await rollout.run(app, hosts, goes_on=goes_on)
             await self._remember(app, hosts, outcome)
         return outcome
 
@@ -234,6 +230,11 @@ class Controller:
         return await self.cordons.give_up(name, is_orphan=cascade == "orphan")
 
     @property
+    def steering(self) -> Steering:
+        """What people ask of an app's releases."""
+        return Steering(self._memory, self.reconcile, self.go_on)
+
+    @property
     def cordons(self) -> Cordons:
         """What keeps apps off hosts, and moves them away."""
         return Cordons(self._session, self._tried, self._evict)
@@ -260,101 +261,3 @@ class Controller:
         if not await self._memory.store.delete("Secret", name):
             raise NotFound("Secret", name)
         self._session.report.object_changed(f"secret/{name}", "deleted")
-
-    async def restart(self, name: str) -> Outcome:
-        """Start every process anew, as a new release with the same content."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        pinned = is_pinned(await self._memory.app(name))
-        # An app that went back stays there: it is the older release that starts anew.
-        mark = {RESTARTED_AT: now} if pinned is None else {PINNED: f"{pinned}@{now}"}
-        await self._memory.annotate(name, mark)
-        return await self.reconcile(name)
-
-    async def pause(self, name: str) -> None:
-        """Let rollouts of the app stop before their next hosts."""
-        await self._memory.annotate(name, {PAUSED: "true"})
-        await self._memory.note("App", name, "RolloutPaused", "paused by `steer rollout pause`")
-
-    async def resume(self, name: str) -> Outcome:
-        """Go on with the app's rollout where it was paused."""
-        app = await self._memory.annotate(name, {PAUSED: None})
-        if app.spec.rollout.paused:
-            raise SteersmanError(
-                f"app {name} is paused by its manifest; take `paused: true` out of its"
-                " spec.rollout and apply it"
-            )
-        return await self.reconcile(name)
-
-    async def promote(self, name: str, *, is_full: bool) -> Outcome:
-        """End the pause that the app's rollout is in, or all of its pauses."""
-        app, releases = await self._memory.app(name), await self._memory.releases(name)
-        if not releases or releases[-1].status.state != "pending":
-            raise SteersmanError(
-                f"app {name} has no rollout under way; `steer rollout status app/{name}` tells more"
-            )
-        number = releases[-1].spec.number
-        passed = ALL_PAUSES if is_full else passed_pauses(app, number) + 1
-        await self._memory.annotate(name, {PROMOTED: f"{number}:{passed}"})
-        if await self._memory.store.is_leased(f"app/{name}"):
-            # Whoever waits in the pause goes on; the lease tells when that is done.
-            self._session.report.said(name, "promoted; the steer that rolls it out goes on")
-        return await self.reconcile(name)
-
-    async def abort(self, name: str) -> Outcome:
-        """Give up the release that is being rolled out, and go back to the last good one."""
-        releases = await self._memory.releases(name)
-        if not releases or releases[-1].status.state != "pending":
-            raise SteersmanError(
-                f"app {name} has no rollout under way; `steer rollout undo app/{name}` goes back"
-                " from one that is done"
-            )
-        await self._memory.annotate(name, {ABORTED: f"{releases[-1].spec.number} {whoever()}"})
-        async with self._held(name):
-            app, hosts = await self._memory.app(name), await self._memory.hosts()
-            outcome = await Rollout(self._session, self._artifacts).run(app, hosts)
-            await self._remember(app, hosts, outcome)
-        return outcome
-
-    async def undo(self, name: str, to: int | None, *, is_forced: bool = False) -> Outcome:
-        """Go back to release `to`, or to the last good one before the one that serves.
-
-        Raises ContractRan when that one works no more, unless `is_forced`.
-        """
-        app, releases = await self._memory.app(name), await self._memory.releases(name)
-        serving = app.status.release or (releases[-1].spec.number if releases else 0)
-        if to is None:
-            now = next((r for r in releases if r.spec.number == serving), None)
-            older = [r for r in releases if now is None or r.spec.digest != now.spec.digest]
-            previous = last_good(older, serving)
-            if previous is None:
-                raise SteersmanError(
-                    f"app {name} has no earlier good release to go back to;"
-                    f" `steer rollout history app/{name}` lists what there is"
-                )
-            to = previous.spec.number
-        contract = contract_after(releases, find_release(name, to, releases))
-        if contract is not None and not is_forced:
-            raise ContractRan(contract, to)
-        await self._memory.annotate(name, {PINNED: str(to)})
-        await self._memory.note("App", name, "RolledBack", f"going back to release {to}")
-        return await self.reconcile(name)
-
-    async def scale(self, name: str, counts: Mapping[str, int]) -> Outcome:
-        """Set how many instances of processes each host runs."""
-        app, releases = await self._memory.app(name), await self._memory.releases(name)
-        known = set(app.spec.processes)
-        if not known and releases:
-            known = set(releases[-1].spec.template.processes)
-        for process in counts:
-            if process not in known:
-                raise SteersmanError(
-                    f"app {name} has no process {process};"
-                    f" it has {', '.join(sorted(known)) or 'none yet'}"
-                )
-        if app.spec.processes:
-            await self._memory.set_counts(app, counts)
-        else:
-            merged = {**(counts_of(app, dict.fromkeys(known)) if known else {}), **counts}
-            text = " ".join(f"{process}={count}" for process, count in sorted(merged.items()))
-            await self._memory.annotate(name, {SCALE: text})
-        return await self.reconcile(name)

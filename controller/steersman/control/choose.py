@@ -47,12 +47,17 @@ class Chooser:
         self._artifacts = artifacts
         self._is_dry = is_dry
 
-    async def choose(self, app: App, links: list[HostLink], shares: Shares) -> Release:
+    async def choose(
+        self, app: App, links: list[HostLink], shares: Shares, *, goes_on: bool = False
+    ) -> Release:
         """Return the release that `app` should run, made now unless it exists.
 
-        `shares` matter where their change is a hand-over.
+        `shares` matter where their change is a hand-over. One that `goes_on` is the newest if that
+        is under way: who promotes a release means this one, not what came after it.
         """
         releases = await self._memory.releases(app.name)
+        if goes_on and releases and releases[-1].status.state == "pending":
+            return releases[-1]
         pinned = is_pinned(app)
         if pinned is not None:
             return await self._again(app, pinned, releases)

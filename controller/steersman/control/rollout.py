@@ -79,9 +79,10 @@ class Rollout:
         self._mover = Mover(session.report, is_dry=is_dry)
         self._chooser = Chooser(session, artifacts, pretended or {}, is_dry=is_dry)
 
-    async def run(self, app: App, hosts: Mapping[str, Host]) -> Outcome:
+    async def run(self, app: App, hosts: Mapping[str, Host], *, goes_on: bool = False) -> Outcome:
         """Converge `app`; errors of single hosts are in the outcome and stop no other host.
 
+        One that `goes_on` takes up the newest release, if that is under way, and makes no other.
         Hosts that gain something of the app come first: only when those serve does a host that
         has to give something up do so. An app that fits nowhere is left where it is.
         """
@@ -94,7 +95,7 @@ class Rollout:
             error = None if places.hosts else NowhereToRun(app)
             return Outcome(app.name, None, tuple(lost), error)
         try:
-            choice = await self._choice(app, placed_links, places.shares)
+            choice = await self._choice(app, placed_links, places.shares, goes_on=goes_on)
             deployed = await self._spread(choice, places)
         except SteersmanError as error:
             return Outcome(app.name, None, tuple(lost), error)
@@ -143,8 +144,10 @@ class Rollout:
             self._report.host_ended(name, app.name, "unreachable", str(error))
         return [HostOutcome(name, "unreachable", error=error) for name, error in errors.items()]
 
-    async def _choice(self, app: App, links: list[HostLink], shares: Shares) -> Choice:
-        release = await self._chooser.choose(app, links, shares)
+    async def _choice(
+        self, app: App, links: list[HostLink], shares: Shares, *, goes_on: bool
+    ) -> Choice:
+        release = await self._chooser.choose(app, links, shares, goes_on=goes_on)
         releases = await self._memory.releases(app.name)
         return Choice(app, release, releases, links, shares)
 

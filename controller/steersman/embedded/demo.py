@@ -161,7 +161,7 @@ class Demo:
     async def _roll_back(self) -> Finding:
         async with counted(self._host.port) as count:
             began = time.monotonic()
-            outcome = await self._controller.undo(APP, None)
+            outcome = await self._controller.steering.undo(APP, None)
             seconds = time.monotonic() - began
         if not outcome.is_good:
             return _failed("Undo", outcome)
