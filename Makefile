@@ -61,6 +61,7 @@ test-chaos: $(READY) packages
 
 bench: $(READY) packages
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.rollout
 
 lab: $(READY) packages
 	@PYTHONPATH=tests $(BIN)/python -m lab up --hosts $(HOSTS)

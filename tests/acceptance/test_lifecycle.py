@@ -109,7 +109,7 @@ def test_secrets_arrive_and_show_nowhere_else(fleet: Fleet) -> None:
             ["find", "/srv/steersman", "/etc/systemd", "-perm", "-o=r", "-type", "f"]
         )
         for path in readable.split():
-            if "/store/" not in path and "/venv/" not in path and "/cache/" not in path:
+            if "/store/" not in path and "/venvs/" not in path and "/cache/" not in path:
                 data = (host.root / path[1:]).read_bytes()
                 assert key.encode() not in data and token.encode() not in data, path
 

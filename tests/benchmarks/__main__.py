@@ -5,13 +5,13 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.cold import Referee, once, race
 from benchmarks.figures import Figures
 from benchmarks.kept import measure
+from benchmarks.say import say
 from benchmarks.scene import Scene
 from benchmarks.tools import RIVALS, Ansible, Pyinfra, Tool, environment, rivals_bin
 from benchmarks.void import Void
@@ -20,7 +20,6 @@ from lab.lab import Lab
 from lab.machine import reason_to_skip
 
 _VENV = Path(sys.prefix) / "bench"
-_began = time.monotonic()
 
 
 def main() -> int:
@@ -69,7 +68,7 @@ def _on(lab: Lab, folder: Path, bin_: Path, chosen: argparse.Namespace) -> Figur
     rounds = {tool.name: chosen.rounds for tool in tools} | {"ansible-core": chosen.ansible_rounds}
     runs = race(rounds, tools, referee, say)
     say("keeping links")
-    kept = measure(scene.manifests, chosen.passes, environment(scene.steersman))
+    kept = measure(scene.manifests, chosen.passes, environment(scene.steersman.env))
     referee.judge("steersman over kept links")
     return Figures(len(lab.hosts), len(wanted), load, tools, runs, kept)
 
@@ -82,10 +81,6 @@ def _rivals(scene: Scene, listed: Path, bin_: Path, against: Sequence[str]) -> I
             yield Pyinfra(listed, reach, hosts, scene.lab.key, home, bin_, tuned)
     if "ansible-core" in against:
         yield Ansible(listed, reach, hosts, folder / "ansible", bin_)
-
-
-def say(text: str) -> None:
-    print(f"[{time.monotonic() - _began:6.1f} s] {text}", flush=True)
 
 
 if __name__ == "__main__":

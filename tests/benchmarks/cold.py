@@ -64,7 +64,7 @@ def once(tool: Tool) -> Run:
     cpu, began = _cpu_of_children(), time.monotonic()
     done = subprocess.run(
         list(tool.argv),
-        env=environment(tool),
+        env=environment(tool.env),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -49,10 +49,10 @@ class Figures:
         yield ""
         passes = self.kept.passes
         spread = f"min {min(passes):.3f}, max {max(passes):.3f}, {len(passes)} passes"
-        good = _verdict(self.kept.median <= WARM)
+        good = verdict(self.kept.median <= WARM)
         yield f"kept links, all hosts: {self.kept.median:.3f} s  {good} (at most {WARM} s)"
         yield f"  {spread}"
-        good = _verdict(self.memory <= MEMORY)
+        good = verdict(self.memory <= MEMORY)
         yield f"memory for each host: {self.memory:.2f} MiB  {good} (at most {MEMORY} MiB)"
 
     def _row(self, tool: Tool) -> str:
@@ -62,7 +62,7 @@ class Figures:
         if tool.name != "steersman":
             row += f"{ratio:>8.1f}x"
         if (wanted := RATIOS.get(tool.name)) is not None:
-            row += f"  {_verdict(ratio >= wanted)} (at least {wanted:.0f}x)"
+            row += f"  {verdict(ratio >= wanted)} (at least {wanted:.0f}x)"
         return row
 
     def as_json(self) -> dict[str, object]:
@@ -87,7 +87,7 @@ class Figures:
         }
 
 
-def _verdict(is_met: bool) -> str:
+def verdict(is_met: bool) -> str:
     return "met" if is_met else "MISSED"
 
 

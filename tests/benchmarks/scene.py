@@ -74,7 +74,7 @@ class Scene:
         """Return what is on the hosts afterwards; raises `Void` unless it is the same on all."""
         hosts = [*self.steersman.argv, "-f", str(self.reach.manifests)]
         done = subprocess.run(
-            hosts, env=environment(self.steersman), capture_output=True, text=True, check=False
+            hosts, env=environment(self.steersman.env), capture_output=True, text=True, check=False
         )
         if done.returncode != 0:
             raise Void(f"could not deploy the apps:\n{done.stdout}{done.stderr}")

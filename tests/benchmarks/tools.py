@@ -189,14 +189,14 @@ class Pyinfra:
         """Links go with the process."""
 
 
-def rivals_bin(folder: Path) -> Path:
+def rivals_bin(folder: Path, packages: Sequence[str] = RIVALS) -> Path:
     """Install the rivals' newest releases into a venv of their own; return its bin."""
     if not (folder / "bin/pip").exists():
         venv.create(folder, with_pip=True, clear=True)
-    pip = [str(folder / "bin/pip"), "install", "--quiet", "--upgrade", *RIVALS]
+    pip = [str(folder / "bin/pip"), "install", "--quiet", "--upgrade", *packages]
     done = subprocess.run(pip, check=False, capture_output=True, text=True)
     if done.returncode != 0:
-        raise Void(f"could not install {' and '.join(RIVALS)}: {done.stderr[-2000:]}")
+        raise Void(f"could not install {' and '.join(packages)}: {done.stderr[-2000:]}")
     return folder / "bin"
 
 
@@ -206,8 +206,8 @@ def version_of(bin_: Path, package: str) -> str:
     return run([str(bin_ / "python"), "-c", code, package]).strip()
 
 
-def environment(tool: Tool) -> dict[str, str]:
+def environment(env: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a run: this one's, without what would configure a rival."""
     foreign = ("ANSIBLE_", "PYINFRA_", "STEER_")
     own = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
-    return {**own, **tool.env}
+    return {**own, **env}

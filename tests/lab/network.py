@@ -52,14 +52,19 @@ class Network:
     def namespace(self, number: int) -> str:
         return f"steersman-lab-{self.run_id}-h{number}"
 
+    @property
+    def machine(self) -> str:
+        """The address of this machine, as hosts know it: .1."""
+        return str(ipaddress.IPv4Network(self.subnet)[1])
+
     def address(self, number: int) -> str:
-        """Host 1 is .11, host 2 is .12 and so on; the machine itself is .1."""
+        """Host 1 is .11, host 2 is .12 and so on."""
         return str(ipaddress.IPv4Network(self.subnet)[10 + number])
 
     def up(self, count: int) -> None:
         """Make the bridge and the cables, and power them all."""
-        first = ipaddress.IPv4Network(self.subnet)[1]
-        lines = [f"link add {self.bridge} type bridge", f"addr add {first}/24 dev {self.bridge}"]
+        lines = [f"link add {self.bridge} type bridge"]
+        lines.append(f"addr add {self.machine}/24 dev {self.bridge}")
         lines.append(f"link set {self.bridge} up")
         for number in range(1, count + 1):
             namespace, cable = self.namespace(number), self.cable(number)

@@ -276,6 +276,22 @@ async def test_a_big_blob_arrives_whole(link, tmp_path):
     assert await link.put_blob(hashlib.sha256(path.read_bytes()).hexdigest(), path) is True
 
 
+async def test_requests_leave_in_the_order_they_were_made(link):
+    answered = []
+
+    async def ask(number):
+        await link.call("echo", args=number)
+        answered.append(number)
+
+    link.pause_writing()
+    waiting = asyncio.create_task(ask(1))
+    await asyncio.sleep(0)
+    later = asyncio.create_task(ask(2))
+    link.resume_writing()
+    await asyncio.gather(waiting, later)
+    assert answered == [1, 2]
+
+
 @pytest.mark.parametrize("size", [0, 1, 256 * 1024, 256 * 1024 + 1])
 async def test_blobs_of_every_edge_size(link, tmp_path, size):
     path = tmp_path / "blob"

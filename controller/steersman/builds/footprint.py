@@ -21,7 +21,8 @@ def footprint(manifest: str, missing: Collection[str], path_of: PathOf) -> Need:
 
     `manifest` is the digest of the build as the host gets it (see `hand/builds.py`). Hard links
     take nothing: files of mode 644 are links to blobs, and what is installed are links to uv's
-    unpacked wheels. What is compiled belongs to each venv. Rather too much than too little.
+    unpacked wheels. What is compiled belongs to each venv, and whether there is one already is not
+    known here: rather too much than too little.
     """
     made, unpacked = _making(manifest, path_of)
     needs = [made, *(_file(path_of(sha256).stat().st_size) for sha256 in missing)]

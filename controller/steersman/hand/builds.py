@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any, Dict, List, Set
 
 MARK = "build.json"
+VENV_MARK = "steersman.json"
 _UNPACK = (
     "import gzip, shutil, sys\n"
     "with gzip.open(sys.argv[1]) as source, open(sys.argv[2], 'wb') as target:\n"
@@ -30,8 +31,8 @@ def make_build(place: Place, app: str, digest: str, manifest: str, uv: str, pyth
     """Make apps/<app>/builds/<digest>/{src,venv}; the mark, written last, says it is whole.
 
     `manifest` is the blob of a JSON object with `files` [[path, mode, sha256]], `links`
-    [[path, target]] and `wheels` [[filename, sha256]]. A venv cannot be moved once made, so the
-    folder is built under its final name and the mark is its commit point.
+    [[path, target]] and `wheels` [[filename, sha256]]. The folder is built under its final name,
+    and the mark is its commit point; `venv` is a link to the one of all builds with these wheels.
     """
     folder = place.app(app, "builds", digest)
     if os.path.exists(os.path.join(folder, MARK)):
@@ -42,7 +43,11 @@ def make_build(place: Place, app: str, digest: str, manifest: str, uv: str, pyth
         wanted = json.load(file)
     try:
         _make_tree(place, os.path.join(folder, "src"), wanted)
-        _make_venv(place, folder, wanted["wheels"], uv, python)
+        venv = _venv_of(place, app, wanted["wheels"], uv, python)
+        os.symlink(os.path.relpath(venv, folder), os.path.join(folder, "venv"))
+        # A release is read-only to its app: what is not compiled now is compiled at every start.
+        compiled = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+        run([os.path.join(venv, "bin", "python"), *compiled, os.path.join(folder, "src")])
         _sync_filesystem(folder)
         mark = {"digest": digest, "manifest": manifest, "python": python}
         files.write_file(os.path.join(folder, MARK), json.dumps(mark).encode(), 0o644)
@@ -88,8 +93,31 @@ def _inside(top: str, path: str) -> str:
     return target
 
 
-def _make_venv(place: Place, folder: str, wheels: List[List[str]], uv: str, python: str) -> None:
-    venv = os.path.join(folder, "venv")
+def _venv_of(place: Place, app: str, wheels: List[List[str]], uv: str, python: str) -> str:
+    """Return the app's venv of these wheels, made if it is not there whole.
+
+    Compiling dozens of wheels takes seconds of CPU, and most releases change none of them. A venv
+    cannot be moved once made, so it too is made under its final name, and its mark comes last.
+    """
+    from hashlib import sha256
+
+    # Another Python may come to the same path; its venv has its version in its folders' names.
+    content = json.dumps([sorted(wheels), python, os.path.realpath(python)])
+    venv = place.app(app, "venvs", sha256(content.encode()).hexdigest()[:16])
+    mark = os.path.join(venv, VENV_MARK)
+    if not os.path.exists(mark):
+        files.remove(venv)
+        try:
+            _make_venv(place, venv, wheels, uv, python)
+            _sync_filesystem(venv)
+            files.write_file(mark, content.encode(), 0o644)
+        except BaseException:
+            files.remove(venv)
+            raise
+    return venv
+
+
+def _make_venv(place: Place, venv: str, wheels: List[List[str]], uv: str, python: str) -> None:
     program = os.path.join(place.root, "bin", uv)
     with _sharing:
         if not os.path.exists(program):
@@ -97,14 +125,11 @@ def _make_venv(place: Place, folder: str, wheels: List[List[str]], uv: str, pyth
     env = uv_env(place)
     must([program, "venv", "--no-project", "--python", python, venv], env=env)
     if wheels:
-        # A wheel keeps one path for ever, so that uv's cache serves it to every later release.
+        # A wheel keeps one path for ever, so that uv's cache serves it to every later venv.
         paths = [_wheel(place, name, sha256) for name, sha256 in wheels]
         into = ["--python", os.path.join(venv, "bin", "python")]
         offline = ["--offline", "--no-index", "--no-deps", "--compile-bytecode"]
         must([program, "pip", "install", *into, *offline, "--", *paths], env=env)
-    # A release is read-only to its app: what is not compiled now is compiled at every start.
-    compiled = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
-    run([os.path.join(venv, "bin", "python"), *compiled, os.path.join(folder, "src")])
 
 
 def uv_env(place: Place) -> Dict[str, str]:

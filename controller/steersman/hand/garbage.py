@@ -26,11 +26,22 @@ def collect(
         folder = place.app(app, "builds", digest)
         if digest in builds or not os.path.exists(os.path.join(folder, MARK)):
             files.remove(folder)
+    sweep_venvs(place, app)
     for name in envs:
         files.remove(place.app(app, "env", name))
-    for part in ("releases", "builds", "env"):
+    for part in ("releases", "builds", "venvs", "env"):
         files.clean_temporaries(place.app(app, part))
     sweep_blobs(place, held)
+
+
+def sweep_venvs(place: Place, app: str) -> None:
+    """Delete the venvs that no build of `app` links to."""
+    builds = files.entries(place.app(app, "builds"))
+    links = [files.read_link(place.app(app, "builds", digest, "venv")) for digest in builds]
+    used = {os.path.basename(link) for link in links if link is not None}
+    for name in files.entries(place.app(app, "venvs")):
+        if name not in used:
+            files.remove(place.app(app, "venvs", name))
 
 
 def sweep_blobs(place: Place, held: Set[str]) -> None:

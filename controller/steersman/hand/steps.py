@@ -73,6 +73,7 @@ class Steps:
         except (OSError, Refused) as error:
             if "os error 28" in str(error) or getattr(error, "errno", 0) == errno.ENOSPC:
                 self._claims.release(parts)
+                garbage.sweep_venvs(self._place, app)
                 garbage.sweep_blobs(self._place, self._claims.held())
                 raise Refused("disk-full", "the disk is full: %s" % error)
             raise

@@ -64,6 +64,7 @@ class Link:
         self._next_id = 1
         self._writable = asyncio.Event()
         self._writable.set()
+        self._sending = asyncio.Lock()
         self._heard_at = self._loop.time()
         self._heard_bytes = 0
         self._connection: ssh.Connection | None = None
@@ -239,9 +240,12 @@ class Link:
 
     async def _send(self, header: Mapping[str, Any], body: bytes = b"") -> None:
         frame = pack(header, body)
-        while not self._writable.is_set():
-            await self._writable.wait()
-        self._write(frame)
+        # In turn: one that comes just as the channel takes more must not pass those that waited,
+        # for the chunks of a blob only fit in their order.
+        async with self._sending:
+            while not self._writable.is_set():
+                await self._writable.wait()
+            self._write(frame)
 
     def _write(self, frame: bytes) -> None:
         # Whoever waits for an answer learns of a loss by that, so there is nothing to raise here.
