@@ -49,11 +49,11 @@ fast: $(READY) packages
 
 embedded: $(READY) packages
 	@echo "tests: the drivers' laws on the embedded host"
-	@$(BIN)/pytest -q --no-header -m slow $(FAST)
+	@$(BIN)/pytest -q -n 2 --dist loadfile --no-header -m slow $(FAST)
 
 acceptance: $(READY) packages
 	@echo "tests: tests/acceptance"
-	@$(BIN)/pytest -q --no-header tests/acceptance
+	@$(BIN)/pytest -q -n 2 --dist loadfile --no-header tests/acceptance
 
 test-chaos: $(READY) packages
 	@echo "tests: rollouts under faults, $(ROUNDS) rounds"

@@ -11,21 +11,20 @@ from lab.lab import Lab
 
 __all__ = ["lab", "make_lab"]
 
-
-_SAID = pytest.StashKey[list[str]]()
+_SAID = "said"
 
 
 @pytest.fixture
 def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Return what shows a measured figure at the end of the run."""
-    return request.config.stash.setdefault(_SAID, []).append
+    """Return what shows a measured figure at the end of the run, whichever worker measured it."""
+    return lambda line: request.node.user_properties.append((_SAID, line))
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    for line in config.stash.get(_SAID, []):
-        terminalreporter.write_line(line)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in terminalreporter.getreports("passed"):
+        for name, line in report.user_properties if report.when == "call" else ():
+            if name == _SAID:
+                terminalreporter.write_line(str(line))
 
 
 @pytest.fixture(scope="session")
