@@ -276,11 +276,9 @@ def test_a_job_is_on_one_host_and_moves_with_its_app(crew: Crew) -> None:
     job = crew.job("spread", "hello", schedule="yearly")
     crew.apply(job)
     assert crew.status("spread")["hosts"] == ["h1"] and not crew.ours(second)
-    cordoned, other = crew.steer.hosts(first, second)
-    cordoned["spec"]["cordoned"] = True
-    crew.apply(cordoned, other)
+    crew.steer.run("host", "drain", "h1")
     assert crew.status("spread")["hosts"] == ["h2"] and not crew.ours(first)
-    crew.apply(*crew.steer.hosts(first, second))
+    crew.steer.run("host", "uncordon", "h1")
     assert crew.status("spread")["hosts"] == ["h2"], "what is well placed stays"
     crew.steer.run("delete", "host/h2")
     crew.apply(job)

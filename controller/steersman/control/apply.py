@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -237,7 +237,18 @@ class Controller:
     @property
     def cordons(self) -> Cordons:
         """What keeps apps off hosts, and moves them away."""
-        return Cordons(self._session, self._tried, self._evict)
+        return Cordons(self._session, self._moved, self._evict)
+
+    async def _moved(self, name: str) -> Outcome:
+        """Converge an app whose hosts may be others now, and its jobs, which go where it goes."""
+        outcome = await self._tried(name)
+        if not outcome.is_good:
+            return outcome
+        try:
+            jobs = await self.jobs.reconcile(name)
+        except SteersmanError as error:
+            return replace(outcome, error=error)
+        return replace(outcome, error=next((j.error for j in jobs if j.error is not None), None))
 
     async def _evict(self, name: str, host: str) -> Outcome:
         """Remove an app from one host, although it has no other."""
