@@ -171,6 +171,7 @@ class Walk:
         if not self._is_open:
             self._is_open = True
             await self._once()
+            self._seen.clear()
 
     async def _on_the_way(
         self,

@@ -34,6 +34,11 @@ class UnitName:
     instance: str | None
     kind: str
 
+    @property
+    def is_one_off(self) -> bool:
+        """Whether it is no part of a generation but a release's command, which ends by itself."""
+        return (self.part, self.instance, self.kind) == (None, None, "service")
+
 
 def parse_unit(name: str) -> UnitName | None:
     found = _UNIT.match(name)
@@ -126,9 +131,10 @@ class HostSeen:
         return self.apps.get(name, AppSeen())
 
     def units_of(self, app: str) -> dict[str, tuple[str, str]]:
-        """The loaded units of `app` and their (active, sub) states."""
+        """The loaded units of `app`'s generations and their (active, sub) states."""
         prefix = f"steersman-{app}."
-        return {n: s for n, s in self.units.items() if n.startswith(prefix) and parse_unit(n)}
+        named = {n: parse_unit(n) for n in self.units if n.startswith(prefix)}
+        return {n: self.units[n] for n, name in named.items() if name and not name.is_one_off}
 
     def job_units(self, app: str) -> dict[str, str]:
         """The loaded units of an app's jobs, and the job that each belongs to."""
