@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from steersman.drivers.unitfile import CannotRender
 from steersman.planning import steps as s
 from steersman.planning.app import AppGone, plan_absent, plan_app
 from steersman.planning.job_steps import ForgetJob, ForgetJobs, StartJob
-from steersman.planning.jobs import JobsTarget, pinned_releases, plan_jobs
+from steersman.planning.jobs import JobsTarget, pinned_releases, plan_jobs, plan_jobs_gone
 from steersman.planning.seen import AppSeen, FileSeen, HostSeen, RunSeen
 from steersman.planning.target import File
 
@@ -311,3 +312,10 @@ def test_a_deploy_collects_no_release_that_a_run_keeps() -> None:
     assert isinstance(collect, s.Collect) and collect.releases == ("1-111111111111",)
     host.active.add(f"{BACKUP}@run.service")
     assert plan_app(goal, host.seen()) == ()
+
+
+def test_what_a_run_left_that_began_meanwhile_is_forgotten() -> None:
+    left = AppSeen(run=frozenset({"web.sock", "many@0a1b.run", "many@0a1b.job", "web@1.txt"}))
+    seen = dataclasses.replace(FakeHost().seen(), apps={"shop": left})
+    steps = plan_jobs_gone("shop", (), seen)
+    assert [step.job for step in steps if isinstance(step, ForgetJob)] == ["many"]

@@ -79,6 +79,9 @@ def forget(place: Place, app: str, job: str, timer: str) -> None:
     folder = place.app(app, FOLDER)
     for suffix in (".json", ".runs", ".runs.tmp"):
         files.remove(os.path.join(folder, job + suffix))
+    for name in files.entries(place.run_of(app)):
+        if name.startswith(job + "@") and name.endswith((".run", ".job")):
+            files.remove(place.run_of(app, name))
     files.remove(os.path.join(STAMPS, "stamp-" + timer))
 
 

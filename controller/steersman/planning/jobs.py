@@ -152,7 +152,7 @@ def plan_jobs_gone(app: str, kept: Iterable[JobTarget], seen: HostSeen) -> tuple
         if chosen:
             steps.append(StopUnits(why, chosen, STOP_LIMIT))
     steps += [RemoveFile(why, path) for path in sorted(paths)]
-    gone = sorted({*units.values(), *paths.values(), *(marks - names)})
+    gone = sorted({*units.values(), *paths.values(), *((marks | _left(app, seen)) - names)})
     if gone:
         steps.append(ReloadUnits("unit files went away"))
     # The marks go last: after a crash they say that the supervisor may still know the units.
@@ -172,6 +172,15 @@ def _paths(app: str, seen: HostSeen) -> Iterator[tuple[str, str]]:
         found = job_of_unit(_base(path))
         if found is not None and found[0] == app:
             yield path, found[1]
+
+
+def _left(app: str, seen: HostSeen) -> set[str]:
+    """Return the jobs of which a run is noted: one may begin between the look and the stop."""
+    return {
+        name.partition("@")[0]
+        for name in seen.app(app).run
+        if "@" in name and name.endswith((".run", ".job"))
+    }
 
 
 def pinned_releases(app: str, seen: HostSeen) -> frozenset[str]:
