@@ -27,7 +27,11 @@ class NotOut(SteersmanError):
 
     def __init__(self, app: str, why: str) -> None:
         said = why.removeprefix(f"app {app}: ")
-        super().__init__(f"app {app}: {said}; see `steer describe app/{app}`, then apply again")
+        # A pause says itself what ends it.
+        way_out = (
+            "" if f"app/{app}`" in said else f"; see `steer describe app/{app}`, then apply again"
+        )
+        super().__init__(f"app {app}: {said}{way_out}")
 
 
 async def print_history(tools: Tools, app: str, number: int | None) -> None:

@@ -30,7 +30,7 @@ from steersman.control.phase import part_by_contract, run_release_command
 from steersman.control.release import ABORTED, last_good, relayed
 from steersman.control.session import Session
 from steersman.control.target import Wanted
-from steersman.control.walk import Task, Walk, Walked
+from steersman.control.walk import Trip, Walk, Walked
 from steersman.control.wishes import Wishes, is_aborted
 from steersman.planning.placement import Places, Shares, gaining, held_by, place, while_moving
 
@@ -186,7 +186,7 @@ class Rollout:
         walk = Walk(
             self._session,
             self._mover,
-            Task(app, choice.release, links, wanted),
+            Trip(app, choice.release, links, wanted),
             once=once,
             back=partial(self._bring_back, choice),
         )

@@ -22,10 +22,10 @@ def app_status(app: App, hosts: Mapping[str, Host], outcome: Outcome, now: datet
     # A rollout that was cancelled may have come to any of them.
     new = {*placed(app, hosts)} if isinstance(outcome.error, Overtaken) else set()
     release = outcome.release
-    serving = app.status.release
+    serving, commit = app.status.release, app.status.commit
     is_out = outcome.error is None and outcome.halted is None
     if release is not None and is_out and there:
-        serving = release.spec.number
+        serving, commit = release.spec.number, release.spec.commit
     running = dict(release.spec.template.processes) if release is not None else {}
     removed = {h.host for h in outcome.hosts if h.verdict == "removed"}
     left = {name for name in app.status.hosts if name in hosts} - there - removed
@@ -34,7 +34,7 @@ def app_status(app: App, hosts: Mapping[str, Host], outcome: Outcome, now: datet
         conditions=set_condition(app.status.conditions, _ready(app, outcome, now)),
         release=serving,
         latest_release=release.spec.number if release is not None else app.status.latest_release,
-        commit=release.spec.commit if release is not None else app.status.commit,
+        commit=commit,
         hosts=tuple(sorted(there | left | new | (unsure & {*placed(app, hosts)}))),
         processes=(
             *(

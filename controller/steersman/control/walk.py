@@ -53,7 +53,7 @@ class Walked:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Trip:
     """What a walk is about: `links` by host, in the order of their names."""
 
     app: App
@@ -73,7 +73,7 @@ class Walk:
         self,
         session: Session,
         mover: Mover,
-        task: Task,
+        trip: Trip,
         *,
         once: Callable[[], Awaitable[None]],
         back: Callable[[HostLink], Awaitable[HostOutcome]],
@@ -81,10 +81,10 @@ class Walk:
         self._memory = session.memory
         self._report = session.report
         self._mover = mover
-        self._task = task
+        self._trip = trip
         self._once = once
         self._back = back
-        self._wishes = Wishes(session.memory, task.app, task.release)
+        self._wishes = Wishes(session.memory, trip.app, trip.release)
         self._seen: dict[str, HostSeen] = {}
         self._ahead: dict[str, asyncio.Task[HostOutcome]] = {}
         self._walked = Walked()
@@ -92,7 +92,7 @@ class Walk:
 
     async def run(self) -> Walked:
         """Walk until the end, a failure or a pause; a walk that is cancelled leaves whole steps."""
-        await asyncio.gather(*(self._look(link) for link in self._task.links.values()))
+        await asyncio.gather(*(self._look(link) for link in self._trip.links.values()))
         views = [HostView(name, self._standing(name)) for name in self._seen]
         todo = stages(self._strategy(), views, has_stops=self._has_stops())
         moving = frozenset(view.name for view in views if view.standing != "new")
@@ -116,7 +116,7 @@ class Walk:
     @property
     def _is_over(self) -> bool:
         walked = self._walked
-        too_many = walked.faults > self._task.app.spec.rollout.max_failures
+        too_many = walked.faults > self._trip.app.spec.rollout.max_failures
         return too_many or walked.bad is not None or walked.halted is not None
 
     async def _look(self, link: HostLink) -> None:
@@ -126,28 +126,28 @@ class Walk:
             await self._note(self._failed(link.name, error))
 
     def _standing(self, name: str) -> Standing:
-        current = self._seen[name].app(self._task.app.name).current
+        current = self._seen[name].app(self._trip.app.name).current
         if current is None:
             return "none"
-        is_there = current == f"releases/{self._task.wanted[name].release_name}"
+        is_there = current == f"releases/{self._trip.wanted[name].release_name}"
         return "new" if is_there else "old"
 
     def _strategy(self) -> Rollout:
         """Return the app's rollout; the way back is in a hurry, and was a canary once."""
-        rollout, is_back = self._task.app.spec.rollout, is_pinned(self._task.app) is not None
+        rollout, is_back = self._trip.app.spec.rollout, is_pinned(self._trip.app) is not None
         if is_back and rollout.strategy == "Canary":
             return rollout.model_copy(update={"strategy": "RollingUpdate"})
         return rollout
 
     def _has_stops(self) -> bool:
-        processes = self._task.release.spec.template.processes.values()
+        processes = self._trip.release.spec.template.processes.values()
         return any(process.handover == "stop" for process in processes)
 
     async def _is_held(self) -> bool:
         app = await self._wishes.now()
         is_held = app is not None and is_paused(app)
         if is_held:
-            self._walked.halted = resumes(self._task.app.name)
+            self._walked.halted = resumes(self._trip.app.name)
         return is_held
 
     async def _take(self, stage: Stage) -> None:
@@ -179,7 +179,7 @@ class Walk:
         action: Callable[[HostLink, Wanted], Coroutine[Any, Any, HostOutcome]],
     ) -> None:
         """Bring hosts a part of the way: only those that fail have an outcome."""
-        pairs = [(self._task.links[name], self._task.wanted[name]) for name in self._well(hosts)]
+        pairs = [(self._trip.links[name], self._trip.wanted[name]) for name in self._well(hosts)]
         for outcome in await _all(action(link, to) for link, to in pairs):
             if outcome.error is not None:
                 await self._note(self._failed(outcome.host, outcome.error))
@@ -195,9 +195,9 @@ class Walk:
         ahead = self._ahead.pop(name, None)
         if ahead is not None:
             await ahead
-        link, seen = self._task.links[name], self._seen.get(name)
+        link, seen = self._trip.links[name], self._seen.get(name)
         still = seen if seen is not None and link.is_as_seen(seen) else None
-        return await self._mover.move(link, self._task.wanted[name], still)
+        return await self._mover.move(link, self._trip.wanted[name], still)
 
     def _look_ahead(self, todo: Sequence[Stage], moving: frozenset[str]) -> None:
         """Let hosts whose turn comes later receive the release while others prove it."""
@@ -212,11 +212,11 @@ class Walk:
     async def _prepare(self, name: str, first: str) -> HostOutcome:
         # Two controllers meet at the same first host, and do not hold each other's next ones.
         with suppress(SteersmanError):
-            await self._task.links[first].claim(self._task.app.name)
-        return await self._mover.prepare(self._task.links[name], self._task.wanted[name])
+            await self._trip.links[first].claim(self._trip.app.name)
+        return await self._mover.prepare(self._trip.links[name], self._trip.wanted[name])
 
     async def _wait(self, stage: Wait) -> None:
-        pauses = Pauses(self._memory, self._report, self._wishes, self._task.release)
+        pauses = Pauses(self._memory, self._report, self._wishes, self._trip.release)
         self._walked.halted = await pauses.wait(stage, partial(self._judge, stage.judge))
         if self._walked.halted is None:
             await self._judge(stage.judge)
@@ -225,8 +225,8 @@ class Walk:
         """Return whether the release does well so far; what does not is its end."""
         if stage is None:
             return True
-        task = self._task
-        fault = await judge(task.app, task.release.spec.number, stage, task.links)
+        trip = self._trip
+        fault = await judge(trip.app, trip.release.spec.number, stage, trip.links)
         if fault is not None:
             self._walked.bad = self._failed(fault.host, fault)
         return fault is None
@@ -236,7 +236,7 @@ class Walk:
 
     async def _note(self, outcome: HostOutcome) -> None:
         """Record a host's end, and what it means for the release."""
-        walked, rollout = self._walked, self._task.app.spec.rollout
+        walked, rollout = self._walked, self._trip.app.spec.rollout
         walked.outcomes[outcome.host] = outcome
         if outcome.error is None or outcome.verdict == "unreachable":
             return
@@ -246,17 +246,17 @@ class Walk:
         if walked.faults > rollout.max_failures:
             walked.bad = outcome
             return
-        await self._back(self._task.links[outcome.host])
+        await self._back(self._trip.links[outcome.host])
         walked.outcomes[outcome.host] = replace(outcome, verdict="rejected")
 
     @property
     def _is_accepted(self) -> bool:
         """Whether the release has served everywhere before: then only a host can be at fault."""
-        return self._task.app.status.release == self._task.release.spec.number
+        return self._trip.app.status.release == self._trip.release.spec.number
 
     def _failed(self, host: str, error: SteersmanError) -> HostOutcome:
         verdict = verdict_of(error)
-        self._report.host_ended(host, self._task.app.name, verdict, str(error))
+        self._report.host_ended(host, self._trip.app.name, verdict, str(error))
         return HostOutcome(host, verdict, error=error)
 
 

@@ -7,7 +7,8 @@ import os
 import sys
 import threading
 
-from . import blobs, execs, facts, health, phase, traffic
+# What most runs never ask for is imported when it is: every connect pays for the rest.
+from . import blobs, execs, facts, health
 from .fence import Fence
 from .observe import Eye
 from .place import Place, place_from
@@ -180,6 +181,8 @@ class Hand:
         if op == "connections":
             return {"open": health.open_at(**args)}
         if op == "traffic":
+            from . import traffic
+
             return traffic.counted(**args)
         if op == "timers":
             return {"timers": self._supervisor.timers(**args)}
@@ -196,6 +199,8 @@ class Hand:
                 yield entry, b""
             return
         if request["op"] == "release_phase":
+            from . import phase
+
             self._pass_fence(request)
             for part in phase.attend(self._place, self._supervisor, stop, request):
                 yield part, b""
