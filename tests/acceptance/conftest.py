@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from acceptance.steer import Steer, scrub
+from acceptance.pier import Pier
+from acceptance.steer import PULSE, Repo, Steer, scrub
 from lab.fixtures import lab, make_lab
 from lab.lab import Lab
 
@@ -52,3 +53,14 @@ def new_steer(
 @pytest.fixture
 def steer(new_steer: Callable[[], Steer]) -> Steer:
     return new_steer()
+
+
+@pytest.fixture(scope="module")
+def pier(
+    new_steer: Callable[[], Steer], hosts: Lab, tmp_path_factory: pytest.TempPathFactory
+) -> Pier:
+    """Return one app, deployed to every host."""
+    repo = Repo(tmp_path_factory.mktemp("repos") / "pier", PULSE)
+    made = Pier(new_steer(), hosts.hosts, repo)
+    made.release()
+    return made

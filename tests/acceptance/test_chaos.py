@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from acceptance.pier import Pier
-from acceptance.steer import PULSE, Repo, Steer
 from lab import seen
 from lab.commands import wait_until
 from lab.cutter import Cutter
@@ -34,16 +33,6 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "Recreate": {},
 }
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
-
-
-@pytest.fixture(scope="module")
-def pier(
-    new_steer: Callable[[], Steer], hosts: Lab, tmp_path_factory: pytest.TempPathFactory
-) -> Pier:
-    repo = Repo(tmp_path_factory.mktemp("repos") / "pier", PULSE)
-    made = Pier(new_steer(), hosts.hosts, repo)
-    made.release()
-    return made
 
 
 @pytest.fixture

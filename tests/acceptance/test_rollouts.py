@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from acceptance.pier import BROKEN, CANARY, FAULTY, MUTE, PICKY, SITE, Pier
-from acceptance.steer import PULSE, Repo, Steer, changes
+from acceptance.steer import Steer, changes
 from acceptance.web import serves
 from lab import seen
 from lab.commands import wait_until
@@ -14,16 +14,6 @@ from lab.host import Host
 from lab.lab import Lab
 
 pytestmark = pytest.mark.lab
-
-
-@pytest.fixture(scope="module")
-def pier(
-    new_steer: Callable[[], Steer], hosts: Lab, tmp_path_factory: pytest.TempPathFactory
-) -> Pier:
-    repo = Repo(tmp_path_factory.mktemp("repos") / "pier", PULSE)
-    made = Pier(new_steer(), hosts.hosts, repo)
-    made.release()
-    return made
 
 
 @pytest.fixture

@@ -53,6 +53,8 @@ class Fleet:
     fuse: int | None = None
     epochs: dict[str, int] = field(default_factory=dict)
     contents: dict[str, str] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    """The hosts that a release was ever unhealthy on."""
 
     def documents(self) -> list[Host]:
         made = [
@@ -133,6 +135,7 @@ class FakeLink(HostLink):
         content = self.wire.fleet.contents[str(named[0].number)]
         wrong = "bad" if isinstance(step, s.PassGate) else "sour"
         if wrong in content or f"{wrong}-on-{self.name}" in content:
+            self.wire.fleet.refused.add(self.name)
             error = {"kind": "unhealthy", "message": f"{content} is {wrong}", "logs": ["oh"]}
             raise hand_error(self.name, error)
 

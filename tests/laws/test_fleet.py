@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -20,7 +21,7 @@ from laws.test_planning import app_of, units_of
 from steersman.api.errors import SteersmanError
 from steersman.control.apply import Controller
 from steersman.control.memory import Memory
-from steersman.control.outcome import Outcome
+from steersman.control.outcome import Outcome, Rejected
 from steersman.store.sqlite import SqliteStore
 
 NAMES = ("h1", "h2", "h3", "h4")
@@ -161,6 +162,18 @@ class Rollouts(RuleBasedStateMachine):
             assert set(told) == {str(number)}, f"{name} has files of other generations"
         again = self._do(lambda run: run.reconcile("shop"))
         assert isinstance(again, Outcome) and all(h.steps == () for h in again.hosts), again
+
+
+@pytest.mark.parametrize("code", ["bad", "sour"])
+def test_a_release_that_fails_does_so_on_one_host_and_is_taken_back(code: str) -> None:
+    run = Rollouts()
+    run.begin()
+    outcome = run._apply(code, {"minReadySeconds": 1})
+    assert isinstance(outcome, Outcome) and isinstance(outcome.error, Rejected)
+    assert run.fleet.refused == {"h1"}, "others paid for what one had shown"
+    for host in run.fleet.hosts.values():
+        assert host.serving() == {1} and host.active == units_of(1)
+    run.teardown()
 
 
 Rollouts.TestCase.settings = settings(
