@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -18,6 +19,9 @@ from steersman.control.admission import placed
 from steersman.drivers.hosts import layout_of
 from steersman.planning.app import linked_number, private_sockets
 from steersman.planning.seen import AppSeen
+
+Groups = dict[tuple[str, str, int], list[Instance]]
+"""The instances on a host by their app, process and release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +45,28 @@ async def generations(work: Work, app: str | None) -> tuple[list[Generation], di
     chosen = [await work.memory.app(app)] if app is not None else list(apps.values())
     names = sorted({n for a in chosen for n in (*placed(a, hosts), *a.status.hosts)} & set(hosts))
     instances, silent = await instances_on(work, names, app)
-    groups: dict[tuple[str, str, str, int], list[Instance]] = {}
+    by_host: dict[str, Groups] = {}
     for each in instances:
-        process = each.process.rpartition(".")[0]
-        groups.setdefault((each.host, each.app, process, each.release), []).append(each)
-    found = []
-    for host in dict.fromkeys(key[0] for key in groups):
-        mine = {key: group for key, group in groups.items() if key[0] == host}
+        key = each.app, each.process.rpartition(".")[0], each.release
+        by_host.setdefault(each.host, {}).setdefault(key, []).append(each)
+
+    async def one(host: str) -> list[Generation]:
         try:
-            found += await _on_host(work, host, mine)
+            return await _on_host(work, host, by_host[host])
         except SteersmanError as error:
             silent[host] = str(error).removeprefix(f"host {host}: ")
-    return found, silent
+            return []
+
+    found = await asyncio.gather(*map(one, by_host))
+    return [generation for each in found for generation in each], silent
 
 
-async def _on_host(
-    work: Work, host: str, groups: Mapping[tuple[str, str, str, int], list[Instance]]
-) -> list[Generation]:
+async def _on_host(work: Work, host: str, groups: Groups) -> list[Generation]:
     hosts = await work.memory.hosts()
     link = await work.session.connect(hosts[host], hosts)
     seen, run = await link.observe(), layout_of(hosts[host].spec).run
     sockets = {
-        key: private_sockets(run, f"steersman-{key[1]}.{key[2]}.g{key[3]}@1.service")
+        key: private_sockets(run, f"steersman-{key[0]}.{key[1]}.g{key[2]}@1.service")
         for key in groups
     }
     paths = [path for pair in sockets.values() for path in pair]
@@ -70,7 +74,7 @@ async def _on_host(
     opened: Mapping[str, int] = reply.header["open"]
     made = []
     for key, group in groups.items():
-        _, app, process, number = key
+        app, process, number = key
         there = seen.app(app)
         is_held = f"{process}.sock" in there.links
         made.append(

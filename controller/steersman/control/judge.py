@@ -52,8 +52,8 @@ async def judge(
     fault = find_fault(settings, counts, at, old)
     if fault is None:
         return None
-    units = [unit for unit, _ in await _services(links[fault.host], app.name, number)]
     link = links[fault.host]
+    units = await _instances(link, app.name, number)
     reply = await link.link.call("tail", names=units, count=20)
     said = [link.masks.text(str(line)) for line in reply.header["lines"]]
     return Unhealthy(fault.host, app.name, fault.why, said)
@@ -82,19 +82,19 @@ def find_fault(
     return None
 
 
-async def _services(link: HostLink, app: str, number: int) -> list[tuple[str, str]]:
-    """Return the instances of a generation, with their processes."""
+async def _instances(link: HostLink, app: str, number: int) -> list[str]:
+    """Return the units of a generation's instances."""
     seen = await link.observe()
     parsed = [(unit, parse_unit(unit)) for unit in seen.units_of(app)]
     return [
-        (unit, name.process)
+        unit
         for unit, name in parsed
         if name is not None and name.number == number and name.part is None and name.instance
     ]
 
 
 async def _restarts(link: HostLink, app: str, number: int) -> int:
-    units = [unit for unit, _ in await _services(link, app, number)]
+    units = await _instances(link, app, number)
     details = (await link.link.call("details", names=units)).header["units"]
     return max([int(each["restarts"]) for each in details.values()], default=0)
 

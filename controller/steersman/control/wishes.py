@@ -6,7 +6,7 @@ import asyncio
 
 from steersman.api.app import App
 from steersman.api.release import Release
-from steersman.control.memory import Memory
+from steersman.control.memory import Memory, NotFound
 from steersman.control.release import ABORTED, OVERTAKEN, PAUSED, PROMOTED
 
 POLL = 0.3
@@ -53,10 +53,10 @@ class Wishes:
 
     async def now(self) -> App | None:
         """Return the app with what is asked of its rollout; None once it asks for another."""
-        stored = await self._memory.store.get("App", self._app.name)
-        if stored is None:
+        try:
+            now = await self._memory.app(self._app.name)
+        except NotFound:
             return None
-        now = await self._memory.app(self._app.name)
         is_same = _asks(now) == _asks(self._app)
         return now if is_same and now.metadata.annotations.get(OVERTAKEN) in self._own else None
 
