@@ -122,7 +122,9 @@ def _print(found: Found, wanted: Sequence[Reference], output: str | None) -> Non
 def _print_documents(objects: Sequence[Object], wanted: Sequence[Reference], output: str) -> None:
     from steersman.cli.documents import write_documents
 
-    is_one = len(wanted) == 1 and wanted[0].name is not None
+    # A generation's name is its app's, which has many.
+    has_one_name = len(wanted) == 1 and wanted[0].name is not None
+    is_one = has_one_name and wanted[0].kind.kind != "Generation"
     if is_one and not objects:
         return
     click.echo(write_documents(objects, output, as_list=not is_one), nl=False)
