@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -41,18 +41,27 @@ def load(
     A folder gives its .yaml, .yml and .json files, with `recursive` those of its folders too;
     hidden ones are left out. Raises ManifestErrors with everything that is wrong.
     """
-    loader = _Loader(stdin)
+    loader = Loader(stdin)
     for path in paths:
         loader.load(str(path), recursive=recursive)
     if not loader.problems and not loader.sourced:
         names = ", ".join(str(path) for path in paths) or "no files"
         loader.complain(names, "no objects", "at least one; folders need -R to look into theirs")
-    if loader.problems:
-        raise ManifestErrors(loader.problems)
-    return Loaded(tuple(sorted(loader.sourced.values(), key=_rank)))
+    return loader.loaded()
 
 
-class _Loader:
+def load_texts(texts: Mapping[str, bytes], base_dir: Path) -> Loaded:
+    """Return every object in texts by their names, as of a commit that lies in no folder.
+
+    Raises ManifestErrors; nothing at all is nothing wrong. Relative paths count from `base_dir`.
+    """
+    loader = Loader(None)
+    for name, data in texts.items():
+        loader.load_bytes(name, base_dir, data)
+    return loader.loaded()
+
+
+class Loader:
     """Gathers objects and problems, file by file."""
 
     def __init__(self, stdin: bytes | TextIO | BinaryIO | None) -> None:
@@ -60,6 +69,12 @@ class _Loader:
         self.sourced: dict[str, Sourced] = {}
         self._stdin = stdin
         self._read: set[str] = set()
+
+    def loaded(self) -> Loaded:
+        """Return what was gathered, or raise ManifestErrors with what is wrong."""
+        if self.problems:
+            raise ManifestErrors(self.problems)
+        return Loaded(tuple(sorted(self.sourced.values(), key=_rank)))
 
     def complain(self, name: str, found: str, allowed: str) -> None:
         self.problems.append(Problem(name, None, "", found, allowed))
@@ -83,7 +98,7 @@ class _Loader:
         if isinstance(data, str):
             # What is not UTF-8 must come back as bytes that are not, to be told with its place.
             data = data.encode(errors="surrogatepass")
-        self._load_bytes(STDIN, Path.cwd(), data)
+        self.load_bytes(STDIN, Path.cwd(), data)
 
     def _load_file(self, file: str) -> None:
         real = os.path.realpath(file)
@@ -92,9 +107,10 @@ class _Loader:
         self._read.add(real)
         with open(file, "rb") as stream:
             data = stream.read(MAX_BYTES + 1)
-        self._load_bytes(file, Path(file).parent, data)
+        self.load_bytes(file, Path(file).parent, data)
 
-    def _load_bytes(self, name: str, base_dir: Path, data: bytes) -> None:
+    def load_bytes(self, name: str, base_dir: Path, data: bytes) -> None:
+        """Gather from one text; `name` is what people call it."""
         if len(data) > MAX_BYTES:
             self.complain(name, "more than 4 MiB", "a smaller file")
             return
@@ -121,12 +137,13 @@ class _Loader:
         )
         try:
             for root in trees:
-                self._take(source, root, found)
+                self.take(source, root, found)
         except Unreadable:
             pass  # The reason is the last of what was found.
         self.problems += sorted(found, key=_position)
 
-    def _take(self, source: Text, root: Node, found: list[Problem]) -> None:
+    def take(self, source: Text, root: Node, found: list[Problem]) -> None:
+        """Gather one document, or add what is wrong with it to `found`."""
         result = read_object(source, root)
         if isinstance(result, list):
             # A value that could not even be read has no second fault.

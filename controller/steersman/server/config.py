@@ -1,0 +1,27 @@
+"""What the daemon is told in `serve.yaml`: a section for each of its doors."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field
+
+from steersman.api.model import Model
+from steersman.api.names import Name
+from steersman.manifests.settings import read_settings
+from steersman.server.hooks import Hook
+
+FILE = "serve.yaml"
+
+
+class ServeConfig(Model):
+    """Each section says what its door is; one that is left out stays shut."""
+
+    hooks: Mapping[Name, Hook] = Field(default_factory=dict)
+
+
+def read_config(path: Path) -> ServeConfig:
+    """Return what a file says; one that is not there says nothing.
+
+    Raises ManifestErrors with everything that is wrong, each with its line and column.
+    """
+    return read_settings(path, ServeConfig)
