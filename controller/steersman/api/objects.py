@@ -11,19 +11,21 @@ from steersman.api.event import Event
 from steersman.api.host import Host
 from steersman.api.job import Job
 from steersman.api.release import Release
+from steersman.api.repository import Repository
 from steersman.api.secret import Secret
 
-AnyObject = App | Host | Secret | Job | Release | Event
+AnyObject = App | Host | Secret | Job | Repository | Release | Event
 
 KINDS: Mapping[str, type[AnyObject]] = {
     "App": App,
     "Host": Host,
     "Secret": Secret,
     "Job": Job,
+    "Repository": Repository,
     "Release": Release,
     "Event": Event,
 }
-MANIFEST_KINDS = ("Host", "Secret", "App", "Job")
+MANIFEST_KINDS = ("Host", "Secret", "App", "Job", "Repository")
 """What people write, in the order in which it is applied; the controller writes the others."""
 
 

@@ -20,6 +20,7 @@ from steersman.builds.gitnames import (
     mirror_name,
     source_name,
 )
+from steersman.builds.gittexts import read_texts
 from steersman.builds.gittree import read_tree
 from steersman.builds.model import GitSource
 from steersman.builds.paths import Tree
@@ -44,10 +45,16 @@ class Commit:
 class Git:
     """Reads repositories: local ones in place, others through bare mirrors in the cache."""
 
-    def __init__(self, cache: Cache, blobs: BlobStore, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        blobs: BlobStore,
+        environ: Mapping[str, str],
+        extra: Mapping[str, str] | None = None,
+    ) -> None:
         self._cache = cache
         self._blobs = blobs
-        self._git = GitCli(environ)
+        self._git = GitCli(environ, extra)
 
     async def resolve(self, source: GitSource) -> Commit:
         """Return what `source.ref` means now: a branch, else a tag, else a commit."""
@@ -65,6 +72,16 @@ class Git:
 
     async def read(self, source: GitSource, sha: str, progress: Progress) -> tuple[Commit, Tree]:
         """Return the commit and its tree, blobs stored; it is fetched when it is not here yet."""
+        commit, folder = await self.fetch(source, sha, progress)
+        return commit, await read_tree(self._git, folder, source, sha, self._blobs, progress)
+
+    async def texts(self, source: GitSource, sha: str, progress: Progress) -> dict[str, bytes]:
+        """Return the manifests in a commit's tree by their paths; it is fetched like a source."""
+        _, folder = await self.fetch(source, sha, progress)
+        return await read_texts(self._git, folder, source, sha, progress)
+
+    async def fetch(self, source: GitSource, sha: str, progress: Progress) -> tuple[Commit, Path]:
+        """Return a commit and the bare repository here that holds it now."""
         check_git_source(source)
         folder = local_folder(source.url) or self._mirror(source)
         commit = await self._look_up(source, folder, sha) if folder.is_dir() else None
@@ -72,7 +89,7 @@ class Git:
             commit = await self._fetch_commit(source, folder, sha, progress)
         if commit is None:
             raise await self._not_found(replace(source, ref=sha))
-        return commit, await read_tree(self._git, folder, source, sha, self._blobs, progress)
+        return commit, folder
 
     async def _look_up(self, source: GitSource, folder: Path, ref: str) -> Commit | None:
         """Ask one process for every meaning of `ref` at once; the first that exists wins."""

@@ -35,10 +35,13 @@ _BOILERPLATE = re.compile(
 
 
 class GitCli:
-    """Runs git by argv with settings that let a repository execute nothing."""
+    """Runs git by argv with settings that let a repository execute nothing.
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._env = git_environment(environ)
+    `extra` are variables of our own making, such as credentials.
+    """
+
+    def __init__(self, environ: Mapping[str, str], extra: Mapping[str, str] | None = None) -> None:
+        self._env = git_environment(environ) | dict(extra or {})
 
     def argv(self, words: Sequence[str], folder: Path | None = None) -> list[str]:
         return [*_GIT, *(("-C", str(folder)) if folder is not None else ()), *words]

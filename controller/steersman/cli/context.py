@@ -19,6 +19,7 @@ from steersman.control.apply import Controller
 from steersman.control.artifacts import Artifacts
 from steersman.control.memory import Memory
 from steersman.control.report import Reporter, Silent
+from steersman.control.repositories import Repositories
 from steersman.control.secrets import SecretReader
 from steersman.control.session import Session
 from steersman.control.turns import PATIENCE
@@ -35,6 +36,7 @@ class Work:
     controller: Controller
     secrets: SecretReader
     trusted: KnownHosts
+    repositories: Repositories
 
     @property
     def memory(self) -> Memory:
@@ -65,7 +67,9 @@ async def opened(
         )
         controller = Controller(session, Artifacts(Builder(cache)))
         try:
-            yield Work(store, session, controller, SecretReader(keys, os.environ), trusted)
+            secrets = SecretReader(keys, os.environ)
+            repositories = Repositories(session, controller, keys)
+            yield Work(store, session, controller, secrets, trusted, repositories)
         finally:
             await session.close()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Cascade = Literal["background", "orphan"]
 
 # What uses others goes before them.
-_ORDER = ("Job", "App", "Secret", "Host")
+_ORDER = ("Repository", "Job", "App", "Secret", "Host")
 
 
 class NotRemoved(SteersmanError):
@@ -59,6 +59,7 @@ def delete(
     """Remove objects by their names or manifests, with all that they left on hosts.
 
     An app takes its processes, jobs, routes, files and user along; a host first loses its apps.
+    A repository is followed no more, and what it said stays.
 
     \b
       steer delete app/shop            steer delete -f shop.yaml
@@ -121,6 +122,9 @@ async def _delete_one(work: "Work", kind: str, name: str, cascade: Cascade) -> "
         errors = await work.controller.jobs.delete(name, cascade)
         if errors:
             raise ExceptionGroup("not deleted", list(errors.values()))
+        return []
+    if kind == "Repository":
+        await work.controller.delete_repository(name)
         return []
     await work.controller.delete_secret(name)
     return []

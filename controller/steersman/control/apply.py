@@ -276,3 +276,9 @@ class Controller:
         if not await self._memory.store.delete("Secret", name):
             raise NotFound("Secret", name)
         self._session.report.object_changed(f"secret/{name}", "deleted")
+
+    async def delete_repository(self, name: str) -> None:
+        """Follow a repository no more; what it said stays, for whoever says it next."""
+        if not await self._memory.store.delete("Repository", name):
+            raise NotFound("Repository", name)
+        self._session.report.object_changed(f"repository/{name}", "deleted")

@@ -13,6 +13,7 @@ from steersman.api.meta import Object
 from steersman.api.names import release_name
 from steersman.api.objects import AnyObject, dump_object, parse_object
 from steersman.api.release import Release, ReleaseState, ReleaseStatus
+from steersman.api.repository import SUSPENDED, Repository
 from steersman.api.secret import SecretStatus
 from steersman.control.release import (
     ABORTED,
@@ -27,7 +28,7 @@ from steersman.store.protocol import Store, Stored
 AnyStatus = AppStatus | HostStatus | JobStatus | ReleaseStatus | SecretStatus
 Marked = TypeVar("Marked", bound=Object)
 
-OURS = (RESTARTED_AT, SCALE, PAUSED, PROMOTED, ABORTED, CORDON)
+OURS = (RESTARTED_AT, SCALE, PAUSED, PROMOTED, ABORTED, CORDON, SUSPENDED)
 
 
 class NotFound(SteersmanError):
@@ -117,7 +118,7 @@ class Memory:
 
     async def put(self, obj: AnyObject) -> str:
         """Remember what somebody wants; return created, configured or unchanged."""
-        if isinstance(obj, App | Host):
+        if isinstance(obj, App | Host | Repository):
             obj = await self.with_our_annotations(obj)
         return (await self.store.put(dump_object(obj))).change
 
