@@ -33,6 +33,7 @@ def test_a_hook_is_read(tmp_path: Path) -> None:
         ("hooks:\n  shop:\n    provider: githup\n", "did you mean github?"),
         ("hooks:\n  shop: {provider: github, app: shop}\n", "hooks.shop.secret: found nothing"),
         ("hooks:\n  Shop: {}\n", ':2:3: hooks.Shop: found the key "Shop"'),
+        ("poll: {interval: 1s}\n", "poll.interval: found 1s; allowed: at least 5s"),
         ("hooks: [\n", "serve.yaml:2:1: "),
         ("hooks: {}\nhooks: {}\n", 'found the key "hooks" again, first on line 1'),
         ("hooks: {}\n---\nhooks: {}\n", ":3:1: found a second document"),

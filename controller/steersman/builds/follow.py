@@ -1,7 +1,7 @@
 """Repositories of manifests: where a ref stands, and what the manifests of a commit say."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +29,13 @@ class Follower:
         """Return what the ref means now."""
         with self._git(credentials) as git:
             return await git.resolve(source)
+
+    async def stands(
+        self, url: str, refs: Sequence[str], credentials: Credentials | None
+    ) -> dict[str, str | None]:
+        """Return where branches and tags of a repository are, None for those it does not have."""
+        with self._git(credentials) as git:
+            return await git.stands(url, refs)
 
     async def texts(
         self,

@@ -110,19 +110,33 @@ class Git:
             known = await self._look_up(source, mirror, source.ref)
             if known is not None:
                 return known
-        names = meanings(source.ref)
-        refs = await self._refs(source, [word for n in names for word in (n, f"{n}^{{}}")])
-        for name in names:
-            # `^{}` is what an annotated tag is about, the plain name only its own object.
-            sha = refs.get(f"{name}^{{}}", refs.get(name))
-            if sha is not None:
-                return self._known(sha)
+        sha = (await self.stands(source.url, [source.ref]))[source.ref]
+        if sha is not None:
+            return self._known(sha)
         if not short:
             return None
         # Only the whole history tells what a short commit stands for.
         async with self._cache.locked(f"git-{mirror.stem}"):
             await self._fetch_all(source, mirror, None)
         return await self._look_up(source, mirror, source.ref)
+
+    async def stands(self, url: str, refs: Sequence[str]) -> dict[str, str | None]:
+        """Return the commits that branches and tags of a repository are at: one question for all.
+
+        None stands for those that it does not have.
+        """
+        for ref in refs:
+            check_git_source(GitSource(url, ref))
+        names = {ref: meanings(ref) for ref in refs}
+        every = dict.fromkeys(name for each in names.values() for name in each)
+        words = [word for name in every for word in (name, f"{name}^{{}}")]
+        found = await self._refs(GitSource(url), words) if words else {}
+        # `^{}` is what an annotated tag is about, the plain name only its own object.
+        commits = {name: found.get(f"{name}^{{}}", found.get(name)) for name in every}
+        return {
+            ref: next((sha for name in each if (sha := commits[name]) is not None), None)
+            for ref, each in names.items()
+        }
 
     async def _refs(self, source: GitSource, patterns: Sequence[str]) -> dict[str, str]:
         done = await self._git.run(["ls-remote", "--end-of-options", source.url, *patterns])

@@ -1,6 +1,6 @@
 """Whether a commit was signed by somebody who is believed: git asks ssh-keygen or gpg."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,14 +40,7 @@ async def check_signature(
         signers.write_text("".join(f"{line}\n" for line in trusted.ssh))
         home.mkdir(0o700)
         env = git.env(folder) | {"GNUPGHOME": str(home)}
-        for armor in trusted.gpg:
-            argv = ["gpg", "--batch", "--quiet", "--no-autostart", "--import"]
-            try:
-                done = await run(argv, env=env, stdin=armor.encode())
-            except FileNotFoundError:
-                raise NotSigned(source, sha, "gpg is not installed here to check it") from None
-            if done.code != 0:
-                raise NotSigned(source, sha, f"gpg does not take a key of spec.verify: {done.last}")
+        await _keyring(home, env, source, sha, trusted.gpg)
         settings = {
             "gpg.ssh.allowedSignersFile": str(signers),
             # Of certificates nobody said anything: no system's store of them shall decide.
@@ -59,6 +52,22 @@ async def check_signature(
         done = await run(argv, env=env)
     if done.code != 0:
         raise NotSigned(source, sha, _why(done.tail))
+
+
+async def _keyring(
+    home: Path, env: Mapping[str, str], source: str, sha: str, armors: Sequence[str]
+) -> None:
+    """Make the keyring that gpg verifies with; to import would need its agent."""
+    for armor in armors:
+        argv = ["gpg", "--batch", "--quiet", "--dearmor"]
+        try:
+            done = await run(argv, env=env, stdin=armor.encode())
+        except FileNotFoundError:
+            raise NotSigned(source, sha, "gpg is not installed here to check it") from None
+        if done.code != 0:
+            raise NotSigned(source, sha, f"gpg does not take a key of spec.verify: {done.last}")
+        with (home / "pubring.gpg").open("ab") as keyring:
+            keyring.write(done.stdout)
 
 
 def _why(said: Sequence[str]) -> str:

@@ -98,7 +98,7 @@ class Repositories:
         commit: Commit | None = None
         objects: tuple[Sourced, ...] = ()
         try:
-            credentials = await self._credentials(repository)
+            credentials = await self._credentials(spec.credentials, spec.url)
             commit = await self._follower.resolve(source, credentials)
             self._session.report.said(name, f"{spec.ref} is commit {commit.sha[:_SHORT]}")
             commit, objects = await self._read(repository, source, commit.sha, credentials)
@@ -109,12 +109,16 @@ class Repositories:
         await self._remember(repository, followed, commit, objects)
         return followed
 
-    async def _credentials(self, repository: Repository) -> Credentials | None:
-        name = repository.spec.credentials
+    async def stands(
+        self, url: str, credentials: str | None, refs: Sequence[str]
+    ) -> dict[str, str | None]:
+        """Return where refs of a repository are; `credentials` names a Secret."""
+        return await self._follower.stands(url, refs, await self._credentials(credentials, url))
+
+    async def _credentials(self, name: str | None, url: str) -> Credentials | None:
         if name is None:
             return None
-        values = (await self._session.vault.current([name]))[name]
-        return credentials_for(name, values, repository.spec.url)
+        return credentials_for(name, (await self._session.vault.current([name]))[name], url)
 
     async def _read(
         self,

@@ -2,21 +2,32 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from steersman.api.model import Model
 from steersman.api.names import Name
+from steersman.api.quantities import Timeout
+from steersman.api.repository import check_interval
+from steersman.control.polling import INTERVAL
 from steersman.manifests.settings import read_settings
 from steersman.server.hooks import Hook
 
 FILE = "serve.yaml"
 
 
+class Poll(Model):
+    """How often the refs of apps are asked for; repositories say that for themselves."""
+
+    interval: Annotated[Timeout, AfterValidator(check_interval)] = INTERVAL
+
+
 class ServeConfig(Model):
     """Each section says what its door is; one that is left out stays shut."""
 
     hooks: Mapping[Name, Hook] = Field(default_factory=dict)
+    poll: Poll = Poll()
 
 
 def read_config(path: Path) -> ServeConfig:
