@@ -1,7 +1,8 @@
 """Repositories: which commit a ref means, and what that commit holds."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,6 +56,7 @@ class Git:
         self._cache = cache
         self._blobs = blobs
         self._git = GitCli(environ, extra)
+        self._pushed: dict[tuple[Path, str], str] = {}
 
     async def resolve(self, source: GitSource) -> Commit:
         """Return what `source.ref` means now: a branch, else a tag, else a commit."""
@@ -91,9 +93,23 @@ class Git:
             raise await self._not_found(replace(source, ref=sha))
         return commit, folder
 
+    @contextmanager
+    def pushing(self, folder: Path, ref: str, sha: str, objects: str) -> Iterator[None]:
+        """Let `ref` (a full name) of a repository here mean a commit that is being pushed to it.
+
+        Its objects are in a folder of their own until somebody says that they may stay.
+        """
+        self._pushed[folder, ref] = sha
+        try:
+            with self._git.lending(folder, objects):
+                yield
+        finally:
+            del self._pushed[folder, ref]
+
     async def _look_up(self, source: GitSource, folder: Path, ref: str) -> Commit | None:
         """Ask one process for every meaning of `ref` at once; the first that exists wins."""
-        tries = "".join(f"{name}^{{commit}}\n" for name in dict.fromkeys((*meanings(ref), ref)))
+        names = dict.fromkeys((*meanings(ref), ref))
+        tries = "".join(f"{self._pushed.get((folder, n), n)}^{{commit}}\n" for n in names)
         done = await self._git.run(["cat-file", "--batch"], folder, stdin=tries.encode())
         _check(source, done)
         rest = done.stdout

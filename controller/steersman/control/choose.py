@@ -20,6 +20,7 @@ from steersman.control.release import (
     kept,
     next_number,
     release_digest,
+    standing_for,
 )
 from steersman.control.session import Session, WantedKey
 from steersman.control.target import Wanted, release_folder
@@ -62,8 +63,9 @@ class Chooser:
         if pinned is not None:
             return await self._again(app, pinned, releases)
         resolved, versions, digest = await self._asked(app, shares)
-        if releases and releases[-1].spec.digest == digest:
-            return releases[-1]
+        standing = standing_for(digest, releases)
+        if standing is not None:
+            return standing
         template = await self._template(app, resolved, links)
         is_commit = resolved.kind == "git"
         spec = ReleaseSpec(
@@ -88,7 +90,7 @@ class Chooser:
         if is_pinned(app) is not None or not releases:
             return None
         digest = (await self._asked(app, shares))[2]
-        return digest if digest != releases[-1].spec.digest else None
+        return digest if standing_for(digest, releases) is None else None
 
     async def _asked(self, app: App, shares: Shares) -> tuple[Resolved, dict[str, str], str]:
         """Return what the source resolves to, the Secrets' versions, and the digest of it all."""

@@ -119,6 +119,21 @@ def last_good(releases: Sequence[Release], before: int) -> Release | None:
     return max(good, key=lambda release: release.spec.number, default=None)
 
 
+def standing_for(digest: str, releases: Sequence[Release]) -> Release | None:
+    """Return the release that an app which asks for `digest` has already, if it has.
+
+    That is the newest, or the one that serves since those after it came to nothing: who takes
+    back a change that was rejected, as a refused push does, gets no new release of the old.
+    """
+    for release in reversed(releases):
+        is_newest, state = release is releases[-1], release.status.state
+        if release.spec.digest == digest and (is_newest or state == "deployed"):
+            return release
+        if state not in ("rejected", "cancelled"):
+            return None
+    return None
+
+
 def contract_after(releases: Sequence[Release], to: Release) -> Release | None:
     """Return the newest release whose command made `to` stop working, if there is one.
 

@@ -12,6 +12,7 @@ from steersman.api.quantities import Timeout
 from steersman.api.repository import check_interval
 from steersman.control.polling import INTERVAL
 from steersman.manifests.settings import read_settings
+from steersman.server.git.config import Git
 from steersman.server.hooks import Hook
 
 FILE = "serve.yaml"
@@ -26,6 +27,7 @@ class Poll(Model):
 class ServeConfig(Model):
     """Each section says what its door is; one that is left out stays shut."""
 
+    git: Git | None = None
     hooks: Mapping[Name, Hook] = Field(default_factory=dict)
     poll: Poll = Poll()
 
