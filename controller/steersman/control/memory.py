@@ -9,7 +9,7 @@ from steersman.api.app import App, AppStatus
 from steersman.api.errors import SteersmanError
 from steersman.api.host import CORDON, Host, HostStatus
 from steersman.api.job import Job, JobStatus
-from steersman.api.meta import Object
+from steersman.api.meta import Conditions, Object
 from steersman.api.names import release_name
 from steersman.api.objects import AnyObject, dump_object, parse_object
 from steersman.api.release import Release, ReleaseState, ReleaseStatus
@@ -191,6 +191,10 @@ class Memory:
 
     async def set_host_status(self, host: Host, status: HostStatus) -> None:
         await self._put_status("Host", host.name, status)
+
+    async def set_conditions(self, obj: App | Host | Job, conditions: Conditions) -> None:
+        status: AnyStatus = obj.status.model_copy(update={"conditions": conditions})
+        await self._put_status(obj.kind, obj.name, status)
 
     async def _put_status(self, kind: str, name: str, status: AnyStatus) -> None:
         data = status.model_dump(mode="json", by_alias=True, exclude_none=True)
