@@ -17,6 +17,7 @@ from steersman.api.secret import SecretStatus
 from steersman.control.release import (
     ABORTED,
     PAUSED,
+    PAUSING,
     PINNED,
     PROMOTED,
     RESTARTED_AT,
@@ -27,7 +28,7 @@ from steersman.store.protocol import Store, Stored
 AnyStatus = AppStatus | HostStatus | JobStatus | ReleaseStatus | SecretStatus
 Marked = TypeVar("Marked", bound=Object)
 
-OURS = (RESTARTED_AT, SCALE, PAUSED, PROMOTED, ABORTED, CORDON)
+OURS = (RESTARTED_AT, SCALE, PAUSED, PAUSING, PROMOTED, ABORTED, CORDON)
 
 
 class NotFound(SteersmanError):
