@@ -49,7 +49,7 @@ class Fence:
             files.write_file(_epoch_path(self._place), b"%d\n" % epoch, 0o644)
 
     def _lock(self, holder: str) -> int:
-        os.makedirs(self._place.root, exist_ok=True)
+        files.make_folders(self._place.root)
         fd = os.open(
             os.path.join(self._place.root, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
         )
