@@ -69,7 +69,7 @@ FAULTS = (
     Fault(
         "timed-pause-not-waited-for",
         f"{CONTROL}/pauses.py",
-        "end = loop.time() + stage.seconds",
+        "end = loop.time() + await self._left(stage, stage.seconds)",
         "end = loop.time()",
         f"{PAUSES}::test_a_timed_pause_lasts_its_time_and_is_judged_meanwhile",
     ),
@@ -83,9 +83,16 @@ FAULTS = (
     Fault(
         "passed-pause-forgotten",
         f"{CONTROL}/pauses.py",
-        '            await self._memory.annotate(name, {PROMOTED: f"{number}:{stage.number}"})\n',
+        "            await self._memory.annotate(name, over)\n",
         "            pass\n",
         f"{PAUSES}::test_a_pause_that_was_waited_for_is_over_for_every_later_controller",
+    ),
+    Fault(
+        "begun-pause-forgotten",
+        f"{CONTROL}/pauses.py",
+        "        if ends is not None:\n",
+        "        if False:\n",
+        f"{PAUSES}::test_a_controller_that_dies_in_a_pause_leaves_the_rest_to_the_next",
     ),
     Fault(
         "promotion-not-waited-for",

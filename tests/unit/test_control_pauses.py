@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -47,12 +48,18 @@ class Scene:
         self.remembered = Remembered()
         self.judgements = 0
         self.well = True
+        self.leap = 0.0
 
     async def wait(self, stage: Wait) -> str | None:
         """Let a new controller wait."""
         memory = cast(Memory, self.remembered)
         wishes = Wishes(memory, self.remembered.now, RELEASE)
-        return await Pauses(memory, Silent(), wishes, RELEASE).wait(stage, self._judged)
+        pauses = Pauses(memory, Silent(), wishes, RELEASE, wall=self._wall)
+        return await pauses.wait(stage, self._judged)
+
+    def _wall(self) -> datetime:
+        seconds = asyncio.get_running_loop().time() + self.leap
+        return datetime(2026, 11, 25, tzinfo=UTC) + timedelta(seconds=seconds)
 
     async def _judged(self) -> bool:
         self.judgements += 1
@@ -87,15 +94,41 @@ async def test_a_pause_that_was_waited_for_is_over_for_every_later_controller(
     assert await scene.took(TIMED) == (None, 0)
 
 
-async def test_a_controller_that_dies_in_a_pause_leaves_it_to_the_next(scene: Scene) -> None:
+@pytest.mark.parametrize(
+    ("leap", "left"),
+    [(0, 20), (10, 10), (3600, 0), (-86400, 60)],
+    ids=["at once", "soon", "late", "after a leap of the clock"],
+)
+async def test_a_controller_that_dies_in_a_pause_leaves_the_rest_to_the_next(
+    scene: Scene, leap: float, left: float
+) -> None:
     waiting = asyncio.create_task(scene.wait(TIMED))
-    await asyncio.sleep(30)
+    await asyncio.sleep(40)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert PROMOTED not in scene.remembered.now.metadata.annotations
+    scene.leap = leap
     halted, seconds = await scene.took(TIMED)
-    assert halted is None and seconds >= 60, "what nobody watched does not count"
+    assert halted is None and left <= seconds < left + 1
+    assert scene.remembered.now.metadata.annotations == {PROMOTED: "2:1"}
+
+
+async def test_no_clock_moves_the_end_of_a_pause_under_way(scene: Scene) -> None:
+    waiting = asyncio.create_task(scene.took(TIMED))
+    await asyncio.sleep(10)
+    scene.leap = 86400
+    halted, seconds = await waiting
+    assert halted is None and 60 <= seconds < 61
+
+
+@pytest.mark.parametrize("mark", ["2:1 tomorrow", "2:1", "1:1 2026-01-01T00:00:00+00:00"])
+async def test_a_beginning_that_is_not_this_pause_s_counts_for_nothing(
+    scene: Scene, mark: str
+) -> None:
+    await scene.later(0, pausing=mark)
+    halted, seconds = await scene.took(TIMED)
+    assert halted is None and 60 <= seconds < 61
 
 
 async def test_a_pause_without_a_time_halts_until_somebody_promotes(scene: Scene) -> None:

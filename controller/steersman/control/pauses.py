@@ -34,7 +34,16 @@ class Pauses:
     one that begins now.
     """
 
-    def __init__(self, memory: Memory, report: Reporter, wishes: Wishes, release: Release) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        report: Reporter,
+        wishes: Wishes,
+        release: Release,
+        *,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._wall = wall
         self._memory = memory
         self._report = report
         self._wishes = wishes
@@ -73,7 +82,7 @@ class Pauses:
     async def _left(self, stage: Wait, seconds: float) -> float:
         """Return how much of a pause is left, and remember when it ends."""
         name, number = self._release.spec.app, self._release.spec.number
-        app, now = await self._memory.app(name), datetime.now(UTC)
+        app, now = await self._memory.app(name), self._wall()
         ends = pause_ends(app, number, stage.number)
         if ends is not None:
             return min(max((ends - now).total_seconds(), 0.0), seconds)
