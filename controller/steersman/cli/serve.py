@@ -1,6 +1,7 @@
 """steer serve: the daemon that keeps hosts in agreement."""
 
 import asyncio
+import os
 import sys
 
 import click
@@ -11,9 +12,13 @@ from steersman.cli.options import common, filename
 
 @click.command()
 @filename(required=False)
+@click.option("--install", is_flag=True, help="Make it a systemd service, and start that.")
+@click.option("--print-unit", is_flag=True, help="Print the service's unit file, and do nothing.")
 @common
 @click.pass_obj
-def serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> None:
+def serve(
+    tools: Tools, filenames: tuple[str, ...], recursive: bool, install: bool, print_unit: bool
+) -> None:
     """Keep the hosts in agreement with what was applied, until stopped.
 
     What is changed behind steer's back on a host (a file, a unit, a process, a release) is put
@@ -26,8 +31,36 @@ def serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> None:
     \b
       steer serve                          keep what was applied
       steer serve -f manifests/ -R         follow a folder of manifests
+      steer serve -f manifests/ --install  the same as a systemd service, now and at every boot
     """
-    asyncio.run(_serve(tools, filenames, recursive))
+    if install or print_unit:
+        _install(tools, filenames, recursive, is_printed=print_unit)
+    else:
+        asyncio.run(_serve(tools, filenames, recursive))
+
+
+def _install(
+    tools: Tools, filenames: tuple[str, ...], recursive: bool, *, is_printed: bool
+) -> None:
+    from steersman.server.install import Service, install
+    from steersman.store.paths import state_dir
+
+    words = [word for file in filenames for word in ("-f", os.path.abspath(file))]
+    service = Service(
+        argv=(sys.executable, "-m", "steersman.cli", "serve", *words, *["-R"][: int(recursive)]),
+        home=os.path.expanduser("~"),
+        state_dir=str(tools.state_dir or state_dir()),
+        is_root=os.geteuid() == 0,
+    )
+    if is_printed:
+        click.echo(service.render().decode(), nl=False)
+        return
+    install(service)
+    click.echo(f"{service.unit_path}: installed and started")
+    status = " ".join((*service.systemctl, "status", service.unit_path.name))
+    click.echo(f"`{status}` shows how it is")
+    if not service.is_root:
+        click.echo("`loginctl enable-linger` keeps it running while you are logged out")
 
 
 async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> None:
