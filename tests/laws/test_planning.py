@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,16 @@ from steersman.api.release import Release, ReleaseSpec
 from steersman.control.target import Wanted, app_gone, app_target
 from steersman.drivers.model import Facts
 from steersman.planning.app import NameTaken, plan_absent, plan_app, plan_boot, plan_stop
-from steersman.planning.steps import Commit, Drain, PassGate, Soak, Step, StopUnits, Switch
+from steersman.planning.steps import (
+    Commit,
+    Drain,
+    PassGate,
+    Soak,
+    Step,
+    StopUnits,
+    Switch,
+    WriteFile,
+)
 from steersman.planning.target import AppTarget, BuildTarget
 
 FACTS = Facts(
@@ -236,6 +246,24 @@ def test_a_soak_comes_between_the_switch_and_the_commit() -> None:
     assert phases.index("switch") < phases.index("soak") < phases.index("commit")
     soaks = [step for step in plan(deployed(1), goal) if isinstance(step, Soak)]
     assert [soak.seconds for soak in soaks] == [5.0]
+
+
+def test_a_gate_waits_as_long_as_the_manifest_says() -> None:
+    goal = target(2, app_of(rollout={"progressDeadlineSeconds": 7}))
+    assert [s.deadline for s in plan(deployed(1), goal) if isinstance(s, PassGate)] == [7.0]
+
+
+def test_no_step_but_the_env_files_holds_a_secret() -> None:
+    value = "c4n4ry in the mine"
+    secret = replace(wanted(1), secrets={"TOKEN": value})
+    steps = plan(FakeHost(), app_target(secret, HOST, FACTS, FakeHost().seen()))
+    told = {step: repr([getattr(step, each.name) for each in fields(step)]) for step in steps}
+    telling = [step for step in steps if value in told[step]]
+    assert [(type(s), s.path, s.mode) for s in telling if isinstance(s, WriteFile)] == [
+        (WriteFile, "/srv/steersman/apps/shop/env/1", 0o600)
+    ]
+    assert len(telling) == 1
+    assert not [step for step in steps if value in f"{step!r} {step.text} {step.why}"]
 
 
 def test_a_process_that_may_run_only_once_is_stopped_first() -> None:

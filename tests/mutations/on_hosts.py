@@ -149,7 +149,7 @@ FAULTS = (
     Fault(
         "steps-not-fenced",
         f"{HAND}/main.py",
-        "            self._fence.check(int(request.get(\"epoch\") or 0), self._holder)\n",
+        '            self._fence.check(int(request.get("epoch") or 0), self._holder)\n',
         "            pass\n",
         "tests/unit/test_hand_wire.py::test_changes_need_an_epoch_that_is_not_old",
     ),
