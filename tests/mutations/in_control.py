@@ -180,7 +180,7 @@ FAULTS = (
         f"{CONTROL}/phase.py",
         "    if command is None or is_true(release.status.conditions, COMMAND_DONE):\n",
         "    if command is None:\n",
-        f"{PHASE}::test_what_is_remembered_as_done_is_not_even_asked_for",
+        "tests/unit/test_control_phase.py",
     ),
     Fault(
         "contract-ignored",
@@ -289,8 +289,8 @@ FAULTS = (
     Fault(
         "store-may-forget",
         "controller/steersman/store/database.py",
-        "synchronous=FULL",
-        "synchronous=NORMAL",
+        "synchronous = FULL",
+        "synchronous = NORMAL",
         "tests/unit/test_store_file.py::test_the_settings_that_durability_stands_on",
     ),
 )

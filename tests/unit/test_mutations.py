@@ -29,5 +29,5 @@ def test_each_fault_has_a_name_of_its_own() -> None:
 @pytest.mark.parametrize("text", ["nothing of it", "a gate and a gate"])
 def test_a_fault_whose_text_is_gone_is_refused(text: str) -> None:
     fault = Fault("no-gate", "app.py", "a gate", "", "tests/x.py")
-    with pytest.raises(Gone, match="no-gate: app.py has its text"):
+    with pytest.raises(Gone, match=r"no-gate: app\.py has its text"):
         fault.planted_in(text)
