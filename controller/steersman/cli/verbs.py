@@ -14,6 +14,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
     "Begin": {
         "demo": Verb("steersman.cli.demo:demo", "Show a whole deploy on this machine, measured"),
         "host": Verb("steersman.cli.host:host", "Check, trust, cordon and drain hosts"),
+        "explain": Verb("steersman.cli.explain:explain", "Say what a field of a manifest is"),
         "schema": Verb("steersman.cli.schema:schema", "Print the JSON Schema of manifests"),
     },
     "Deploy": {
@@ -36,6 +37,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "run": Verb("steersman.cli.run:run", "Run a program by hand: a shell, a console, a dump"),
     },
     "Other": {
+        "plugin": Verb("steersman.cli.plugin:plugin", "List the steer-… programs that add verbs"),
         "completion": Verb(
             "steersman.cli.completion:completion", "Print the completion script of a shell"
         ),

@@ -11,7 +11,7 @@ from steersman.api.host import CORDON, Host, HostStatus
 from steersman.api.job import Job, JobStatus
 from steersman.api.meta import Conditions, Object
 from steersman.api.names import release_name
-from steersman.api.objects import AnyObject, dump_object, parse_object
+from steersman.api.objects import MANIFEST_KINDS, AnyObject, dump_object, parse_object
 from steersman.api.release import Release, ReleaseState, ReleaseStatus
 from steersman.api.secret import SecretStatus
 from steersman.control.release import (
@@ -23,12 +23,13 @@ from steersman.control.release import (
     RESTARTED_AT,
     SCALE,
 )
+from steersman.planning.inventory import INVENTORY
 from steersman.store.protocol import Store, Stored
 
 AnyStatus = AppStatus | HostStatus | JobStatus | ReleaseStatus | SecretStatus
 Marked = TypeVar("Marked", bound=Object)
 
-OURS = (RESTARTED_AT, SCALE, PAUSED, PAUSING, PROMOTED, ABORTED, CORDON)
+OURS = (RESTARTED_AT, SCALE, PAUSED, PAUSING, PROMOTED, ABORTED, CORDON, INVENTORY)
 
 
 class NotFound(SteersmanError):
@@ -118,12 +119,16 @@ class Memory:
 
     async def put(self, obj: AnyObject) -> str:
         """Remember what somebody wants; return created, configured or unchanged."""
-        if isinstance(obj, App | Host):
-            obj = await self.with_our_annotations(obj)
+        obj = await self.with_our_annotations(obj)
         return (await self.store.put(dump_object(obj))).change
 
+    async def everything(self) -> list[AnyObject]:
+        """Return every object of the kinds that people write."""
+        return [self._parse(s) for kind in MANIFEST_KINDS for s in await self.store.list(kind)]
+
     async def with_our_annotations(self, obj: Marked) -> Marked:
-        """Return `obj` as it is put: a manifest undoes no scale, cordon or rollout verb."""
+        """Return `obj` as it is put: a manifest undoes no scale, cordon or rollout verb,
+        and takes nothing out of an inventory."""
         stored = await self.store.get(obj.kind, obj.name)
         known = self._parse(stored).metadata.annotations if stored is not None else {}
         ours = {key: known[key] for key in OURS if key in known}

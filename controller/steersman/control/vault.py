@@ -65,7 +65,8 @@ class Vault:
             self._keys.make()
             texts[version] = self._seal(secret.name, version, merged)
             await store.put_secret(secret.name, texts)
-        stored = await store.put(dump_object(await self.masked(secret, merged)))
+        masked = await self._memory.with_our_annotations(await self.masked(secret, merged))
+        stored = await store.put(dump_object(masked))
         status = SecretStatus(observed_generation=stored.generation, version=version)
         await self._memory.set_secret_status(secret.name, status)
         # Last: a crash before this leaves a version too many, never one too few.
