@@ -13,7 +13,7 @@ from zipfile import ZipFile
 import pytest
 from uv import find_uv_bin
 
-from steersman.hand import builds, garbage
+from steersman.hand import blobs, builds, garbage
 from steersman.hand.place import Place, place_from
 
 UV = "f" * 64
@@ -98,3 +98,36 @@ def test_a_venv_that_a_crash_left_half_is_made_again(place: Place, tmp_path: Pat
     (shared / builds.VENV_MARK).unlink()
     next(shared.glob("lib/python*/site-packages/rope.py")).unlink()
     assert "rope" in installed(place, build(place, "2", rope))
+
+
+class Loader:
+    """How the hand knows itself on a host."""
+
+    packed = b"the hand as it came"
+    digest = hashlib.sha256(packed).hexdigest()
+
+
+@pytest.fixture
+def kept(place: Place, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the hand is looked for at the next visit."""
+    monkeypatch.setattr(blobs, "__loader__", Loader)
+    return Path(place.store, Loader.digest)
+
+
+def test_the_hand_stays_as_long_as_anything_is_built(place: Place, kept: Path) -> None:
+    one, two = build(place, "1"), build(place, "2")
+    older = stored(place, b"the hand of an older steer")
+    blobs.keep_hand(place)
+    assert (kept.read_bytes(), kept.stat().st_mode & 0o777) == (Loader.packed, 0o644)
+    garbage.collect(place, "shop", [], [one], [], set())
+    assert kept.exists() and not Path(place.store, older).exists()
+    garbage.collect(place, "shop", [], [two], [], set())
+    assert not os.listdir(place.store)
+
+
+def test_a_hand_that_was_there_is_left_as_it_is(
+    place: Place, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Loader, "packed", b"")
+    blobs.keep_hand(place)
+    assert not kept.exists()

@@ -50,6 +50,8 @@ def sweep_blobs(place: Place, held: Set[str]) -> None:
     for app in files.entries(os.path.join(place.root, "apps")):
         for digest in files.entries(place.app(app, "builds")):
             used |= used_by(place, app, digest)
+    if used:
+        used.add(blobs.own_digest())
     for name in files.entries(place.store):
         if name not in used:
             files.remove(os.path.join(place.store, name))

@@ -78,6 +78,7 @@ class Steps:
                 raise Refused("disk-full", "the disk is full: %s" % error)
             raise
         self._claims.release(parts)
+        blobs.keep_hand(self._place)
         return {}
 
     def make_release(self, app: str, name: str, build: str, record: Dict[str, Any]) -> Result:
