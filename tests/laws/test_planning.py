@@ -317,4 +317,4 @@ def test_any_history_of_releases_scales_and_crashes_hurts_nobody(
     number, count, _ = moves[-1]
     run(host, plan(host, target(number, app)))
     check_end(host, number, web=count)
-    assert host.seen().units.keys() == units_of(number, count)
+    assert host.active == units_of(number, count)
