@@ -57,7 +57,7 @@ def wanted(number: int, app: App | None = None, keep: tuple[int, ...] = ()) -> W
         }
     )
     release = Release(metadata=ObjectMeta(name=f"shop-{number}"), spec=spec)
-    build = BuildTarget(f"build{number}", f"manifest{number}", "uv", "3.11", (f"manifest{number}",))
+    build = BuildTarget(f"build{number}", f"manifest{number}", "3.11", (f"manifest{number}",))
     names = frozenset(f"{n}-{f'{n:x}' * 12}" for n in keep)
     return Wanted(app, release, build, {}, names)
 

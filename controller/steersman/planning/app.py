@@ -105,7 +105,7 @@ def _prepare(target: AppTarget, seen: HostSeen, *, is_starting: bool) -> Iterato
         why = "this build is not on the host"
         garbage = spare_now(target, seen)
         yield Upload(why, f"build {build.digest[:12]}", build.blobs, build.manifest, garbage)
-        yield MakeBuild(why, target.name, build.digest, build.manifest, build.uv, build.python)
+        yield MakeBuild(why, target.name, build.digest, build.manifest, build.python)
     if app.releases.get(target.release) != build.digest:
         why = f"release {target.number} is not on the host"
         yield MakeRelease(why, target.name, target.release, build.digest, dict(target.record))
