@@ -182,7 +182,7 @@ class Plans:
             )
         )
         told = {outcome.app for outcome in outcomes}
-        errors = [e for (kind, name), e in barred.items() if kind != "Host" and name not in told]
+        errors = [e for (kind, name), e in barred.items() if kind != "App" or name not in told]
         jobs, more = await self._settle_jobs(plan, objects, outcomes, key, barred)
         return Applied(tuple(changes), tuple(outcomes), tuple(jobs), (*errors, *more))
 
@@ -193,12 +193,22 @@ class Plans:
             kind, _, name = key.partition("/")
             if await self._digest(kind, name) != digest:
                 barred[kind, name] = PlanOutdated(f"{kind.lower()} {name}", "it was changed")
-        for each in sourced:
-            if isinstance(each.obj, Secret):
-                wanted = plan.secrets.get(each.obj.name)
-                if await self._version(each.obj) != wanted:
-                    why = "its values have changed where they come from"
-                    barred["Secret", each.obj.name] = PlanOutdated(f"secret {each.obj.name}", why)
+        objects = [each.obj for each in sourced]
+        for secret in (obj for obj in objects if isinstance(obj, Secret)):
+            if await self._version(secret) != plan.secrets.get(secret.name):
+                why = "its values have changed where they come from"
+                barred["Secret", secret.name] = PlanOutdated(f"secret {secret.name}", why)
+        apps = await self._memory.apps()
+        apps |= {obj.name: obj for obj in objects if isinstance(obj, App)}
+        for app in (apps[name] for name in plan.apps if name in apps):
+            lost = [key for key in app.spec.config.secrets if ("Secret", key) in barred]
+            if lost:
+                why = f"its secret {lost[0]} was changed"
+                barred.setdefault(("App", app.name), PlanOutdated(f"app {app.name}", why))
+        for job in (obj for obj in objects if isinstance(obj, Job)):
+            if ("App", job.spec.app) in barred:
+                why = f"its app {job.spec.app} was changed"
+                barred.setdefault(("Job", job.name), PlanOutdated(f"job {job.name}", why))
         return barred
 
     async def _carried_out(
