@@ -221,9 +221,16 @@ FAULTS = (
     Fault(
         "release-command-begun-again",
         f"{HAND}/phase.py",
-        "    if not phase.is_begun():\n",
-        "    if True:\n",
+        "if not phase.is_begun() or",
+        "if True or",
         f"{PHASE}::test_a_killed_controller_does_not_make_it_run_twice",
+    ),
+    Fault(
+        "lost-release-command-always-begun-again",
+        f"{HAND}/phase.py",
+        'asked["idempotent"] and phase.is_lost()',
+        "phase.is_lost()",
+        f"{PHASE}::test_one_that_was_lost_is_not_run_again",
     ),
     Fault(
         "release-command-begins-before-its-record",
@@ -244,6 +251,6 @@ FAULTS = (
         f"{HAND}/jobrun.py",
         "        fcntl.flock(fd, fcntl.LOCK_EX)\n",
         "        pass\n",
-        "tests/unit/test_hand_jobrun.py::test_runs_that_overlap_do_not_mix",
+        "tests/unit/test_hand_jobrun.py::test_a_run_waits_for_one_that_writes_its_record",
     ),
 )
