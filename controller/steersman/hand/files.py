@@ -17,17 +17,41 @@ if TYPE_CHECKING:
     Signature = Tuple[int, int, int, int]
     FileSeen = List[object]  # [sha256, mode, "owner:group"]
 
+# Files and folders that are synced one by one.
+FEW = 64
 
-def sync_dir(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+def sync(path: str) -> None:
+    """Make a file's content, or a folder's names, durable."""
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:
         os.close(fd)
 
 
+def sync_tree(top: str) -> None:
+    """Make everything under `top` durable; hard links are to files that are already.
+
+    Thousands of fsyncs would take seconds, and a few less than a whole file system.
+    """
+    paths: List[str] = []
+    for folder, _, names in os.walk(top):
+        paths.append(folder)
+        for name in names:
+            path = os.path.join(folder, name)
+            status = os.lstat(path)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                paths.append(path)
+        if len(paths) > FEW:
+            sync_filesystem(top)
+            return
+    for path in paths:
+        sync(path)
+
+
 def sync_filesystem(path: str) -> None:
-    """Make everything under `path` durable at once; thousands of fsyncs would take seconds."""
+    """Make everything on the file system of `path` durable."""
     import ctypes
 
     fd = os.open(path, os.O_RDONLY)
@@ -79,6 +103,13 @@ def write_file(path: str, data: bytes, mode: int, owner: str = "") -> None:
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, ".tmp-%s-%d" % (os.path.basename(path), os.getpid()))
+    write_new(temporary, data, mode, owner)
+    os.rename(temporary, path)
+    sync(folder)
+
+
+def write_new(temporary: str, data: bytes, mode: int, owner: str = "") -> None:
+    """Write a file that is going to be renamed, content and all, or leave none."""
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
         view = memoryview(data)
@@ -93,8 +124,6 @@ def write_file(path: str, data: bytes, mode: int, owner: str = "") -> None:
         os.close(fd)
     if owner:
         chown(temporary, owner)
-    os.rename(temporary, path)
-    sync_dir(folder)
 
 
 def write_link(path: str, target: str) -> None:
@@ -106,7 +135,7 @@ def write_link(path: str, target: str) -> None:
         os.unlink(temporary)
     os.symlink(target, temporary)
     os.rename(temporary, path)
-    sync_dir(folder)
+    sync(folder)
 
 
 def remove(path: str) -> None:
