@@ -1,7 +1,7 @@
 """YAML manifests -> objects, or every problem in them with its file, line and column."""
 
-from steersman.manifests.document import Sourced
-from steersman.manifests.loading import Loaded, load
+from steersman.manifests.document import Sourced, Text
+from steersman.manifests.loading import Loaded, load, load_texts
 from steersman.manifests.problem import ManifestErrors, Mark, Problem
 from steersman.manifests.schema import json_schema
 
@@ -11,6 +11,8 @@ __all__ = [
     "Mark",
     "Problem",
     "Sourced",
+    "Text",
     "json_schema",
     "load",
+    "load_texts",
 ]
