@@ -78,7 +78,7 @@ ATTACKS = [
     (BY_REFERENCE.replace("{{ [known] | map('attr', 'format') | list }}", ""), "out of the san"),
     (BY_ATTR, "No filter named 'attr'"),
     ("{{ values.known.update({'x': 1}) }}", "a way out of the sandbox"),
-    ("{{ lipsum() }}", "'lipsum' is undefined"),
+    ("{{ lipsum() }}", "the unknown name 'lipsum'"),
     ("{{ [1, 2] | random }}", "No filter named 'random'"),
     ("{% include '/etc/passwd' %}", "no template '/etc/passwd'"),
     ("{% include '../values.yaml' %}", "no template '../values.yaml'"),

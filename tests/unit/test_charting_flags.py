@@ -91,7 +91,8 @@ def test_set_file_gives_what_the_file_holds() -> None:
     [
         ('a={"b":[1,"x"]}', [(("a",), {"b": [1, "x"]})]),
         ("a=1.5,b=[1,2],c=null", [(("a",), 1.5), (("b",), [1, 2]), (("c",), None)]),
-        ('{"a": 1, "b": {"c": 2}}', [(("a",), 1), (("b",), {"c": 2})]),
+        # An object is merged, where one at a path replaces what is there.
+        ('{"a": 1, "b": {"c": 2}, "d": {}}', [(("a",), 1), (("b", "c"), 2), (("d",), {})]),
     ],
 )
 def test_set_json_gives_what_json_says(text: str, found: list[Any]) -> None:

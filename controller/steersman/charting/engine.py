@@ -19,6 +19,7 @@ from jinja2 import (
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing
 
 from steersman.charting.filters import FILTERS, REMOVED, Refusal, fail, shown
 from steersman.charting.jail import CPU_SECONDS, MEMORY, TookTooLong
@@ -48,12 +49,16 @@ class Missing(StrictUndefined):
     @property
     def _undefined_message(self) -> str:
         known = self._undefined_obj
-        if self._undefined_hint or not isinstance(known, Mapping):
+        if self._undefined_hint:
+            return str(super()._undefined_message)
+        if known is missing:
+            return f"the unknown name {self._undefined_name!r}"
+        if not isinstance(known, Mapping):
             return str(super()._undefined_message)
         names = ", ".join(map(str, known)) or "nothing"
         close = difflib.get_close_matches(str(self._undefined_name), map(str, known), n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        return f"{self._undefined_name!r} is not among the values here: {names}{hint}"
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        return f"no {self._undefined_name!r} among {names}{hint}"
 
 
 class Environment(ImmutableSandboxedEnvironment):
@@ -171,6 +176,8 @@ def _said(error: BaseException, templates: str) -> tuple[str, str]:
 
 
 def _syntax(error: TemplateSyntaxError) -> str:
+    if "No filter named" in str(error.message):
+        return f"Jinja2's own filters and {', '.join(FILTERS)}"
     if "'.'" in str(error.message):
         return (
             "Jinja2's `{{ values.name }}` and `{{ release.name }}`, not Helm's `{{ .Values.name }}`"

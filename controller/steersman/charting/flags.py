@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from steersman.api.refusal import Path, Refused, quoted
@@ -39,12 +39,13 @@ def parse_set_file(text: str, read: Callable[[str], str]) -> list[tuple[Path, ob
 
 
 def parse_set_json(text: str) -> list[tuple[Path, object]]:
-    """Read `--set-json`: `path=JSON`, or one JSON object that holds everything."""
+    """Read `--set-json`: `path=JSON`, which replaces what is there, or one JSON object, which is
+    merged with it."""
     if text.lstrip().startswith("{"):
         whole, end = _json(text, len(text) - len(text.lstrip()))
         if text[end:].strip() or not isinstance(whole, dict):
             raise Refused(f"more after the object in {quoted(text)}", "one JSON object")
-        return [((str(key),), value) for key, value in whole.items()]
+        return list(_spread(whole))
     return _assignments(text, _json_value)
 
 
@@ -191,6 +192,14 @@ def _pass_comma(cursor: _Cursor, what: str) -> None:
     if not cursor.is_over and cursor.text[cursor.at] != ",":
         raise Refused(f"{quoted(cursor.text[cursor.at :])} behind {what}", "a comma, or the end")
     cursor.at += 1
+
+
+def _spread(whole: Mapping[str, object], above: Path = ()) -> Iterator[tuple[Path, object]]:
+    for key, value in whole.items():
+        if isinstance(value, dict) and value:
+            yield from _spread(value, (*above, key))
+        else:
+            yield (*above, key), value
 
 
 def _json(text: str, at: int) -> tuple[object, int]:

@@ -20,6 +20,7 @@ from steersman.manifests.problem import Mark, Problem, dotted
 
 _LIMITS = "what ends within 2 s and 64 MiB; look for loops and repetitions"
 _NOTHING = re.compile(r"(\s|#[^\n]*(\n|$)|---[ \t]*(\n|$))*")
+_TAG = re.compile(r"\{[{%#]")
 _REFERENCES = {"value": "value", "from_exec": "fromExec", "from_file": "fromFile"}
 
 
@@ -152,8 +153,8 @@ def _mark(text: str, line: int) -> Mark:
     """Return the place of a line's first tag: templates know no columns."""
     lines = text.split("\n")
     shown = lines[line - 1] if line <= len(lines) else ""
-    column = shown.find("{")
-    return Mark(line, max(column, len(shown) - len(shown.lstrip())) + 1)
+    tag = _TAG.search(shown)
+    return Mark(line, tag.start() + 1 if tag is not None else 1)
 
 
 def _misfit(chart: Chart, values: Value, misfit: Mapping[str, Any]) -> Problem:
