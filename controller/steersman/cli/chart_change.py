@@ -189,6 +189,7 @@ async def _show(tools: Tools, asked: Asked, chart: "Chart") -> None:
     """Print what an install or upgrade would do."""
     from steersman.cli.context import opened
     from steersman.cli.diff import show
+    from steersman.cli.sets import set_of
     from steersman.control.charts import Charts
     from steersman.manifests import Loaded
 
@@ -196,7 +197,7 @@ async def _show(tools: Tools, asked: Asked, chart: "Chart") -> None:
         charts = Charts(work.store, work.controller, work.secrets.read)
         wish = await _wish(charts, asked, chart)
         pruning = await charts.pruning(wish)
-    await show(tools, Loaded(wish.marked_objects))
+    await show(tools, set_of(Loaded(wish.marked_objects)))
     for key in pruning.remove:
         click.echo(f"{key} would be removed")
     for key, why in pruning.protected.items():
