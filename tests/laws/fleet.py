@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from steersman.api.objects import parse_object
 from steersman.api.source import Source
 from steersman.builds import PathSource, Resolved
 from steersman.control.apply import Controller
-from steersman.control.hosts import HostLink
+from steersman.control.hosts import HostLink, claims_of
 from steersman.control.memory import Memory
 from steersman.control.report import Reporter, Silent
 from steersman.control.turns import Turn
@@ -55,6 +56,12 @@ class Fleet:
     contents: dict[str, str] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     """The hosts that a release was ever unhealthy on."""
+    made: list[tuple[str, s.Step]] = field(default_factory=list)
+    """Every step that was made, and where."""
+    on_claim: Callable[[str], object] = lambda name: None
+    """What somebody else does to a host just before it is claimed."""
+    on_soak: Callable[[str], object] = lambda name: None
+    """What befalls a host while a release proves itself there."""
 
     def documents(self) -> list[Host]:
         made = [
@@ -87,11 +94,13 @@ class FakeWire:
 
     async def call(self, op: str, /, **args: Any) -> Reply:
         if op == "claim":
+            self.fleet.on_claim(self.name)
             epoch = max(args["at_least"], self.fleet.epochs.get(self.name, 0) + 1)
             self.fleet.epochs[self.name] = epoch
             return Reply({"epoch": epoch}, b"")
         answers: dict[str, dict[str, Any]] = {
             "details": {"units": {}},
+            "let_go": {},
             "traffic": {"requests": 0, "errors": 0, "seconds": 0.0},
             "tail": {"lines": []},
         }
@@ -121,6 +130,9 @@ class FakeLink(HostLink):
         self._reach()
         fleet = self.wire.fleet
         fleet.burn()
+        fleet.made.append((self.name, step))
+        if isinstance(step, s.Soak):
+            fleet.on_soak(self.name)
         if isinstance(step, s.PassGate | s.Soak):
             self._judge(step)
         if isinstance(step, s.MakeRelease):
@@ -129,12 +141,12 @@ class FakeLink(HostLink):
         self._changes += 1
 
     def _judge(self, step: s.PassGate | s.Soak) -> None:
-        """`bad` code never gets healthy, `sour` code does not stay so."""
+        """`bad` code never gets healthy, `sour` code does not stay so; `-on-h1` there alone."""
         units = [unit for process in step.processes for unit in process["units"]]
         named = [name for unit in units if (name := parse_unit(unit)) is not None]
         content = self.wire.fleet.contents[str(named[0].number)]
         wrong = "bad" if isinstance(step, s.PassGate) else "sour"
-        if wrong in content or f"{wrong}-on-{self.name}" in content:
+        if re.search(rf"{wrong}(?!-on-)|{wrong}-on-{self.name}\b", content):
             self.wire.fleet.refused.add(self.name)
             error = {"kind": "unhealthy", "message": f"{content} is {wrong}", "logs": ["oh"]}
             raise hand_error(self.name, error)
@@ -151,9 +163,7 @@ class FakeArtifacts:
         return resolved.content
 
     async def target(self, content: str, *_: object) -> BuildTarget:
-        return BuildTarget(
-            content, f"manifest of {content}", "uv", "3.11", (f"manifest of {content}",)
-        )
+        return BuildTarget(content, f"manifest of {content}", "3.11", (f"manifest of {content}",))
 
 
 class FakeSession:
@@ -167,6 +177,11 @@ class FakeSession:
         self.wanted: dict[Any, Any] = {}
         self._fleet = fleet
         self._links: dict[str, FakeLink] = {}
+        self._held: set[HostLink] = set()
+
+    async def let_go(self, app: str) -> None:
+        for link in tuple(self._held):
+            await link.let_go(*claims_of(app))
 
     async def connect_all(
         self, names: Iterable[str], hosts: Mapping[str, Host]
@@ -186,7 +201,7 @@ class FakeSession:
 
     def _open(self, host: Host) -> FakeLink:
         wire = FakeWire(self._fleet, host.name)
-        made = FakeLink(host, wire, Path, self._above, self._never, self.turn, Masks())  # type: ignore[arg-type]
+        made = FakeLink(host, wire, Path, self._above, self._never, self.turn, Masks(), self._held)  # type: ignore[arg-type]
         made.wire = wire
         return made
 

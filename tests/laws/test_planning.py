@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,18 @@ from steersman.api.release import Release, ReleaseSpec
 from steersman.control.target import Wanted, app_gone, app_target
 from steersman.drivers.model import Facts
 from steersman.planning.app import NameTaken, plan_absent, plan_app, plan_boot, plan_stop
-from steersman.planning.steps import Commit, Drain, PassGate, Soak, Step, StopUnits, Switch
+from steersman.planning.steps import (
+    Commit,
+    Drain,
+    PassGate,
+    ReloadUnits,
+    Soak,
+    StartUnits,
+    Step,
+    StopUnits,
+    Switch,
+    WriteFile,
+)
 from steersman.planning.target import AppTarget, BuildTarget
 
 FACTS = Facts(
@@ -57,7 +69,7 @@ def wanted(number: int, app: App | None = None, keep: tuple[int, ...] = ()) -> W
         }
     )
     release = Release(metadata=ObjectMeta(name=f"shop-{number}"), spec=spec)
-    build = BuildTarget(f"build{number}", f"manifest{number}", "uv", "3.11", (f"manifest{number}",))
+    build = BuildTarget(f"build{number}", f"manifest{number}", "3.11", (f"manifest{number}",))
     names = frozenset(f"{n}-{f'{n:x}' * 12}" for n in keep)
     return Wanted(app, release, build, {}, names)
 
@@ -121,22 +133,23 @@ def check_end(host: FakeHost, number: int, web: int = 2) -> None:
     assert "/etc/tmpfiles.d/steersman-shop.conf" in host.files
 
 
-def starts() -> Iterator[tuple[str, FakeHost]]:
-    yield "empty", FakeHost()
-    yield "older release", deployed(1)
+def half_of_another() -> FakeHost:
     half = deployed(1)
     run(half, plan(half, target(2))[:9])
-    yield "half of another release", half
+    return half
+
+
+def with_a_dead_instance() -> FakeHost:
     healed = deployed(3)
     healed.active.discard("steersman-shop.web.g3@1.service")
-    yield "a dead instance", healed
+    return healed
 
 
 @pytest.mark.parametrize(
-    ("name", "host"), list(starts()), ids=lambda v: v if type(v) is str else ""
+    "start", [FakeHost, lambda: deployed(1), half_of_another, with_a_dead_instance]
 )
-def test_any_start_and_any_crash_reach_the_goal(name: str, host: FakeHost) -> None:
-    goal = target(3)
+def test_any_start_and_any_crash_reach_the_goal(start: Callable[[], FakeHost]) -> None:
+    host, goal = start(), target(3)
     planned = plan(host, goal)
     assert planned
     for survived in range(len(planned) + 1):
@@ -238,6 +251,40 @@ def test_a_soak_comes_between_the_switch_and_the_commit() -> None:
     assert [soak.seconds for soak in soaks] == [5.0]
 
 
+def test_an_instance_that_runs_something_else_is_started_anew() -> None:
+    host = FakeHost()
+    run(host, plan_app(target(2), host.seen()))
+    web = "steersman-shop.web.g2@1.service"
+    for runs, why in (("1", "release 1"), ("2!", "release 2")):
+        seen = replace(host.seen(), runs={web: runs})
+        reload, stop, start, gate = plan_app(target(2), seen)
+        assert isinstance(stop, StopUnits)
+        assert stop.units == (web,)
+        assert why in stop.why
+        assert isinstance(start, StartUnits)
+        assert start.units == (web,)
+        assert (type(reload), type(gate)) == (ReloadUnits, PassGate)
+    assert plan_app(target(2), replace(host.seen(), runs={web: "2"})) == ()
+
+
+def test_a_gate_waits_as_long_as_the_manifest_says() -> None:
+    goal = target(2, app_of(rollout={"progressDeadlineSeconds": 7}))
+    assert [s.deadline for s in plan(deployed(1), goal) if isinstance(s, PassGate)] == [7.0]
+
+
+def test_no_step_but_the_env_files_holds_a_secret() -> None:
+    value = "c4n4ry in the mine"
+    secret = replace(wanted(1), secrets={"TOKEN": value})
+    steps = plan(FakeHost(), app_target(secret, HOST, FACTS, FakeHost().seen()))
+    told = {step: repr([getattr(step, each.name) for each in fields(step)]) for step in steps}
+    telling = [step for step in steps if value in told[step]]
+    assert [(type(s), s.path, s.mode) for s in telling if isinstance(s, WriteFile)] == [
+        (WriteFile, "/srv/steersman/apps/shop/env/1", 0o600)
+    ]
+    assert len(telling) == 1
+    assert not [step for step in steps if value in f"{step!r} {step.text} {step.why}"]
+
+
 def test_a_process_that_may_run_only_once_is_stopped_first() -> None:
     beat = {"beat": {"command": "celery -A shop beat", "handover": "stop"}}
     app = app_of(processes=beat, routes=[])
@@ -317,4 +364,4 @@ def test_any_history_of_releases_scales_and_crashes_hurts_nobody(
     number, count, _ = moves[-1]
     run(host, plan(host, target(number, app)))
     check_end(host, number, web=count)
-    assert host.seen().units.keys() == units_of(number, count)
+    assert host.active == units_of(number, count)

@@ -18,7 +18,7 @@ from git_lab import Lab, Pusher, opened, ran
 from steersman.api.refusal import Refused
 from steersman.control.followed import BASE
 from steersman.control.secrets import SecretUnresolved
-from steersman.manifests import load_texts
+from steersman.manifests import load_commit
 from steersman.sealing.values import seal_value
 from steersman.server.git.config import GitKey
 from steersman.server.git.deploys import Deploys
@@ -467,7 +467,7 @@ async def test_what_reads_this_machine_is_refused_in_a_pushed_secret(
     said: list[str] = []
     for source in ("{fromEnv: PATH}", f"{{fromExec: [touch, {tmp_path}/ran]}}", "{fromFile: x}"):
         text = manifest("Secret", "s", f"{{data: {{A: {source}}}}}").encode()
-        objects = load_texts({"steersman.yaml": text}, BASE).objects
+        objects = load_commit({"steersman.yaml": text}, BASE).objects
         with pytest.raises(SecretUnresolved, match="in manifests that others can push"):
             await Deploys.deploy(lab.deploys, "shop", objects, Remote(said.append), or_undo=True)
     assert not (tmp_path / "ran").exists()

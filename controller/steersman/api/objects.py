@@ -9,12 +9,13 @@ from steersman.api.app import App
 from steersman.api.errors import SteersmanError
 from steersman.api.event import Event
 from steersman.api.host import Host
+from steersman.api.installation import Installation
 from steersman.api.job import Job
 from steersman.api.release import Release
 from steersman.api.repository import Repository
 from steersman.api.secret import Secret
 
-AnyObject = App | Host | Secret | Job | Repository | Release | Event
+AnyObject = App | Host | Secret | Job | Repository | Release | Installation | Event
 
 KINDS: Mapping[str, type[AnyObject]] = {
     "App": App,
@@ -23,6 +24,7 @@ KINDS: Mapping[str, type[AnyObject]] = {
     "Job": Job,
     "Repository": Repository,
     "Release": Release,
+    "Installation": Installation,
     "Event": Event,
 }
 MANIFEST_KINDS = ("Host", "Secret", "App", "Job", "Repository")

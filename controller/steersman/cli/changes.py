@@ -4,7 +4,6 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
-from steersman.api.app import App
 from steersman.api.objects import AnyObject, parse_object
 from steersman.api.secret import Secret
 from steersman.cli.documents import write_documents
@@ -22,9 +21,7 @@ async def changes_of(session: Session, sourced: Sequence[Sourced]) -> list[str]:
             target = await vault.masked(target, await vault.with_kept(target, target.given()))
         stored = await memory.store.get(target.kind, target.name)
         seen = parse_object(stored.object) if stored is not None else None
-        if isinstance(target, App):
-            target = await memory.with_our_annotations(target)
-        diff = object_diff(seen, target)
+        diff = object_diff(seen, await memory.with_our_annotations(target))
         if diff:
             diffs.append(diff)
     return diffs

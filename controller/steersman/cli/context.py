@@ -34,6 +34,7 @@ class Work:
     store: SqliteStore
     session: Session
     controller: Controller
+    artifacts: Artifacts
     secrets: SecretReader
     trusted: KnownHosts
     repositories: Repositories
@@ -65,11 +66,12 @@ async def opened(
         session = Session(
             store, reporter, cache, trust_files=(trusted.path,), patience=patience, keys=keys
         )
-        controller = Controller(session, Artifacts(Builder(cache)))
+        artifacts = Artifacts(Builder(cache))
+        controller = Controller(session, artifacts)
+        secrets = SecretReader(keys, os.environ)
         try:
-            secrets = SecretReader(keys, os.environ)
             repositories = Repositories(session, controller, keys)
-            yield Work(store, session, controller, secrets, trusted, repositories)
+            yield Work(store, session, controller, artifacts, secrets, trusted, repositories)
         finally:
             await session.close()
 

@@ -79,4 +79,4 @@ def show(followed: "Followed", report: "Lines") -> None:
     if followed.applied is not None:
         conclude(followed.applied.outcomes, report, followed.applied.jobs)
     if followed.pruned.errors:
-        raise ExceptionGroup("not pruned", list(followed.pruned.errors.values()))
+        raise ExceptionGroup("not pruned", list(followed.pruned.errors))

@@ -14,17 +14,26 @@ SECTIONS: dict[str, dict[str, Verb]] = {
     "Begin": {
         "demo": Verb("steersman.cli.demo:demo", "Show a whole deploy on this machine, measured"),
         "host": Verb("steersman.cli.host:host", "Check, trust, cordon and drain hosts"),
+        "explain": Verb("steersman.cli.explain:explain", "Say what a field of a manifest is"),
         "schema": Verb("steersman.cli.schema:schema", "Print the JSON Schema of manifests"),
     },
     "Deploy": {
         "diff": Verb("steersman.cli.diff:diff", "Show what apply would do, and why"),
         "apply": Verb("steersman.cli.apply:apply", "Make the hosts agree with manifests"),
         "reconcile": Verb("steersman.cli.reconcile:reconcile", "Look at repositories and apps now"),
+        "chart": Verb("steersman.cli.chart:chart", "Install and upgrade manifests with values"),
         "rollout": Verb("steersman.cli.rollout:rollout", "Watch, list, undo or restart releases"),
         "secret": Verb("steersman.cli.secret:secret", "Seal secrets, show them, rotate their keys"),
         "scale": Verb("steersman.cli.scale:scale", "Change how many instances a process has"),
+        "edit": Verb("steersman.cli.edit:edit", "Change an object in an editor"),
+        "patch": Verb("steersman.cli.patch:patch", "Change fields of an object"),
+        "label": Verb("steersman.cli.label:label", "Set and remove labels"),
+        "annotate": Verb("steersman.cli.label:annotate", "Set and remove annotations"),
         "job": Verb("steersman.cli.job:job", "Run jobs now"),
         "delete": Verb("steersman.cli.delete:delete", "Remove apps and everything of theirs"),
+    },
+    "Keep": {
+        "serve": Verb("steersman.cli.serve:serve", "Keep the hosts in agreement, as a daemon"),
     },
     "Look": {
         "get": Verb("steersman.cli.get:get", "List apps, hosts, jobs, releases and others"),
@@ -34,6 +43,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "run": Verb("steersman.cli.run:run", "Run a program by hand: a shell, a console, a dump"),
     },
     "Other": {
+        "plugin": Verb("steersman.cli.plugin:plugin", "List the steer-… programs that add verbs"),
         "completion": Verb(
             "steersman.cli.completion:completion", "Print the completion script of a shell"
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -17,40 +17,31 @@ from steersman.api.objects import AnyObject
 from steersman.api.secret import Secret
 from steersman.control.admission import admit, admit_jobs, placed
 from steersman.control.artifacts import Artifacts
-from steersman.control.choose import Secrets
+from steersman.control.binding import Binding
+from steersman.control.busy import Busy
+from steersman.control.choose import Aim, Secrets
 from steersman.control.converge import Unhealthy
 from steersman.control.cordon import Cordons
+from steersman.control.editing import Editing
 from steersman.control.job_runs import JobRuns
 from steersman.control.jobs import JobOutcome, Jobs
 from steersman.control.memory import Memory, NotFound
+from steersman.control.outcome import Applied as Applied
 from steersman.control.outcome import Outcome
-from steersman.control.release import (
-    OVERTAKEN,
-)
+from steersman.control.plans import Plans
+from steersman.control.prune import Pruner
+from steersman.control.release import OVERTAKEN
 from steersman.control.rollout import Rollout
 from steersman.control.session import Session, whoever
 from steersman.control.status import app_status, without
 from steersman.control.steering import Steering
 from steersman.control.wishes import overtaking
 from steersman.manifests.document import Sourced
+from steersman.planning.inventory import marked
 
 
 class StillUsed(SteersmanError):
     """An object that others need is not removed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What became of the objects and of each app."""
-
-    changes: tuple[tuple[str, str], ...]
-    outcomes: tuple[Outcome, ...]
-    jobs: tuple[JobOutcome, ...] = ()
-
-    @property
-    def is_good(self) -> bool:
-        are_jobs_good = all(job.error is None for job in self.jobs)
-        return are_jobs_good and all(outcome.is_good for outcome in self.outcomes)
 
 
 class Controller:
@@ -60,32 +51,49 @@ class Controller:
         self._session = session
         self._memory: Memory = session.memory
         self._artifacts = artifacts
-        self.jobs = Jobs(session, self._held)
+        self.busy = Busy()
+        self.jobs = Jobs(session, self.held)
         self.job_runs = JobRuns(session, self.jobs)
 
-    async def apply(self, sourced: Sequence[Sourced]) -> Applied:
-        """Remember the objects, then converge every app they touch.
+    async def apply(self, sourced: Sequence[Sourced], *, inventory: str | None = None) -> Applied:
+        """Remember the objects, as members of `inventory`, then converge every app they touch.
 
         The values of Secrets are in them, as SecretReader puts them there.
         Raises before anything is remembered when the objects do not fit together.
         """
-        objects = [each.obj for each in sourced]
-        await self._admit(objects)
-        changes = []
-        for obj in objects:
-            if isinstance(obj, Secret):
-                change = await self._session.vault.put(obj, obj.given())
-            else:
-                change = await self._memory.put(obj)
-            key = f"{obj.kind.lower()}/{obj.name}"
-            self._session.report.object_changed(key, change)
-            changes.append((key, change))
+        objects = [
+            each.obj if inventory is None else marked(each.obj, inventory) for each in sourced
+        ]
+        await self.admit(objects)
+        # Before the first change: it must not be somebody else who brings it to the hosts.
+        named = {obj.name for obj in objects if isinstance(obj, App)}
+        with self.busy.marking(named | {*await self._touched(objects)}):
+            return await self._apply(objects)
+
+    async def _apply(self, objects: Sequence[AnyObject]) -> Applied:
+        changes = [await self.remember(obj) for obj in objects]
         names = await self._touched(objects)
-        outcomes = await asyncio.gather(*(self._tried(name) for name in names))
-        jobs = await self.job_runs.settle([o for o in objects if isinstance(o, Job)], names)
+        outcomes, jobs = await self._settle(names, [o for o in objects if isinstance(o, Job)])
         return Applied(tuple(changes), tuple(outcomes), tuple(jobs))
 
-    async def _admit(self, objects: Sequence[AnyObject]) -> None:
+    async def remember(self, obj: AnyObject) -> tuple[str, str]:
+        """Remember what a manifest says; return the object's key, and what changed of it."""
+        if isinstance(obj, Secret):
+            change = await self._session.vault.put(obj, obj.given())
+        else:
+            change = await self._memory.put(obj)
+        key = f"{obj.kind.lower()}/{obj.name}"
+        self._session.report.object_changed(key, change)
+        return key, change
+
+    async def _settle(
+        self, names: Sequence[str], given: Sequence[Job]
+    ) -> tuple[Sequence[Outcome], Sequence[JobOutcome]]:
+        """Converge apps and their jobs, and wait for those given that run once."""
+        outcomes = await asyncio.gather(*(self._tried(name) for name in names))
+        return outcomes, await self.job_runs.settle(given, names)
+
+    async def admit(self, objects: Sequence[AnyObject]) -> None:
         apps, hosts = await self._memory.apps(), await self._memory.hosts()
         apps |= {obj.name: obj for obj in objects if isinstance(obj, App)}
         hosts |= {obj.name: obj for obj in objects if isinstance(obj, Host)}
@@ -121,29 +129,39 @@ class Controller:
     async def reconcile(self, name: str) -> Outcome:
         """Bring one app to what it asks for, and remember how it went."""
         await self._overtake(name)
-        return await self._rolled(name, goes_on=False)
+        return await self._rolled(name, "newest")
 
     async def go_on(self, name: str) -> Outcome:
         """Go on with the app's newest release, whatever its source has come to since."""
-        return await self._rolled(name, goes_on=True)
+        return await self._rolled(name, "under way")
 
-    async def _rolled(self, name: str, *, goes_on: bool) -> Outcome:
-        async with self._held(name):
+    async def keep(self, name: str) -> Outcome:
+        """Bring an app to what it asks for, without asking what became of its source since."""
+        return await self._rolled(name, "stays")
+
+    async def carry_out(self, name: str, binding: Binding) -> Outcome:
+        """Bring one app to what a plan says; hosts that moved since are left alone."""
+        return await self._rolled(name, "newest", binding)
+
+    async def _rolled(self, name: str, aim: Aim, binding: Binding | None = None) -> Outcome:
+        async with self.held(name):
             app, hosts = await self._memory.app(name), await self._memory.hosts()
-            rollout = Rollout(self._session, self._artifacts)
-            outcome = await rollout.run(app, hosts, goes_on=goes_on)
+            rollout = Rollout(self._session, self._artifacts, binding=binding)
+            outcome = await rollout.run(app, hosts, aim)
             await self._remember(app, hosts, outcome)
         return outcome
 
     @asynccontextmanager
-    async def _held(self, name: str) -> AsyncIterator[None]:
-        store = self._memory.store
-        async with self._session.turn.holding(store, f"app/{name}", whoever()):
-            try:
-                yield
-            finally:
-                # Others may want these hosts: a daemon keeps its links, and must not keep those.
-                await asyncio.shield(self._session.let_go(name))
+    async def held(self, name: str) -> AsyncIterator[None]:
+        """Have an app to oneself while the body runs: no other steer changes it meanwhile."""
+        store, turn = self._memory.store, self._session.turn
+        with self.busy.marking([name]):
+            async with turn.holding(store, f"app/{name}", whoever()):
+                try:
+                    yield
+                finally:
+                    # Others may want these hosts: a daemon keeps its links, but must not hold them.
+                    await asyncio.shield(self._session.let_go(name))
 
     async def _overtake(self, name: str) -> None:
         """Cancel a rollout under way elsewhere if it is not of what the app asks for now.
@@ -169,7 +187,7 @@ class Controller:
     async def diff(self, sourced: Sequence[Sourced]) -> list[Outcome]:
         """Return what applying would do, without doing it."""
         objects = [each.obj for each in sourced]
-        await self._admit(objects)
+        await self.admit(objects)
         apps, hosts = await self._memory.apps(), await self._memory.hosts()
         new_hosts = {
             obj.name: await self._memory.with_our_annotations(obj)
@@ -204,11 +222,31 @@ class Controller:
         rollout = Rollout(self._session, self._artifacts, is_dry=True, pretended=secrets)
         return list(await asyncio.gather(*(rollout.run(app, hosts) for app in apps)))
 
+    async def delete(
+        self, kind: str, name: str, cascade: Literal["background", "orphan"] = "background"
+    ) -> list[Outcome]:
+        """Remove an object and all it left on hosts; raises, or returns how apps left there."""
+        if kind == "App":
+            return [await self.delete_app(name, cascade)]
+        if kind == "Host":
+            return await self.delete_host(name, cascade)
+        if kind == "Secret":
+            await self.delete_secret(name)
+        elif kind == "Job":
+            errors = await self.jobs.delete(name, cascade)
+            if errors:
+                raise ExceptionGroup("not deleted", list(errors.values()))
+        elif await self._memory.store.delete(kind, name):
+            self._session.report.object_changed(f"{kind.lower()}/{name}", "deleted")
+        else:
+            raise NotFound(kind, name)
+        return []
+
     async def delete_app(self, name: str, cascade: Literal["background", "orphan"]) -> Outcome:
         """Remove an app from its hosts and from memory; `orphan` leaves the hosts as they are."""
         app = await self._memory.app(name)
         outcome = Outcome(name)
-        async with self._held(name):
+        async with self.held(name):
             if cascade != "orphan":
                 hosts = await self._memory.hosts()
                 outcome = await Rollout(self._session, self._artifacts).remove(app, hosts)
@@ -239,6 +277,23 @@ class Controller:
         return Steering(self._memory, self.reconcile, self.go_on)
 
     @property
+    def editing(self) -> Editing:
+        """What changes objects as people do by hand."""
+        return Editing(
+            self._session, self.busy, admit=self.admit, touched=self._touched, settle=self._settle
+        )
+
+    @property
+    def plans(self) -> Plans:
+        """What makes plans, and carries them out."""
+        return Plans(self._session, self)
+
+    @property
+    def pruner(self) -> Pruner:
+        """What deletes objects that a set of manifests has no more."""
+        return Pruner(self._memory, self.delete)
+
+    @property
     def cordons(self) -> Cordons:
         """What keeps apps off hosts, and moves them away."""
         return Cordons(self._session, self._moved, self._evict)
@@ -256,7 +311,7 @@ class Controller:
 
     async def _evict(self, name: str, host: str) -> Outcome:
         """Remove an app from one host, although it has no other."""
-        async with self._held(name):
+        async with self.held(name):
             app, hosts = await self._memory.app(name), await self._memory.hosts()
             rollout = Rollout(self._session, self._artifacts)
             outcome = await rollout.remove_from(app, hosts, [host])
@@ -276,9 +331,3 @@ class Controller:
         if not await self._memory.store.delete("Secret", name):
             raise NotFound("Secret", name)
         self._session.report.object_changed(f"secret/{name}", "deleted")
-
-    async def delete_repository(self, name: str) -> None:
-        """Follow a repository no more; what it said stays, for whoever says it next."""
-        if not await self._memory.store.delete("Repository", name):
-            raise NotFound("Repository", name)
-        self._session.report.object_changed(f"repository/{name}", "deleted")

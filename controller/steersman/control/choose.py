@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
@@ -11,21 +13,25 @@ from steersman.api.names import release_name
 from steersman.api.release import Release, ReleaseSpec, ReleaseTemplate
 from steersman.builds import Platform, Resolved
 from steersman.control.artifacts import Artifacts, platform_of, resolved_again
+from steersman.control.binding import Binding
 from steersman.control.hosts import HostLink
 from steersman.control.memory import is_pinned
 from steersman.control.release import (
+    counted,
     digest_again,
     find_release,
     from_procfile,
     kept,
     next_number,
     release_digest,
-    standing_for,
 )
 from steersman.control.session import Session, WantedKey
 from steersman.control.target import Wanted, release_folder
 from steersman.planning.placement import Shares
 from steersman.planning.target import BuildTarget
+
+Aim = Literal["newest", "under way", "stays"]
+"""Which release is meant: what the source is now, the one being rolled out, or the same source."""
 
 Secrets = Mapping[str, Mapping[str, str]]
 """Values by the names of Secrets and their keys."""
@@ -39,7 +45,13 @@ class Chooser:
     """Makes releases, and says what a host needs to run one."""
 
     def __init__(
-        self, session: Session, artifacts: Artifacts, pretended: Secrets, *, is_dry: bool
+        self,
+        session: Session,
+        artifacts: Artifacts,
+        pretended: Secrets,
+        *,
+        is_dry: bool,
+        binding: Binding | None = None,
     ) -> None:
         self._session = session
         self._memory = session.memory
@@ -47,30 +59,33 @@ class Chooser:
         self._report = session.report
         self._artifacts = artifacts
         self._is_dry = is_dry
+        self._binding = binding
 
     async def choose(
-        self, app: App, links: list[HostLink], shares: Shares, *, goes_on: bool = False
+        self, app: App, links: list[HostLink], shares: Shares, aim: Aim = "newest"
     ) -> Release:
         """Return the release that `app` should run, made now unless it exists.
 
-        `shares` matter where their change is a hand-over. One that `goes_on` is the newest if that
-        is under way: who promotes a release means this one, not what came after it.
+        `shares` matter where their change is a hand-over. One that goes on "under way" is the
+        newest if that is: who promotes a release means this one, not what came after it. One that
+        "stays" with its source asks no server what became of that since.
         """
         releases = await self._memory.releases(app.name)
-        if goes_on and releases and releases[-1].status.state == "pending":
+        if aim == "under way" and releases and releases[-1].status.state == "pending":
             return releases[-1]
         pinned = is_pinned(app)
         if pinned is not None:
             return await self._again(app, pinned, releases)
-        resolved, versions, digest = await self._asked(app, shares)
-        standing = standing_for(digest, releases)
-        if standing is not None:
-            return standing
+        counting = counted(releases)
+        known = counting[-1] if counting and aim == "stays" else None
+        resolved, versions, digest = await self._asked(app, shares, known)
+        if counting and counting[-1].spec.digest == digest:
+            return self._checked(counting[-1])
         template = await self._template(app, resolved, links)
         is_commit = resolved.kind == "git"
         spec = ReleaseSpec(
             app=app.name,
-            number=next_number(releases, [await _number_on(link, app.name) for link in links]),
+            number=next_number(releases, await _numbers_on(links, app.name)),
             source=app.spec.source,
             build=app.spec.build,
             content=resolved.content,
@@ -86,22 +101,33 @@ class Chooser:
 
     async def newer(self, app: App, shares: Shares) -> str | None:
         """Return the digest that `app` now asks for if its newest release is another."""
-        releases = await self._memory.releases(app.name)
+        releases = counted(await self._memory.releases(app.name))
         if is_pinned(app) is not None or not releases:
             return None
         digest = (await self._asked(app, shares))[2]
-        return digest if standing_for(digest, releases) is None else None
+        return digest if digest != releases[-1].spec.digest else None
 
-    async def _asked(self, app: App, shares: Shares) -> tuple[Resolved, dict[str, str], str]:
-        """Return what the source resolves to, the Secrets' versions, and the digest of it all."""
+    async def _asked(
+        self, app: App, shares: Shares, known: Release | None = None
+    ) -> tuple[Resolved, dict[str, str], str]:
+        """Return what the source resolves to, the Secrets' versions, and the digest of it all.
+
+        A `known` release of the same source says what that resolved to when it was made.
+        """
         versions = await self._versions(app.spec.config.secrets)
-        resolved = await self._artifacts.resolve(app.spec.source)
+        if self._binding is not None:
+            # What a branch has come to since does not matter: the plan was of this.
+            resolved = self._binding.resolved(app.spec.source)
+        elif known is not None and known.spec.source == app.spec.source:
+            resolved = resolved_again(known)
+        else:
+            resolved = await self._artifacts.resolve(app.spec.source)
         return resolved, versions, release_digest(app, resolved.content, versions, shares)
 
     async def renumbered(self, app: App, release: Release, links: list[HostLink]) -> Release:
         """Return `release` under a number that no host knows: another controller took its own."""
         releases = await self._memory.releases(app.name)
-        seen = [await _number_on(link, app.name) for link in links]
+        seen = await _numbers_on(links, app.name)
         spec = release.spec.model_copy(update={"number": next_number(releases, seen)})
         was = release.spec.number
         await self._memory.store.delete("Release", release.name)
@@ -135,18 +161,24 @@ class Chooser:
         versions = await self._versions(old.template.config.secrets)
         digest = digest_again(old, app, versions)
         if releases[-1].spec.digest == digest:
-            return releases[-1]
+            return self._checked(releases[-1])
         again = {"number": next_number(releases, []), "digest": digest}
         spec = old.model_copy(update={**again, "secret_versions": versions})
         return await self._remember(app, spec, f"release {spec.number}: as release {number}")
 
     async def _remember(self, app: App, spec: ReleaseSpec, what: str) -> Release:
         meta = ObjectMeta(name=release_name(app.name, spec.number), owner_references=(app.ref,))
-        release = Release(api_version=API_VERSION, metadata=meta, spec=spec)
+        release = self._checked(Release(api_version=API_VERSION, metadata=meta, spec=spec))
         self._report.said(app.name, what)
         if not self._is_dry:
             await self._memory.put_release(release)
             await self._memory.note("App", app.name, "ReleaseMade", what)
+        return release
+
+    def _checked(self, release: Release) -> Release:
+        """Return the release if it is what a plan says; raises PlanOutdated."""
+        if self._binding is not None:
+            self._binding.check_release(release.spec)
         return release
 
     async def wanted(
@@ -222,6 +254,10 @@ def _check_routes(app: App, processes: Mapping[str, object]) -> None:
                 f" {route.process}, and its Procfile has {', '.join(processes) or 'none'};"
                 " change spec.routes or the Procfile"
             )
+
+
+async def _numbers_on(links: Sequence[HostLink], app: str) -> list[int]:
+    return await asyncio.gather(*(_number_on(link, app) for link in links))
 
 
 async def _number_on(link: HostLink, app: str) -> int:

@@ -9,26 +9,35 @@ from steersman.api.app import App, AppStatus
 from steersman.api.errors import SteersmanError
 from steersman.api.host import CORDON, Host, HostStatus
 from steersman.api.job import Job, JobStatus
-from steersman.api.meta import Object
+from steersman.api.meta import Conditions, Object
 from steersman.api.names import release_name
-from steersman.api.objects import AnyObject, dump_object, parse_object
+from steersman.api.objects import MANIFEST_KINDS, AnyObject, dump_object, parse_object
 from steersman.api.release import Release, ReleaseState, ReleaseStatus
-from steersman.api.repository import SUSPENDED, Repository
+from steersman.api.repository import SUSPENDED
 from steersman.api.secret import SecretStatus
 from steersman.control.release import (
     ABORTED,
     PAUSED,
+    PAUSING,
     PINNED,
     PROMOTED,
     RESTARTED_AT,
     SCALE,
 )
-from steersman.store.protocol import Store, Stored
+from steersman.control.views import Views
+from steersman.planning.inventory import INVENTORY
+from steersman.store.protocol import UPDATE, Store, Stored
 
 AnyStatus = AppStatus | HostStatus | JobStatus | ReleaseStatus | SecretStatus
 Marked = TypeVar("Marked", bound=Object)
 
-OURS = (RESTARTED_AT, SCALE, PAUSED, PROMOTED, ABORTED, CORDON, SUSPENDED)
+APPLY = "steer-apply"
+"""The manager of the fields that manifests say."""
+
+STEERING = (PINNED, RESTARTED_AT, SCALE, PAUSED, PAUSING, PROMOTED, ABORTED)
+"""The annotations of an App that say how it is rolled out."""
+OURS = (RESTARTED_AT, SCALE, PAUSED, PAUSING, PROMOTED, ABORTED, CORDON, INVENTORY, SUSPENDED)
+"""What a manifest leaves as it is unless it names it."""
 
 
 class NotFound(SteersmanError):
@@ -47,6 +56,11 @@ class Memory:
         self.store = store
         # By kind and name: parsing is most of what reading costs, and most objects stay.
         self._parsed: dict[tuple[str, str], tuple[int, AnyObject]] = {}
+        self._views: Views | None = None
+
+    def keep_views(self) -> None:
+        """Keep every object at hand from now on: for whoever asks again and again."""
+        self._views = Views(self.store)
 
     def _parse(self, stored: Stored) -> AnyObject:
         key = stored.kind, stored.name
@@ -68,10 +82,20 @@ class Memory:
         return obj
 
     async def hosts(self) -> dict[str, Host]:
+        if self._views is not None:
+            return dict((await self._views.fresh()).hosts)
         return {h.name: h for h in [self._host(s) for s in await self.store.list("Host")]}
 
     async def apps(self) -> dict[str, App]:
+        if self._views is not None:
+            return dict((await self._views.fresh()).apps)
         return {a.name: a for a in [self._app(s) for s in await self.store.list("App")]}
+
+    async def apps_on(self, host: str) -> list[str]:
+        """Return the names of the apps that a host holds something of, as far as is known."""
+        if self._views is not None:
+            return (await self._views.fresh()).apps_on(host)
+        return sorted(a.name for a in (await self.apps()).values() if host in a.status.hosts)
 
     async def app(self, name: str) -> App:
         stored = await self.store.get("App", name)
@@ -87,6 +111,9 @@ class Memory:
 
     async def jobs(self, app: str | None = None) -> list[Job]:
         """Return the jobs of `app`, or all, by name."""
+        if self._views is not None:
+            jobs = (await self._views.fresh()).jobs.values()
+            return sorted((j for j in jobs if app in (None, j.spec.app)), key=lambda job: job.name)
         found = [self._parse(s) for s in await self.store.list("Job")]
         return [j for j in found if isinstance(j, Job) and app in (None, j.spec.app)]
 
@@ -112,22 +139,48 @@ class Memory:
 
     async def releases(self, app: str) -> list[Release]:
         """Return the releases of `app`, oldest first."""
+        if self._views is not None:
+            return (await self._views.fresh()).releases_of(app)
         stored = [self._parse(s) for s in await self.store.list("Release")]
         mine = [r for r in stored if isinstance(r, Release) and r.spec.app == app]
         return sorted(mine, key=lambda release: release.spec.number)
 
     async def put(self, obj: AnyObject) -> str:
         """Remember what somebody wants; return created, configured or unchanged."""
-        if isinstance(obj, App | Host | Repository):
-            obj = await self.with_our_annotations(obj)
-        return (await self.store.put(dump_object(obj))).change
+        obj = await self.with_our_annotations(obj)
+        return (await self.store.put(dump_object(obj), manager=APPLY)).change
+
+    async def put_whole(
+        self, obj: AnyObject, expected: int, manager: str, *, is_dry: bool = False
+    ) -> str:
+        """Remember an object exactly so; raises Conflict unless it was read at `expected`."""
+        stored = await self.store.put(dump_object(obj), expected, manager=manager, dry_run=is_dry)
+        return stored.change
+
+    async def find(self, kind: str, name: str) -> AnyObject | None:
+        """Return an object of any kind, None if there is none."""
+        stored = await self.store.get(kind, name)
+        return None if stored is None else self._parse(stored)
+
+    async def everything(self) -> list[AnyObject]:
+        """Return every object of the kinds that people write."""
+        return [self._parse(s) for kind in MANIFEST_KINDS for s in await self.store.list(kind)]
 
     async def with_our_annotations(self, obj: Marked) -> Marked:
-        """Return `obj` as it is put: a manifest undoes no scale, cordon or rollout verb."""
+        """Return `obj` as it is put: a manifest undoes no scale, cordon or rollout verb, takes
+        nothing out of an inventory, and leaves labels and annotations that others set."""
         stored = await self.store.get(obj.kind, obj.name)
-        known = self._parse(stored).metadata.annotations if stored is not None else {}
-        ours = {key: known[key] for key in OURS if key in known}
-        return _annotated(obj, {**ours, **obj.metadata.annotations})
+        if stored is None:
+            return obj
+        known, given = self._parse(stored).metadata, obj.metadata
+        others = {*OURS, *_marks_of_others(stored, "annotations")}
+        annotations = {k: v for k, v in known.annotations.items() if k in others}
+        labels = {k: known.labels[k] for k in _marks_of_others(stored, "labels")}
+        merged = {
+            "annotations": {**annotations, **given.annotations},
+            "labels": {**labels, **given.labels},
+        }
+        return obj.model_copy(update={"metadata": given.model_copy(update=merged)})
 
     async def as_applied(self, app: App, status: AppStatus) -> App:
         """Return `app` as it would be remembered, with the status that it has."""
@@ -168,6 +221,10 @@ class Memory:
         await self.store.put(dump_object(release))
         return release
 
+    async def annotate_release(self, release: Release, annotations: Mapping[str, str]) -> None:
+        """Set annotations of a release."""
+        await self.store.put(dump_object(_changed(release, annotations)))
+
     async def set_release_state(
         self, release: Release, state: ReleaseState, message: str = "", logs: tuple[str, ...] = ()
     ) -> None:
@@ -192,6 +249,10 @@ class Memory:
 
     async def set_host_status(self, host: Host, status: HostStatus) -> None:
         await self._put_status("Host", host.name, status)
+
+    async def set_conditions(self, obj: App | Host | Job, conditions: Conditions) -> None:
+        status: AnyStatus = obj.status.model_copy(update={"conditions": conditions})
+        await self._put_status(obj.kind, obj.name, status)
 
     async def _put_status(self, kind: str, name: str, status: AnyStatus) -> None:
         data = status.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -224,3 +285,14 @@ def _changed(obj: Marked, annotations: Mapping[str, str | None]) -> Marked:
 def _annotated(obj: Marked, annotations: Mapping[str, str]) -> Marked:
     metadata = obj.metadata.model_copy(update={"annotations": annotations})
     return obj.model_copy(update={"metadata": metadata})
+
+
+def _marks_of_others(stored: Stored, part: Literal["labels", "annotations"]) -> set[str]:
+    """Return the keys of labels or annotations that neither a manifest nor we ourselves set."""
+    return {
+        key.removeprefix("f:")
+        for entry in stored.managed_fields
+        if entry["manager"] not in (APPLY, UPDATE)
+        for key in entry["fieldsV1"].get("f:metadata", {}).get(f"f:{part}", {})
+        if key.startswith("f:") and key.removeprefix("f:") in (stored.metadata.get(part) or {})
+    }

@@ -24,10 +24,15 @@ SCALE = "steersman/scale"
 PAUSED = "steersman/paused"
 PROMOTED = "steersman/promoted"
 """`<release>:<count>`: how many pauses of that release are over."""
+PAUSING = "steersman/pausing"
+"""`<release>:<number> <time>`: the timed pause that a rollout is in, and when it ends."""
 ABORTED = "steersman/aborted"
 """`<release> <who>`: the release that was given up."""
 OVERTAKEN = "steersman/overtaken-by"
 """The digest of what somebody waits to roll out instead."""
+
+REFUSED = "steersman/refused"
+"""On a Release: which key pushed it, when the push was refused."""
 
 COMMAND_DONE = "ReleaseCommandDone"
 """True when a release's command succeeded, False once it began; its message names the host."""
@@ -119,19 +124,12 @@ def last_good(releases: Sequence[Release], before: int) -> Release | None:
     return max(good, key=lambda release: release.spec.number, default=None)
 
 
-def standing_for(digest: str, releases: Sequence[Release]) -> Release | None:
-    """Return the release that an app which asks for `digest` has already, if it has.
+def counted(releases: Sequence[Release]) -> list[Release]:
+    """Return the releases that an app came to by what it asks for.
 
-    That is the newest, or the one that serves since those after it came to nothing: who takes
-    back a change that was rejected, as a refused push does, gets no new release of the old.
+    One of a refused push is none: the app asks for what it asked for before, and has that.
     """
-    for release in reversed(releases):
-        is_newest, state = release is releases[-1], release.status.state
-        if release.spec.digest == digest and (is_newest or state == "deployed"):
-            return release
-        if state not in ("rejected", "cancelled"):
-            return None
-    return None
+    return [release for release in releases if REFUSED not in release.metadata.annotations]
 
 
 def contract_after(releases: Sequence[Release], to: Release) -> Release | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -20,11 +20,11 @@ from steersman.builds.signatures import Trusted
 from steersman.control.apply import Applied, Controller
 from steersman.control.followed import BASE, check_followed
 from steersman.control.memory import NotFound
-from steersman.control.prune import Pruned, prune
+from steersman.control.prune import Pruned
 from steersman.control.secrets import PUSHED, SecretReader
 from steersman.control.session import Session, whoever
 from steersman.control.status import first_sentence
-from steersman.manifests import Sourced, load_texts
+from steersman.manifests import Sourced, load_commit
 from steersman.planning.inventory import key_of, marked
 from steersman.sealing.keyring import Keyring
 
@@ -133,10 +133,9 @@ class Repositories:
         commit, texts = await self._follower.texts(
             source, sha, credentials, trusted, lambda text: self._session.report.said(name, text)
         )
-        loaded = load_texts(texts, BASE)
-        check_followed(loaded.objects)
-        inventory = _inventory(name)
-        return commit, tuple(_marked(each, inventory) for each in loaded.objects)
+        objects = load_commit(texts, BASE).objects
+        check_followed(objects)
+        return commit, objects
 
     async def _bring(
         self,
@@ -148,19 +147,20 @@ class Repositories:
     ) -> Followed:
         name, interval = repository.name, repository.spec.interval
         is_new = commit.sha != repository.status.applied_commit
-        changed = is_new or is_asked or await self._is_changed(objects)
+        changed = is_new or is_asked or await self._is_changed(name, objects)
         applied = None
         if changed:
-            applied = await self._controller.apply(await self._secrets.read(objects))
+            given = await self._secrets.read(objects)
+            applied = await self._controller.apply(given, inventory=inventory_of(name))
         pruned = Pruned()
         if repository.spec.prune:
             wanted = {key_of(each.obj) for each in objects}
-            pruned = await prune(self._controller, self._memory, _inventory(name), wanted)
+            pruned = await self._controller.pruner.prune(inventory_of(name), wanted)
         for key, why in pruned.protected.items():
             self._session.report.said(name, f"{key} stays: {why}")
         return Followed(name, interval, commit.sha, applied, pruned)
 
-    async def _is_changed(self, objects: Sequence[Sourced]) -> bool:
+    async def _is_changed(self, name: str, objects: Sequence[Sourced]) -> bool:
         """Return whether somebody changed or removed what an applied commit says."""
         for each in objects:
             stored = await self._memory.store.get(each.obj.kind, each.obj.name)
@@ -169,7 +169,7 @@ class Repositories:
             # Of a Secret's values only digests are remembered.
             if isinstance(each.obj, Secret):
                 continue
-            wanted = dump_object(each.obj)
+            wanted = dump_object(marked(each.obj, inventory_of(name)))
             if wanted["spec"] != stored.spec or not _has(stored.metadata, wanted["metadata"]):
                 return True
         return False
@@ -192,8 +192,7 @@ class Repositories:
         if is_applied and commit is not None:
             changed["applied_commit"] = commit.sha
             changed["applied_subject"] = commit.subject
-            kept = [str(key) for key in followed.pruned.errors]
-            changed["inventory"] = tuple(sorted([*(str(key_of(o.obj)) for o in objects), *kept]))
+            changed["inventory"] = tuple(sorted(str(key_of(each.obj)) for each in objects))
         new: RepositoryStatus = status.model_copy(update=changed)
         if new == status:
             return
@@ -225,22 +224,20 @@ class Suspended(SteersmanError):
         )
 
 
-def _inventory(name: str) -> str:
+def inventory_of(name: str) -> str:
+    """Return which inventory the objects of a repository belong to."""
     return f"repository/{name}"
 
 
-def _marked(sourced: Sourced, inventory: str) -> Sourced:
-    return replace(sourced, obj=marked(sourced.obj, inventory))
-
-
 def _has(metadata: Mapping[str, object], wanted: Mapping[str, object]) -> bool:
-    """Return whether labels are as wanted, and what is wanted of the annotations is there."""
-    if metadata.get("labels", {}) != wanted.get("labels", {}):
-        return False
-    notes, want = metadata.get("annotations", {}), wanted.get("annotations", {})
-    if not isinstance(notes, Mapping) or not isinstance(want, Mapping):
-        return False
-    return all(notes.get(key) == value for key, value in want.items())
+    """Return whether all that is wanted of labels and annotations is there; others may be too."""
+    for what in ("labels", "annotations"):
+        found, want = metadata.get(what, {}), wanted.get(what, {})
+        if not isinstance(found, Mapping) or not isinstance(want, Mapping):
+            return False
+        if any(found.get(key) != value for key, value in want.items()):
+            return False
+    return True
 
 
 def _conditions(repository: Repository, followed: Followed) -> Conditions:
@@ -275,4 +272,4 @@ def _fault(followed: Followed) -> SteersmanError | None:
         o.error or next(h.error for h in o.hosts if h.error) for o in outcomes if not o.is_good
     ]
     faults += [job.error for job in (applied.jobs if applied is not None else ()) if job.error]
-    return next(iter([*faults, *followed.pruned.errors.values()]), None)
+    return next(iter([*faults, *followed.pruned.errors]), None)

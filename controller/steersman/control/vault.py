@@ -13,7 +13,7 @@ from steersman.api.mask import Masks
 from steersman.api.objects import dump_object
 from steersman.api.release import Release
 from steersman.api.secret import Secret, SecretStatus
-from steersman.control.memory import Memory, NotFound
+from steersman.control.memory import APPLY, Memory, NotFound
 from steersman.control.release import kept, secret_version
 from steersman.sealing.age import BadKey, NotOpened
 from steersman.sealing.keyring import Keyring
@@ -54,10 +54,25 @@ class Vault:
         self._keys = keys
         self._opened: dict[tuple[str, str], Values] = {}
 
-    async def put(self, secret: Secret, values: Values) -> str:
-        """Remember a Secret; return created, configured or unchanged."""
+    async def put(
+        self,
+        secret: Secret,
+        values: Values,
+        *,
+        expected: int | None = None,
+        manager: str = APPLY,
+    ) -> str:
+        """Remember a Secret, if it was read at `expected`; return created, configured, unchanged.
+
+        Raises Conflict before any value is kept.
+        """
         store = self._memory.store
         merged = await self.with_kept(secret, values)
+        masked = await self.masked(secret, merged)
+        if expected is None:
+            masked = await self._memory.with_our_annotations(masked)
+        else:
+            await store.put(dump_object(masked), expected, manager=manager, dry_run=True)
         version = await self.version_of(merged)
         before = await self._memory.secret_version(secret.name)
         texts = dict(await store.get_secret(secret.name) or {})
@@ -65,7 +80,7 @@ class Vault:
             self._keys.make()
             texts[version] = self._seal(secret.name, version, merged)
             await store.put_secret(secret.name, texts)
-        stored = await store.put(dump_object(await self.masked(secret, merged)))
+        stored = await store.put(dump_object(masked), expected, manager=manager)
         status = SecretStatus(observed_generation=stored.generation, version=version)
         await self._memory.set_secret_status(secret.name, status)
         # Last: a crash before this leaves a version too many, never one too few.

@@ -12,23 +12,90 @@ from .wire import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, List, Optional, Tuple
+    from typing import Dict, List, Optional, Set, Tuple
 
     Signature = Tuple[int, int, int, int]
     FileSeen = List[object]  # [sha256, mode, "owner:group"]
 
+# Files and folders that are synced one by one.
+FEW = 64
 
-def sync_dir(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+def sync(path: str) -> None:
+    """Make a file's content, or a folder's names, durable."""
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:
         os.close(fd)
 
 
+def make_folders(path: str) -> None:
+    """Make `path` and its parents; what is synced below them later is found after a power cut."""
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            continue  # made for another app, or no folder: the next one will tell
+        sync(os.path.dirname(folder))
+
+
+def sync_tree(top: str) -> None:
+    """Make everything under `top` durable; hard links are to files that are already.
+
+    Thousands of fsyncs would take seconds, and a few less than a whole file system.
+    """
+    paths: List[str] = []
+    for folder, _, names in os.walk(top):
+        paths.append(folder)
+        for name in names:
+            path = os.path.join(folder, name)
+            status = os.lstat(path)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                paths.append(path)
+        if len(paths) > FEW:
+            sync_filesystem(top)
+            return
+    for path in paths:
+        sync(path)
+
+
+def sync_filesystem(path: str) -> None:
+    """Make everything on the file system of `path` durable."""
+    import ctypes
+
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syncfs(fd) != 0:
+            raise OSError(ctypes.get_errno(), "syncfs failed", path)
+    finally:
+        os.close(fd)
+
+
+def inside(top: str, path: str) -> str:
+    """Return where `path` is below `top`; refuse one that leads out of it."""
+    target = os.path.normpath(os.path.join(top, path))
+    if os.path.isabs(path) or not target.startswith(top + os.sep):
+        raise Refused("bad-request", "the path %r leaves the release" % path)
+    return target
+
+
+def make_parents(target: str, made: Set[str]) -> None:
+    """Make the folders above `target`, but for those in `made`, which grows by them."""
+    parent = os.path.dirname(target)
+    if parent not in made:
+        os.makedirs(parent, exist_ok=True)
+        made.add(parent)
+
+
 def make_dir(path: str, mode: int = 0o755, owner: str = "") -> None:
     """Make `path` and its parents; set the mode and owner of the last even if it stood."""
-    os.makedirs(path, exist_ok=True)
+    make_folders(path)
     if owner:
         chown(path, owner)
     os.chmod(path, mode)
@@ -47,37 +114,58 @@ def chown(path: str, owner: str) -> None:
 
 def write_file(path: str, data: bytes, mode: int, owner: str = "") -> None:
     """Replace `path` in one step: temporary in the same folder, fsync, rename, fsync."""
-    folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, ".tmp-%s-%d" % (os.path.basename(path), os.getpid()))
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    folder, temporary = os.path.dirname(path), _temporary(path)
+    make_folders(folder)
+    try:
+        write_new(temporary, data, mode, owner)
+        os.rename(temporary, path)
+    except (OSError, Refused):
+        _discard(temporary)
+        raise
+    sync(folder)
+
+
+def write_new(temporary: str, data: bytes, mode: int, owner: str = "") -> None:
+    """Write a file that is going to be renamed, content and all, or leave none."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    fd = os.open(temporary, flags, 0o600)
     try:
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
         os.fchmod(fd, mode)
+        if owner:
+            chown(temporary, owner)
         os.fsync(fd)
-    except OSError:
-        os.unlink(temporary)
+    except (OSError, Refused):
+        _discard(temporary)
         raise
     finally:
         os.close(fd)
-    if owner:
-        chown(temporary, owner)
-    os.rename(temporary, path)
-    sync_dir(folder)
 
 
 def write_link(path: str, target: str) -> None:
     """Point `path` at `target` in one step; readers see the old target or the new."""
-    folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, ".tmp-%s-%d" % (os.path.basename(path), os.getpid()))
+    folder, temporary = os.path.dirname(path), _temporary(path)
+    make_folders(folder)
+    _discard(temporary)
+    try:
+        os.symlink(target, temporary)
+        os.rename(temporary, path)
+    except OSError:
+        _discard(temporary)
+        raise
+    sync(folder)
+
+
+def _temporary(path: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(folder, ".tmp-%s-%d" % (name, os.getpid()))
+
+
+def _discard(temporary: str) -> None:
     if os.path.lexists(temporary):
         os.unlink(temporary)
-    os.symlink(target, temporary)
-    os.rename(temporary, path)
-    sync_dir(folder)
 
 
 def remove(path: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 
 from . import dbus
 from .place import CHILD_ENV, Place, must, run
@@ -12,7 +13,7 @@ from .wire import Refused
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    from typing import Callable, Dict, Iterator, List, Optional, Sequence, TypeVar
+    from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, TypeVar
 
     Answer = TypeVar("Answer")
 
@@ -31,10 +32,19 @@ class Systemd:
         # Gates and observations ask from threads of their own, on this one connection.
         self._asking = threading.Lock()
 
-    def seen(self) -> Dict[str, List[str]]:
-        """Return {unit: [active state, sub state]} for every loaded unit of ours."""
-        rows = self._ask(lambda bus: bus.units(PATTERN))
-        return {name: [active, sub] for name, active, sub, _ in rows}
+    def seen(self) -> Dict[str, List[Any]]:
+        """Return {unit: [active state, sub state, main pid]} for every loaded unit of ours.
+
+        The pid is that of an instance which runs; it is 0 for everything else.
+        """
+
+        def ask(bus: dbus.Bus) -> Dict[str, List[Any]]:
+            return {
+                name: [active, sub, _main_pid(bus, name, sub, path)]
+                for name, active, sub, path in bus.units(PATTERN)
+            }
+
+        return self._ask(ask)
 
     def quiet(self) -> bool:
         """Return whether no unit of ours changed since the last call, as far as is known."""
@@ -52,11 +62,14 @@ class Systemd:
         return dbus.Signals()
 
     def details(self, names: Sequence[str]) -> Dict[str, Dict[str, object]]:
-        """Return state, restart count, main pid and result of the named services."""
+        """Return state, restart count, main pid, result and so on of the named services.
+
+        `ran` says for how many seconds a service that is active has been so.
+        """
 
         def ask(bus: dbus.Bus) -> Dict[str, Dict[str, object]]:
-            service = "org.freedesktop.systemd1.Service"
-            wanted = set(names)
+            unit, service = ("org.freedesktop.systemd1." + kind for kind in ("Unit", "Service"))
+            wanted, now = set(names), time.monotonic()
             return {
                 name: {
                     "active": active,
@@ -65,9 +78,8 @@ class Systemd:
                     "pid": bus.property(path, service, "MainPID"),
                     "result": bus.property(path, service, "Result"),
                     "memory": bus.property(path, service, "MemoryCurrent"),
-                    "since": bus.property(
-                        path, "org.freedesktop.systemd1.Unit", "ActiveEnterTimestamp"
-                    ),
+                    "since": bus.property(path, unit, "ActiveEnterTimestamp"),
+                    "ran": now - bus.property(path, unit, "ActiveEnterTimestampMonotonic") / 1e6,
                 }
                 for name, active, sub, path in bus.units(PATTERN)
                 if name in wanted
@@ -106,9 +118,13 @@ class Systemd:
         return self._ask(ask)
 
     def start(self, names: Sequence[str]) -> None:
+        self._forgive(names)
         # A unit that cannot start is the gate's to judge: it has the reason and the log.
-        run(["systemctl", "reset-failed", *names])
-        run(["systemctl", "start", "--", *names], timeout=120)
+        code, _ = run(["systemctl", "start", "--", *names], timeout=120)
+        if code != 0 and not self.seen().keys() >= set(names):
+            # New units are read as they start, unless systemd still believes that they are absent.
+            self.reload()
+            run(["systemctl", "start", "--", *names], timeout=120)
 
     def stop(self, names: Sequence[str], timeout: float) -> None:
         argv = ["systemctl", "stop", "--", *names]
@@ -116,7 +132,14 @@ class Systemd:
         # One that went away by itself is as good as stopped, though systemctl calls it a failure.
         if code != 0 and any(self.seen().get(name, ["gone"])[0] in LIVING for name in names):
             must(argv, timeout=timeout + 30)
-        run(["systemctl", "reset-failed", *names])
+        self._forgive(names)
+
+    def _forgive(self, names: Sequence[str]) -> None:
+        """Let those that failed begin anew; asking costs less than a child that finds nothing."""
+        seen = self.seen()
+        failed = [name for name in names if seen.get(name, [""])[0] == "failed"]
+        if failed:
+            run(["systemctl", "reset-failed", "--", *failed])
 
     def reload(self) -> None:
         must(["systemctl", "daemon-reload"])
@@ -198,6 +221,15 @@ class Systemd:
             except OSError as error:
                 self._bus = None
                 raise Refused("supervisor", "systemd does not answer: %s" % error)
+
+
+def _main_pid(bus: dbus.Bus, name: str, sub: str, path: str) -> int:
+    if sub != "running" or "@" not in name or "-relay@" in name:
+        return 0
+    try:
+        return int(bus.property(path, "org.freedesktop.systemd1.Service", "MainPID"))
+    except dbus.Answered:
+        return 0  # it went away since it was listed
 
 
 def _runs(invocations: Sequence[str]) -> List[str]:

@@ -1,7 +1,7 @@
 """YAML manifests -> objects, or every problem in them with its file, line and column."""
 
-from steersman.manifests.document import Sourced
-from steersman.manifests.loading import Loaded, load, load_texts
+from steersman.manifests.document import Sourced, Text
+from steersman.manifests.loading import Loaded, Sound, load, load_commit, load_sound, load_texts
 from steersman.manifests.problem import ManifestErrors, Mark, Problem
 from steersman.manifests.schema import json_schema
 
@@ -10,8 +10,12 @@ __all__ = [
     "ManifestErrors",
     "Mark",
     "Problem",
+    "Sound",
     "Sourced",
+    "Text",
     "json_schema",
     "load",
+    "load_commit",
+    "load_sound",
     "load_texts",
 ]

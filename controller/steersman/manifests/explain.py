@@ -56,7 +56,7 @@ class Fault:
 def explain(error: ValidationError, kind: str | Schema, root: Node) -> Iterator[Fault]:
     """Yield what pydantic found wrong with a `kind` read from `root`, each at its place.
 
-    What is no object of the API has its schema in place of a kind.
+    What is no kind, such as a chart's own file, gives its schema instead.
     """
     for each in error.errors(include_url=False, include_input=False):
         path: Path = each["loc"]

@@ -30,6 +30,30 @@ class Loaded:
     objects: tuple[Sourced, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What can be read of manifests, and what is wrong with the files that cannot.
+
+    No object of a broken file is in `objects`, not even one that could be read.
+    """
+
+    objects: tuple[Sourced, ...]
+    broken: Mapping[str, ManifestErrors]
+
+
+def load_sound(paths: Sequence[str | Path], *, recursive: bool = False) -> Sound:
+    """Return every object in the files that are sound; a broken one spoils no other."""
+    loader = Loader(None)
+    for path in paths:
+        loader.load(str(path), recursive=recursive)
+    faults: dict[str, list[Problem]] = {}
+    for problem in loader.problems:
+        faults.setdefault(problem.file, []).append(problem)
+    sound = (each for each in loader.sourced.values() if each.file not in faults)
+    broken = {file: ManifestErrors(problems) for file, problems in faults.items()}
+    return Sound(tuple(sorted(sound, key=_rank)), broken)
+
+
 def load(
     paths: Sequence[str | Path],
     *,
@@ -50,10 +74,21 @@ def load(
     return loader.loaded()
 
 
-def load_texts(texts: Mapping[str, bytes], base_dir: Path) -> Loaded:
-    """Return every object in texts by their names, as of a commit that lies in no folder.
+def load_texts(texts: Sequence[Text]) -> Loaded:
+    """Return every object in texts that are no files, such as what a chart renders; it may be none.
 
-    Raises ManifestErrors; nothing at all is nothing wrong. Relative paths count from `base_dir`.
+    Raises ManifestErrors with everything that is wrong.
+    """
+    loader = Loader(None)
+    for text in texts:
+        loader.take(text)
+    return loader.loaded()
+
+
+def load_commit(texts: Mapping[str, bytes], base_dir: Path) -> Loaded:
+    """Return every object in the files of a commit, by their paths; it may be none.
+
+    Relative paths count from `base_dir`. Raises ManifestErrors with everything that is wrong.
     """
     loader = Loader(None)
     for name, data in texts.items():
@@ -70,12 +105,6 @@ class Loader:
         self._stdin = stdin
         self._read: set[str] = set()
 
-    def loaded(self) -> Loaded:
-        """Return what was gathered, or raise ManifestErrors with what is wrong."""
-        if self.problems:
-            raise ManifestErrors(self.problems)
-        return Loaded(tuple(sorted(self.sourced.values(), key=_rank)))
-
     def complain(self, name: str, found: str, allowed: str) -> None:
         self.problems.append(Problem(name, None, "", found, allowed))
 
@@ -84,7 +113,7 @@ class Loader:
             if path == "-":
                 self._load_stdin()
                 return
-            for file in _files(path, recursive=recursive):
+            for file in files_in(path, recursive=recursive):
                 self._load_file(file)
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
@@ -110,7 +139,7 @@ class Loader:
         self.load_bytes(file, Path(file).parent, data)
 
     def load_bytes(self, name: str, base_dir: Path, data: bytes) -> None:
-        """Gather from one text; `name` is what people call it."""
+        """Read a file that is called `name`."""
         if len(data) > MAX_BYTES:
             self.complain(name, "more than 4 MiB", "a smaller file")
             return
@@ -122,12 +151,22 @@ class Loader:
             refused = Refused(f"the byte 0x{data[error.start]:02x}", "UTF-8 text")
             self.problems.append(source.problem(fault_of(_end(before), (), refused)))
             return
-        source = Text(name, base_dir, text)
-        if bad := _UNPRINTABLE.search(text):
+        self.take(Text(name, base_dir, text))
+
+    def take(self, source: Text) -> None:
+        """Read a text that is already decoded."""
+        if bad := _UNPRINTABLE.search(source.text):
             refused = Refused(f"the character U+{ord(bad[0]):04X}", "printable text")
-            self.problems.append(source.problem(fault_of(_end(text[: bad.start()]), (), refused)))
+            place = _end(source.text[: bad.start()])
+            self.problems.append(source.problem(fault_of(place, (), refused)))
             return
         self._load_text(source)
+
+    def loaded(self) -> Loaded:
+        """Return what was gathered, or raise ManifestErrors with what is wrong."""
+        if self.problems:
+            raise ManifestErrors(self.problems)
+        return Loaded(tuple(sorted(self.sourced.values(), key=_rank)))
 
     def _load_text(self, source: Text) -> None:
         found: list[Problem] = []
@@ -137,12 +176,12 @@ class Loader:
         )
         try:
             for root in trees:
-                self.take(source, root, found)
+                self.take_root(source, root, found)
         except Unreadable:
             pass  # The reason is the last of what was found.
         self.problems += sorted(found, key=_position)
 
-    def take(self, source: Text, root: Node, found: list[Problem]) -> None:
+    def take_root(self, source: Text, root: Node, found: list[Problem]) -> None:
         """Gather one document, or add what is wrong with it to `found`."""
         result = read_object(source, root)
         if isinstance(result, list):
@@ -162,7 +201,8 @@ class Loader:
             )
 
 
-def _files(path: str, *, recursive: bool) -> Iterator[str]:
+def files_in(path: str, *, recursive: bool) -> Iterator[str]:
+    """Yield the manifests of a folder, or the one file that `path` is."""
     if not os.path.isdir(path):
         yield path
         return

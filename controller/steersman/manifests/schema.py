@@ -68,10 +68,8 @@ def schema_of(kind: str) -> Schema:
 
 
 def schema_at(kind: str | Schema, path: Path) -> Schema:
-    """Return the schema of the value at `path` in a kind, or in what `kind` is the schema of.
-
-    It is empty when there is none.
-    """
+    """Return the schema of the value at `path` in a `kind`, or in what has a schema of its own;
+    empty when there is none."""
     root = schema_of(kind) if isinstance(kind, str) else kind
     here = _resolved(root, root)
     for part in path:

@@ -42,7 +42,7 @@ class _Reader(Loader, Generic[Settings]):
         self.found: Settings | None = None
         self._model = model
 
-    def take(self, source: Text, root: Node, found: list[Problem]) -> None:
+    def take_root(self, source: Text, root: Node, found: list[Problem]) -> None:
         if self.found is not None:
             what = "one document"
             found.append(Problem(source.name, root.mark, "", "a second document", what))

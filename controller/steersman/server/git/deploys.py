@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -16,12 +16,12 @@ from steersman.api.secret import Secret
 from steersman.control.apply import Controller
 from steersman.control.artifacts import Artifacts, platform_of
 from steersman.control.outcome import Outcome
-from steersman.control.prune import prune
 from steersman.control.relay import Relay
+from steersman.control.release import REFUSED
 from steersman.control.secrets import PUSHED, SecretReader
 from steersman.control.session import Session
 from steersman.manifests import Sourced
-from steersman.planning.inventory import Key, inventory_of, key_of, marked
+from steersman.planning.inventory import Key, inventory_of, key_of
 from steersman.planning.placement import place
 from steersman.sealing.keyring import Keyring
 from steersman.server.git.progress import Remote
@@ -31,10 +31,12 @@ from steersman.store.protocol import Stored
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """What was remembered before a push changed it, and the values of its Secrets."""
+    """What was remembered before a push changed it: the values of Secrets and the number of the
+    newest release as well."""
 
     objects: Mapping[Key, Stored | None]
-    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    values: Mapping[str, Mapping[str, str]] = field(repr=False)
+    newest: int
 
 
 class Deploys:
@@ -106,15 +108,14 @@ class Deploys:
         Raises why what was pushed is not what serves. With `or_undo`, everything that is remembered
         is then as it was before.
         """
-        objects = [_marked(each, _inventory(app)) for each in sourced]
-        before = await self._before([each.obj for each in objects])
+        before = await self._before(app, [each.obj for each in sourced])
         with self._relay.listening(remote):
             try:
-                fault = await self._bring(app, objects, remote)
+                fault = await self._bring(app, sourced, remote)
             except SteersmanError as error:
                 fault = error
             if fault is not None and or_undo:
-                await self._restore(before, app)
+                await self._take_back(before, app)
         if fault is not None:
             raise fault
 
@@ -124,7 +125,8 @@ class Deploys:
         """Return why the app is not as the push has it, if it is not."""
         if not objects:
             return _fault(await self._controller.reconcile(app), remote)
-        applied = await self._controller.apply(await self._secrets.read(objects))
+        given = await self._secrets.read(objects)
+        applied = await self._controller.apply(given, inventory=_inventory(app))
         outcomes = {outcome.app: outcome for outcome in applied.outcomes}
         fault = _fault(outcomes.get(app) or await self._controller.reconcile(app), remote)
         for job in applied.jobs:
@@ -137,39 +139,45 @@ class Deploys:
     async def _prune(self, app: str, objects: Sequence[Sourced], remote: Remote) -> None:
         # The app itself stays: that it is there at all was not the pusher's to decide.
         wanted = {Key("App", app), *(key_of(each.obj) for each in objects)}
-        pruned = await prune(self._controller, self._memory, _inventory(app), wanted)
+        pruned = await self._controller.pruner.prune(_inventory(app), wanted)
         for key, why in pruned.protected.items():
             remote.line(f"{key} stays: {why}")
-        for error in pruned.errors.values():
+        for error in pruned.errors:
             remote.line(f"error: {error}")
 
-    async def _before(self, objects: Sequence[Object]) -> _Before:
+    async def _before(self, app: str, objects: Sequence[Object]) -> _Before:
         store = self._memory.store
+        numbers = [release.spec.number for release in await self._memory.releases(app)]
         found = {key_of(obj): await store.get(obj.kind, obj.name) for obj in objects}
         names = [key.name for key, stored in found.items() if key.kind == "Secret" and stored]
-        return _Before(found, await self._session.vault.current(names))
+        return _Before(found, await self._session.vault.current(names), max([0, *numbers]))
+
+    async def _take_back(self, before: _Before, app: str) -> None:
+        """Have what was remembered again, and the releases since then count for nothing."""
+        for release in await self._memory.releases(app):
+            if release.spec.number > before.newest:
+                await self._memory.annotate_release(release, {REFUSED: "push"})
+                if release.status.state == "pending":
+                    await self._memory.set_release_state(
+                        release, "cancelled", "the push was refused"
+                    )
+        await self._restore(before, app)
 
     async def _restore(self, before: _Before, app: str) -> None:
-        """Have what was remembered again; what a person changed meanwhile stays theirs."""
+        """Remember objects as they were; what a person changed meanwhile stays theirs."""
         for key in sorted(before.objects, key=lambda key: -MANIFEST_KINDS.index(key.kind)):
             stored = before.objects[key]
             now = await self._memory.store.get(key.kind, key.name)
             if now is None or (stored is not None and now.generation > stored.generation + 1):
                 continue
             if stored is None:
-                await self._forget(key)
+                await self._controller.delete(*key)
             elif key.kind == "Secret":
                 secret = cast(Secret, parse_object(stored.object))
                 await self._session.vault.put(secret, before.values[key.name])
             else:
                 await self._memory.put(parse_object(stored.object))
             self._session.report.said(app, f"{key} is as it was before")
-
-    async def _forget(self, key: Key) -> None:
-        if key.kind == "Job":
-            await self._controller.jobs.delete(key.name, "background")
-        elif key.kind == "Secret":
-            await self._controller.delete_secret(key.name)
 
 
 def _fault(outcome: Outcome, remote: Remote) -> SteersmanError | None:
@@ -190,7 +198,3 @@ def _fault(outcome: Outcome, remote: Remote) -> SteersmanError | None:
 
 def _inventory(app: str) -> str:
     return f"push/{app}"
-
-
-def _marked(sourced: Sourced, inventory: str) -> Sourced:
-    return replace(sourced, obj=marked(sourced.obj, inventory))

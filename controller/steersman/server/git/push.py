@@ -16,7 +16,7 @@ from steersman.api.errors import SteersmanError
 from steersman.builds.gitnames import meanings
 from steersman.control.followed import BASE
 from steersman.control.status import first_sentence
-from steersman.manifests import Sourced, load_texts
+from steersman.manifests import Sourced, load_commit
 from steersman.server.git.deploys import Deploys
 from steersman.server.git.depot import Depot
 from steersman.server.git.progress import Remote
@@ -168,7 +168,7 @@ class Judge:
         objects: tuple[Sourced, ...] = ()
         if found is not None:
             path, text = found
-            loaded = load_texts({path: text}, BASE / str(PurePosixPath(path).parent))
+            loaded = load_commit({path: text}, BASE / str(PurePosixPath(path).parent))
             objects = own_objects(loaded.objects, await self._deploys.standing(app))
         wanted = [each.obj for each in objects if isinstance(each.obj, App)]
         return Deployment(

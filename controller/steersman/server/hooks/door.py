@@ -47,7 +47,7 @@ class HookDoor:
     ) -> None:
         self._hooks = hooks
         self._secrets = secrets
-        self._wake = _Coalescing(wake)
+        self._wake = Coalescing(wake)
         self._clock = clock
         self._replays = Replays(store, clock)
         self._seconds_to_send = seconds_to_send
@@ -107,7 +107,7 @@ class HookDoor:
         return secrets
 
 
-class _Coalescing:
+class Coalescing:
     """Wakes a key at once, and once more later for all that is asked meanwhile."""
 
     def __init__(self, wake: Wake) -> None:
