@@ -25,9 +25,41 @@ def test_a_hook_is_read(tmp_path: Path) -> None:
     assert (hook.key, hook.max_body) == ("App/shop", 10**6)
 
 
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMxcbXDmgXCvm7ePnrsrdX9H1laFsTb185bjPHelCjwy ann"
+
+
+def test_git_push_is_read(tmp_path: Path) -> None:
+    keys = f"keys: {{ann: {{key: '{KEY}', apps: [shop]}}}}"
+    text = f"git:\n  listen: ':2222'\n  {keys}\n  gate: build\n  maxPack: 10M\n"
+    git = read_config(written(tmp_path, text)).git
+    assert git is not None
+    assert (git.place, git.gate, git.max_pack) == (("", 2222), "build", 10**7)
+    assert git.keys["ann"].may("shop")
+    assert not git.keys["ann"].may("blog")
+    text = "git: {listen: '[::1]:2222', keys: {root: {key: '" + KEY + "', admin: true}}}\n"
+    git = read_config(written(tmp_path, text)).git
+    assert git is not None
+    assert (git.place, git.gate) == (("::1", 2222), "rollout")
+    assert git.keys["root"].may("anything")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        ("git: {listen: 2222}\n", "git.listen: found the number 2222"),
+        ("git: {listen: '2222'}\n", 'git.listen: found "2222"; allowed: host:port'),
+        ("git: {listen: ':70000'}\n", 'git.listen: found ":70000"'),
+        ("git: {}\n", "git.listen: found nothing, and it is required"),
+        ("git: {listen: ':1', gate: buil}\n", "did you mean"),
+        ("git: {listen: ':1', keys: {a: {key: x, apps: [b]}}}\n", 'git.keys.a.key: found "x"'),
+        (
+            f"git: {{listen: ':1', keys: {{a: {{key: '{KEY}'}}}}}}\n",
+            "git.keys.a: found neither apps nor admin; allowed: apps: [shop] or admin: true",
+        ),
+        (
+            f"git: {{listen: ':1', keys: {{a: {{key: '{KEY}', apps: [Shop]}}}}}}\n",
+            'git.keys.a.apps[0]: found "Shop"',
+        ),
         ("hook: {}\n", ':1:1: hook: found the unknown key "hook"'),
         ("hooks:\n  shop:\n    provider: githup\n", ':3:15: hooks.shop.provider: found "githup"'),
         ("hooks:\n  shop:\n    provider: githup\n", "did you mean github?"),

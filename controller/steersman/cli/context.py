@@ -23,6 +23,7 @@ from steersman.control.repositories import Repositories
 from steersman.control.secrets import SecretReader
 from steersman.control.session import Session
 from steersman.control.turns import PATIENCE
+from steersman.sealing.keyring import Keyring
 from steersman.store.sqlite import SqliteStore
 from steersman.transport.known_hosts import KnownHosts
 
@@ -37,6 +38,7 @@ class Work:
     artifacts: Artifacts
     secrets: SecretReader
     trusted: KnownHosts
+    keys: Keyring
     repositories: Repositories
 
     @property
@@ -71,7 +73,7 @@ async def opened(
         secrets = SecretReader(keys, os.environ)
         try:
             repositories = Repositories(session, controller, keys)
-            yield Work(store, session, controller, artifacts, secrets, trusted, repositories)
+            yield Work(store, session, controller, artifacts, secrets, trusted, keys, repositories)
         finally:
             await session.close()
 

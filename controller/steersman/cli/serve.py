@@ -28,6 +28,8 @@ def serve(
     Manifests given with -f are applied now and whenever they change. A file that is half written
     or broken changes nothing: what it said before holds, and conditions and events say why.
 
+    What else it does is said in serve.yaml in the state folder: git push, webhooks, polling.
+
     \b
       steer serve                          keep what was applied
       steer serve -f manifests/ -R         follow a folder of manifests
@@ -67,7 +69,9 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.cli.context import opened
     from steersman.control.engine import Engine
     from steersman.control.relay import Relay
+    from steersman.server.config import FILE, read_config
     from steersman.server.daemon import alone_in, kept_going, serve
+    from steersman.server.doors import Follow, House, doors_of
     from steersman.server.folders import Manifests, applying
     from steersman.server.logs import LogReporter, configure
     from steersman.server.notify import Notifier
@@ -77,11 +81,20 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
         configure(sys.stderr, is_debugging=tools.is_debugging)
         apply = applying(work.controller, work.secrets)
         manifests = Manifests(filenames, work.memory, apply, recursive=recursive)
-        more = {"Manifests": manifests.reconcile}
+        folder = work.store.path.parent
+        settings = read_config(folder / FILE)
+        more = {
+            "Manifests": manifests.reconcile,
+            "Repository": Follow(work.repositories).reconcile,
+        }
         engine = Engine(work.session, work.controller, work.artifacts, more)
-        doors = []
+        house = House(
+            *(folder, work.session, work.controller, work.artifacts, work.repositories),
+            *(relay, work.keys),
+        )
+        doors = doors_of(settings, house, engine.wake)
         if filenames:
             doors.append(kept_going("manifests", lambda: manifests.watch(engine.wake)))
-        async with alone_in(work.store.path.parent):
+        async with alone_in(folder):
             with relay.listening(LogReporter()):
                 await serve(engine, doors, Notifier())
