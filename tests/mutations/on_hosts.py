@@ -21,16 +21,15 @@ FAULTS = (
     Fault(
         "folder-of-file-not-synced",
         f"{HAND}/files.py",
-        "        _discard(temporary)\n        raise\n    sync_dir(folder)\n\n\ndef write_link",
-        "        _discard(temporary)\n        raise\n\n\ndef write_link",
+        "    write_by(_temporary(path), path, data, mode, owner)\n    sync_dir(folder)\n",
+        "    write_by(_temporary(path), path, data, mode, owner)\n",
         f"{CUT}::test_a_file_is_the_old_one_or_the_new_one[proven]",
     ),
     Fault(
         "file-written-in-place",
         f"{HAND}/files.py",
-        "    folder, temporary = os.path.dirname(path), _temporary(path)\n"
-        "    make_folders(folder)\n    flags",
-        "    folder, temporary = os.path.dirname(path), path\n    make_folders(folder)\n    flags",
+        "    write_by(_temporary(path), path, data, mode, owner)\n",
+        "    write_by(path, path, data, mode, owner)\n",
         f"{CUT}::test_a_file_is_the_old_one_or_the_new_one[proven]",
     ),
     Fault(
@@ -71,8 +70,8 @@ FAULTS = (
     Fault(
         "store-not-synced",
         f"{HAND}/blobs.py",
-        "    files.sync_dir(place.store)\n",
-        "",
+        "    os.rename(partial, final)\n    files.sync_dir(place.store)\n",
+        "    os.rename(partial, final)\n",
         f"{CUT}::test_a_blob_has_its_name_only_when_it_is_whole",
     ),
     Fault(
@@ -85,14 +84,14 @@ FAULTS = (
     Fault(
         "build-not-synced",
         f"{HAND}/builds.py",
-        "        _sync_filesystem(folder)\n",
+        "        files.sync_tree(folder)\n",
         "",
         f"{CUT}::test_a_mark_says_that_all_of_a_build_is_there",
     ),
     Fault(
         "venv-not-synced",
-        f"{HAND}/builds.py",
-        "            _sync_filesystem(venv)\n",
+        f"{HAND}/venvs.py",
+        "            files.sync_filesystem(venv)\n",
         "",
         f"{CUT}::test_a_mark_says_that_all_of_a_build_is_there",
     ),

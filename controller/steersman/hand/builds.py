@@ -20,7 +20,7 @@ def make_build(place: Place, app: str, digest: str, manifest: str, python: str) 
     """Make apps/<app>/builds/<digest>/{src,venv}; the mark, written last, says it is whole.
 
     `manifest` is the blob of a JSON object with `files` [[path, mode, sha256]], `links`
-    [[path, target]], `packs` [[wheel's filename, sha256]], and whether there is bytecode among
+    [[path, target]], `packs` [[wheel's filename, sha256, …]], and whether there is bytecode among
     all these (`compiled`). The folder is built under its final name, and the mark is its commit
     point; `venv` is a link to the one of all builds with these packs.
     """
@@ -29,16 +29,18 @@ def make_build(place: Place, app: str, digest: str, manifest: str, python: str) 
         return
     files.remove(folder)
     files.make_dir(place.app(app), 0o755)
+    files.make_folders(os.path.dirname(folder))
     with open(blobs.path_of(place, manifest), "rb") as file:
         wanted = json.load(file)
     try:
         _make_tree(place, os.path.join(folder, "src"), wanted)
         is_compiled = bool(wanted["compiled"])
-        venv = venvs.venv_of(place, app, wanted["packs"], python, is_compiled)
+        packs = [(name, sha256) for name, sha256, *_ in wanted["packs"]]
+        venv = venvs.venv_of(place, app, packs, python, is_compiled)
         os.symlink(os.path.relpath(venv, folder), os.path.join(folder, "venv"))
         if not is_compiled:
             venvs.compile_all(venv, os.path.join(folder, "src"))
-        files.sync_filesystem(folder)
+        files.sync_tree(folder)
         mark = {"digest": digest, "manifest": manifest, "python": python}
         files.write_file(os.path.join(folder, MARK), json.dumps(mark).encode(), 0o644)
     except BaseException:
@@ -103,4 +105,6 @@ def parts_of(place: Place, manifest: str) -> Set[str]:
             wanted = json.load(file)
     except FileNotFoundError:
         return set()
-    return {manifest, *(f[2] for f in wanted["files"]), *(p[1] for p in wanted["packs"])}
+    # Builds of a steersman that installed wheels here have no packs, and are whole without them.
+    packs = {pack[1] for pack in wanted.get("packs", ())}
+    return {manifest, *(f[2] for f in wanted["files"])} | packs

@@ -40,8 +40,39 @@ def make_folders(path: str) -> None:
         sync_dir(os.path.dirname(folder))
 
 
+# Files and folders that are synced one by one.
+FEW = 64
+
+
+def sync_tree(top: str) -> None:
+    """Make everything under `top` durable; hard links are to files that are already.
+
+    Thousands of fsyncs would take seconds, and a few less than a whole file system.
+    """
+    kept: List[str] = []
+    folders: List[str] = []
+    for folder, _, names in os.walk(top):
+        folders.append(folder)
+        for name in names:
+            path = os.path.join(folder, name)
+            status = os.lstat(path)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                kept.append(path)
+        if len(kept) + len(folders) > FEW:
+            sync_filesystem(top)
+            return
+    for path in kept:
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    for folder in folders:
+        sync_dir(folder)
+
+
 def sync_filesystem(path: str) -> None:
-    """Make everything under `path` durable at once; thousands of fsyncs would take seconds."""
+    """Make everything on the file system of `path` durable."""
     import ctypes
 
     fd = os.open(path, os.O_RDONLY)
@@ -90,8 +121,14 @@ def chown(path: str, owner: str) -> None:
 
 def write_file(path: str, data: bytes, mode: int, owner: str = "") -> None:
     """Replace `path` in one step: temporary in the same folder, fsync, rename, fsync."""
-    folder, temporary = os.path.dirname(path), _temporary(path)
+    folder = os.path.dirname(path)
     make_folders(folder)
+    write_by(_temporary(path), path, data, mode, owner)
+    sync_dir(folder)
+
+
+def write_by(temporary: str, path: str, data: bytes, mode: int, owner: str = "") -> None:
+    """Replace `path`, which is sure to be found later only once its folder is synced."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     try:
         fd = os.open(temporary, flags, 0o600)
@@ -109,7 +146,6 @@ def write_file(path: str, data: bytes, mode: int, owner: str = "") -> None:
     except (OSError, Refused):
         _discard(temporary)
         raise
-    sync_dir(folder)
 
 
 def write_link(path: str, target: str) -> None:
