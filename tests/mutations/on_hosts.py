@@ -86,14 +86,14 @@ FAULTS = (
         f"{HAND}/builds.py",
         "        files.sync_tree(folder)\n",
         "",
-        f"{CUT}::test_a_mark_says_that_all_of_a_build_is_there",
+        f"{CUT}::test_a_mark_says_that_all_of_a_build_is_there[True]",
     ),
     Fault(
         "venv-not-synced",
         f"{HAND}/venvs.py",
         "            files.sync_filesystem(venv)\n",
         "",
-        f"{CUT}::test_a_mark_says_that_all_of_a_build_is_there",
+        f"{CUT}::test_a_mark_says_that_all_of_a_build_is_there[False]",
     ),
     Fault(
         "release-not-synced",
