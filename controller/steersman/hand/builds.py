@@ -29,6 +29,7 @@ def make_build(place: Place, app: str, digest: str, manifest: str, python: str) 
         return
     files.remove(folder)
     files.make_dir(place.app(app), 0o755)
+    files.make_folders(os.path.dirname(folder))
     with open(blobs.path_of(place, manifest), "rb") as file:
         wanted = json.load(file)
     try:
