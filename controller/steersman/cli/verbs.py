@@ -28,6 +28,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "label": Verb("steersman.cli.label:label", "Set and remove labels"),
         "annotate": Verb("steersman.cli.label:annotate", "Set and remove annotations"),
         "job": Verb("steersman.cli.job:job", "Run jobs now"),
+        "adopt": Verb("steersman.cli.adopt:adopt", "Know apps again from their hosts"),
         "delete": Verb("steersman.cli.delete:delete", "Remove apps and everything of theirs"),
     },
     "Keep": {
