@@ -37,6 +37,8 @@ SECTIONS: dict[str, dict[str, Verb]] = {
     "Look": {
         "get": Verb("steersman.cli.get:get", "List apps, hosts, jobs, releases and others"),
         "describe": Verb("steersman.cli.describe:describe", "Show all that is known of an object"),
+        "events": Verb("steersman.cli.events:events", "List events, and watch them come"),
+        "wait": Verb("steersman.cli.wait:wait", "Wait until objects meet a condition"),
         "logs": Verb("steersman.cli.logs:logs", "Print the output of an app or a job"),
         "exec": Verb("steersman.cli.exec:exec_", "Run a command in an app's environment"),
         "run": Verb("steersman.cli.run:run", "Run a program by hand: a shell, a console, a dump"),
