@@ -157,10 +157,10 @@ def test_a_host_that_was_away_is_made_right_when_it_is_back(served: Pier, hosts:
         row = served.steer.run("get", "host", "h3", "-o", "jsonpath={.status.conditions[0].status}")
         return row.out.strip()
 
-    hosts.kill_host(2)
+    hosts.cut_cable(2)
     until(lambda: ready() == "False")
-    (host.root / SITE_FILE[1:]).unlink()
-    hosts.start_host(2)
+    host.run(["rm", SITE_FILE])
+    hosts.mend_cable(2)
     until(lambda: (host.root / SITE_FILE[1:]).exists())
     until(lambda: ready() == "True")
 

@@ -13,7 +13,7 @@ import asyncssh
 import pytest
 
 from steersman.api.errors import HostUnreachable
-from steersman.transport.bundle import Bundle
+from steersman.transport.bundle import Bundle, hand_bundle
 from steersman.transport.errors import (
     BundleRefused,
     CallTimedOut,
@@ -332,6 +332,69 @@ async def test_bytecode_is_used_by_the_same_python_and_source_is_there_anyway(li
     report = (await link.call("source")).header
     assert "def read_frame" in report["text"]
     assert report["bytecode"] in (True, False)
+
+
+async def sent(server, root):
+    """Return how many bytes of the hand a host took, where its root is `root`."""
+    link = await Link.open(server.target(), {"root": str(root)}, bundle=BUNDLE)
+    try:
+        return (await link.call("source")).header["sent"]
+    finally:
+        await link.close()
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The hand as an earlier visit left it in the store of a host whose root is `tmp_path`."""
+    path = tmp_path / "store" / hashlib.sha256(BUNDLE.packed).hexdigest()
+    path.parent.mkdir()
+    path.write_bytes(BUNDLE.packed)
+    return path
+
+
+async def test_a_host_that_kept_the_hand_is_not_sent_it_again(server, tmp_path, copy):
+    assert await sent(server, tmp_path) == 0
+    copy.unlink()
+    assert await sent(server, tmp_path) == len(BUNDLE.packed)
+
+
+@pytest.mark.parametrize("how", ["altered", "cut", "writable", "link", "pipe", "folder"])
+async def test_a_copy_that_others_may_have_made_is_not_run(server, tmp_path, copy, how):
+    real = copy.rename(copy.with_name("real"))
+    if how == "altered":
+        copy.write_bytes(BUNDLE.packed[:-1] + bytes([BUNDLE.packed[-1] ^ 1]))
+    elif how == "cut":
+        copy.write_bytes(BUNDLE.packed[:-1])
+    elif how == "writable":
+        real.rename(copy).chmod(0o666)
+    elif how == "link":
+        copy.symlink_to(real)
+    elif how == "pipe":
+        os.mkfifo(copy)
+    else:
+        copy.mkdir()
+    assert await sent(server, tmp_path) == len(BUNDLE.packed)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+async def test_a_copy_of_another_user_is_not_run(server, tmp_path, copy):
+    os.chown(copy, 65534, 65534)
+    assert await sent(server, tmp_path) == len(BUNDLE.packed)
+
+
+def test_the_hand_is_packed_once_and_for_all(tmp_path):
+    first = hand_bundle(tmp_path)
+    hand_bundle.cache_clear()
+    (path,) = tmp_path.iterdir()
+    assert path.read_bytes().endswith(b"\n" + first.packed)
+    for content in (path.read_bytes()[:-1], b"", b"0\nnonsense"):
+        path.write_bytes(content)
+        hand_bundle.cache_clear()
+        assert len(hand_bundle(tmp_path).packed) > 100_000
+    hand_bundle.cache_clear()
+    (tmp_path / "file").touch()
+    assert hand_bundle(tmp_path / "file" / "none").packed
+    hand_bundle.cache_clear()
 
 
 def test_the_command_is_one_constant_line_without_quotes_inside():
