@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -100,23 +101,15 @@ def given_values(
     return found
 
 
-class _noting:
-    """Turns a refusal in its body into a problem."""
+@contextmanager
+def _noting(problem: "Callable[..., Problem]", problems: "list[Problem]") -> Iterator[None]:
+    """Turn a refusal in the body into a problem."""
+    from steersman.api.refusal import Refused
 
-    def __init__(self, problem: "Callable[..., Problem]", problems: "list[Problem]") -> None:
-        self._problem = problem
-        self._problems = problems
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        from steersman.api.refusal import Refused
-
-        if isinstance(error, Refused):
-            self._problems.append(self._problem((), error.found, error.allowed))
-            return True
-        return False
+    try:
+        yield
+    except Refused as refused:
+        problems.append(problem((), refused.found, refused.allowed))
 
 
 def _file(name: str, problems: "list[Problem]") -> "Value":
@@ -125,11 +118,12 @@ def _file(name: str, problems: "list[Problem]") -> "Value":
     from steersman.manifests import Text
 
     origin = flagged(name if name != "-" else "<stdin>")
+    found = Value({}, origin)
     with _noting(origin.problem, problems):
         text = decoded(name, _bytes_of(name))
         source = Text(origin.source.name, Path(os.path.dirname(name)), text)
-        return read_values(source, problems.append)
-    return Value({}, origin)
+        found = read_values(source, problems.append)
+    return found
 
 
 def _text_of(name: str) -> str:
