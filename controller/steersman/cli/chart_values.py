@@ -2,8 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -70,6 +69,7 @@ def given_values(
     `before` are those of an earlier revision to begin with, and `said` is what it is called.
     Raises ChartErrors with every problem.
     """
+    from steersman.api.refusal import Refused
     from steersman.charting.flags import (
         parse_set,
         parse_set_file,
@@ -94,36 +94,29 @@ def given_values(
     for flag, texts, parse in readers:
         for text in texts:
             origin = flagged(f"{flag} {text if len(text) < 60 else text[:60] + '…'}")
-            with _noting(origin.problem, problems):
+            try:
                 found = with_assignments(found, parse(text), origin, defaults)
+            except Refused as refused:
+                problems.append(origin.problem((), refused.found, refused.allowed))
     if problems:
         raise ChartErrors("values", problems)
     return found
 
 
-@contextmanager
-def _noting(problem: "Callable[..., Problem]", problems: "list[Problem]") -> Iterator[None]:
-    """Turn a refusal in the body into a problem."""
-    from steersman.api.refusal import Refused
-
-    try:
-        yield
-    except Refused as refused:
-        problems.append(problem((), refused.found, refused.allowed))
-
-
 def _file(name: str, problems: "list[Problem]") -> "Value":
+    from steersman.api.refusal import Refused
     from steersman.charting.chart import decoded, read_values
     from steersman.charting.values import Value, flagged
     from steersman.manifests import Text
 
     origin = flagged(name if name != "-" else "<stdin>")
-    found = Value({}, origin)
-    with _noting(origin.problem, problems):
+    try:
         text = decoded(name, _bytes_of(name))
-        source = Text(origin.source.name, Path(os.path.dirname(name)), text)
-        found = read_values(source, problems.append)
-    return found
+    except Refused as refused:
+        problems.append(origin.problem((), refused.found, refused.allowed))
+        return Value({}, origin)
+    source = Text(origin.source.name, Path(os.path.dirname(name)), text)
+    return read_values(source, problems.append)
 
 
 def _text_of(name: str) -> str:
