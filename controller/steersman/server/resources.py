@@ -1,0 +1,57 @@
+"""The kinds as the API has them: their paths, and what may be done to each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from steersman.api.objects import KINDS, MANIFEST_KINDS, AnyObject
+
+GROUP, VERSION = "steersman", "v1"
+ROOT = f"/apis/{GROUP}/{VERSION}"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind of objects; people write the `is_written` ones, the controller all others."""
+
+    kind: str
+    model: type[AnyObject]
+    is_written: bool
+
+    @property
+    def plural(self) -> str:
+        return plural_of(self.kind)
+
+
+def plural_of(kind: str) -> str:
+    """Return a kind as paths have it: App as apps, Repository as repositories."""
+    word = kind.lower()
+    if word.endswith("y"):
+        return f"{word[:-1]}ies"
+    return f"{word}es" if word.endswith(("x", "s")) else f"{word}s"
+
+
+RESOURCES: Mapping[str, Resource] = {
+    plural_of(kind): Resource(kind, model, kind in MANIFEST_KINDS) for kind, model in KINDS.items()
+}
+
+
+def app_of(kind: str, obj: Mapping[str, Any]) -> str | None:
+    """Return the app that an object belongs to, None for what belongs to no app alone."""
+    if kind == "App":
+        return _text(obj.get("metadata"), "name")
+    spec = obj.get("spec")
+    if kind in ("Job", "Release"):
+        return _text(spec, "app")
+    if kind == "Event":
+        involved = spec.get("involved") if isinstance(spec, Mapping) else None
+        is_app = _text(involved, "kind") == "App"
+        return _text(involved, "name") if is_app else None
+    return None
+
+
+def _text(data: object, key: str) -> str | None:
+    found = data.get(key) if isinstance(data, Mapping) else None
+    return found if isinstance(found, str) else None
