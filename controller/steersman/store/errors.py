@@ -1,5 +1,7 @@
 """What the store refuses, and what can go wrong with the file behind it."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from steersman.api.errors import SteersmanError
@@ -19,6 +21,82 @@ class Conflict(SteersmanError):
         )
         self.expected = expected
         self.found = found
+
+
+class UidConflict(SteersmanError):
+    """The name belongs to another object than the one that was meant."""
+
+    def __init__(self, kind: str, name: str, expected: str, found: str | None) -> None:
+        is_now = f"has uid {found}" if found is not None else "does not exist"
+        super().__init__(
+            f"{kind} {name}: the change is for uid {expected}, but the object {is_now}; "
+            f"the one you read was deleted, look at what there is now"
+        )
+        self.expected = expected
+        self.found = found
+
+
+@dataclass(frozen=True)
+class OwnedField:
+    """A field, as `spec.processes.web.count`, and who manages it."""
+
+    path: str
+    manager: str
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.manager})"
+
+
+class FieldConflict(SteersmanError):
+    """An apply would change fields that others manage."""
+
+    def __init__(self, kind: str, name: str, fields: Sequence[OwnedField]) -> None:
+        others = ", ".join(map(str, fields))
+        super().__init__(
+            f"{kind} {name}: others manage what this would change: {others}; leave those fields "
+            f"out, set them to what they are, or take them over with --force-conflicts"
+        )
+        self.fields = tuple(fields)
+
+
+class Compacted(SteersmanError):
+    """The history is not kept from so far back."""
+
+    def __init__(self, since: int, oldest: int, newest: int) -> None:
+        super().__init__(
+            f"revision {since}: changes are known from revision {oldest} to {newest}; "
+            f"list again, and watch from the revision of that list"
+        )
+        self.since = since
+        self.oldest = oldest
+        self.newest = newest
+
+
+class BadToken(SteersmanError):
+    """A continue token that no list gave."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"continue token: {why}; list again from the beginning, without one")
+
+
+class BeingDeleted(SteersmanError):
+    """A finalizer was added to an object that is on its way out."""
+
+    def __init__(self, kind: str, name: str, finalizers: Sequence[str]) -> None:
+        super().__init__(
+            f"{kind} {name} is being deleted and takes no new finalizers "
+            f"({', '.join(finalizers)}); wait until it is gone and make it again"
+        )
+
+
+class NoOwner(SteersmanError):
+    """An owner reference names an object that does not exist, or not with that uid."""
+
+    def __init__(self, kind: str, name: str, owner: str, uid: str) -> None:
+        super().__init__(
+            f"{kind} {name}: its owner {owner} with uid {uid} does not exist; "
+            f"read the owner again, or leave the reference's uid out"
+        )
 
 
 class NotStored(SteersmanError):
@@ -44,6 +122,16 @@ class BadSelector(SteersmanError):
         super().__init__(
             f"selector {text!r}: cannot read {term!r}; write terms like role=web, role!=web, "
             f"'role in (web, api)', 'role notin (db)', role or !role, with commas between them"
+        )
+
+
+class BadFieldSelector(SteersmanError):
+    """A field selector that cannot be read."""
+
+    def __init__(self, text: str, term: str) -> None:
+        super().__init__(
+            f"field selector {text!r}: cannot read {term!r}; write terms like metadata.name=shop, "
+            f"spec.source.git.ref!=main or status.state=deployed, with commas between them"
         )
 
 
