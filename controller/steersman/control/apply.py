@@ -70,7 +70,7 @@ class Controller:
         Raises before anything is remembered when the objects do not fit together.
         """
         objects = [each.obj for each in sourced]
-        await self._admit(objects)
+        await self.admit(objects)
         changes = []
         for obj in objects:
             if isinstance(obj, Secret):
@@ -85,7 +85,8 @@ class Controller:
         jobs = await self.job_runs.settle([o for o in objects if isinstance(o, Job)], names)
         return Applied(tuple(changes), tuple(outcomes), tuple(jobs))
 
-    async def _admit(self, objects: Sequence[AnyObject]) -> None:
+    async def admit(self, objects: Sequence[AnyObject]) -> None:
+        """Raise NotAdmitted unless these objects fit to each other and to all that are known."""
         apps, hosts = await self._memory.apps(), await self._memory.hosts()
         apps |= {obj.name: obj for obj in objects if isinstance(obj, App)}
         hosts |= {obj.name: obj for obj in objects if isinstance(obj, Host)}
@@ -165,7 +166,7 @@ class Controller:
     async def diff(self, sourced: Sequence[Sourced]) -> list[Outcome]:
         """Return what applying would do, without doing it."""
         objects = [each.obj for each in sourced]
-        await self._admit(objects)
+        await self.admit(objects)
         apps, hosts = await self._memory.apps(), await self._memory.hosts()
         new_hosts = {
             obj.name: await self._memory.with_our_annotations(obj)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
@@ -18,8 +18,10 @@ from steersman.control.release import kept, secret_version
 from steersman.sealing.age import BadKey, NotOpened
 from steersman.sealing.keyring import Keyring
 from steersman.sealing.values import open_value, seal_value
+from steersman.store.protocol import Object, Stored
 
 Values = Mapping[str, str]
+Write = Callable[[Object], Awaitable[Stored]]
 
 
 class VaultLocked(SteersmanError):
@@ -54,8 +56,11 @@ class Vault:
         self._keys = keys
         self._opened: dict[tuple[str, str], Values] = {}
 
-    async def put(self, secret: Secret, values: Values) -> str:
-        """Remember a Secret; return created, configured or unchanged."""
+    async def put(self, secret: Secret, values: Values, *, write: Write | None = None) -> str:
+        """Remember a Secret; return created, configured or unchanged.
+
+        `write` puts the object, with digests in place of the values, if not the store's `put`.
+        """
         store = self._memory.store
         merged = await self.with_kept(secret, values)
         version = await self.version_of(merged)
@@ -65,7 +70,8 @@ class Vault:
             self._keys.make()
             texts[version] = self._seal(secret.name, version, merged)
             await store.put_secret(secret.name, texts)
-        stored = await store.put(dump_object(await self.masked(secret, merged)))
+        masked = dump_object(await self.masked(secret, merged))
+        stored = await (store.put(masked) if write is None else write(masked))
         status = SecretStatus(observed_generation=stored.generation, version=version)
         await self._memory.set_secret_status(secret.name, status)
         # Last: a crash before this leaves a version too many, never one too few.

@@ -136,7 +136,7 @@ def parsed(raw: bytes) -> Any:
 
 def _is_deeper(data: Any, left: int) -> bool:
     inside = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
-    return left == 0 if not inside else left == 0 or any(_is_deeper(e, left - 1) for e in inside)
+    return left == 0 or any(_is_deeper(each, left - 1) for each in inside)
 
 
 def typed(data: Mapping[str, Any], key: str, type_: type, default: Any = None) -> Any:

@@ -13,6 +13,7 @@ from steersman.api.mask import Masks
 from steersman.control.apply import Controller
 from steersman.control.relay import Relay
 from steersman.control.session import Session
+from steersman.sealing.keyring import Keyring
 from steersman.server.limits import Limits
 from steersman.server.resources import RESOURCES, Resource
 from steersman.server.tokens import Tokens
@@ -45,7 +46,7 @@ class Works:
 
 @dataclass
 class Parts:
-    """`wake` asks the daemon's heart to look at a key such as `App/shop` again soon.
+    """`keys` open what is sealed, `trusted` are the keys of hosts. `wake` asks the daemon's heart to look at a key such as `App/shop` again soon.
 
     `is_ready` says why the daemon is not ready to serve, "" when it is. Set `stopping` before
     the listeners are closed: watches and followed logs end then.
@@ -57,6 +58,7 @@ class Parts:
     relay: Relay
     wake: Callable[[str], None]
     trusted: KnownHosts
+    keys: Keyring
     tokens: Tokens
     limits: Limits = Limits()
     is_ready: Callable[[], str] = lambda: ""

@@ -1,0 +1,105 @@
+"""How an object that was let in is remembered: checked with the others, secrets by the vault."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Protocol
+
+from steersman.api.app import App
+from steersman.api.job import Job
+from steersman.api.objects import AnyObject, dump_object, parse_object
+from steersman.api.secret import Secret
+from steersman.server.admission import with_values
+from steersman.server.ask import Ask
+from steersman.server.status import ApiError
+from steersman.store.protocol import Object, Stored
+
+
+class _Write(Protocol):
+    async def __call__(self, target: Object, *, dry_run: bool = False) -> Stored: ...
+
+
+async def written(
+    ask: Ask,
+    obj: AnyObject,
+    expected: int | None,
+    *,
+    manager: str,
+    force: bool = False,
+    given: Any = None,
+) -> Stored:
+    """Remember `obj` unless the request is a dry run; return it as it is, or would be, stored.
+
+    `given` is what an apply names, and None for a whole object. Raises NotAdmitted, Conflict,
+    FieldConflict and what else the store refuses.
+    """
+    store = ask.parts.store
+    write: _Write
+    if given is None:
+        write = partial(store.put, expected_resource_version=expected, manager=manager)
+    else:
+        expected_too = {"expected_resource_version": expected, "force": force}
+        write = partial(store.apply, manager=manager, **expected_too)
+    if isinstance(obj, Secret):
+        return await _write_secret(ask, obj, write, given)
+    target = dump_object(obj) if given is None else _named(given)
+    would_be = await write(target, dry_run=True)
+    await _admit(ask, would_be.object)
+    if ask.is_dry:
+        return would_be
+    stored = await write(target)
+    await _told(ask, stored)
+    return stored
+
+
+def _named(given: Any) -> Object:
+    """Return what an apply names, without what only the store writes."""
+    return {key: value for key, value in given.items() if key != "status"}
+
+
+async def _admit(ask: Ask, would_be: Object) -> None:
+    """Raise NotAdmitted unless the object, as it would be, fits to all others."""
+    obj = parse_object(would_be)
+    if obj.kind in ("App", "Host", "Job"):
+        await ask.parts.controller.admit([obj])
+
+
+async def _write_secret(ask: Ask, secret: Secret, write: _Write, given: Any) -> Stored:
+    """Keep the values in the vault and digests of them in the store; answer with the digests."""
+    vault = ask.parts.session.vault
+    # One after the other: what is checked here must still hold when it is written.
+    async with ask.parts.secret_writes:
+        opened = await with_values(secret, ask.parts.keys)
+        values = await vault.with_kept(opened, opened.given())
+        target = dump_object(await vault.masked(opened, values))
+        if given is not None:
+            target = {**target, "metadata": given["metadata"]}
+        would_be = await write(target, dry_run=True)
+        if ask.is_dry:
+            return would_be
+        whole = parse_object(would_be.object)
+        if not isinstance(whole, Secret):
+            raise ApiError(400, "this is no Secret")
+        await vault.put(whole, values, write=lambda _: write(target))
+    stored = await ask.parts.store.get("Secret", secret.name)
+    if stored is None:
+        raise ApiError(409, f"secret {secret.name} was deleted meanwhile; send it again")
+    await _told(ask, stored)
+    return stored
+
+
+async def _told(ask: Ask, stored: Stored) -> None:
+    """Record who wrote it, and have the daemon look at it."""
+    if stored.change != "unchanged":
+        reasons = {"created": "Created", "deleted": "Deleted"}
+        reason = reasons.get(stored.change, "Changed")
+        message = f"{stored.change} {stored.kind.lower()}/{stored.name} through the API"
+        await ask.note(reason, message, name=stored.name)
+    obj = parse_object(stored.object)
+    ask.parts.wake(f"{obj.kind}/{obj.name}")
+    if isinstance(obj, Job):
+        ask.parts.wake(f"App/{obj.spec.app}")
+    if isinstance(obj, Secret):
+        for app in (await ask.parts.session.memory.apps()).values():
+            if isinstance(app, App) and obj.name in app.spec.config.secrets:
+                ask.parts.wake(f"App/{app.name}")
