@@ -171,6 +171,22 @@ def test_a_claim_fences_off_whoever_came_before(
     assert bob.claim(1, "steer of bob") == 7
 
 
+def test_a_host_that_is_let_go_is_free_and_still_fenced(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steersman.hand.fence.PATIENCE", 0.0)
+    ada, bob = Fence(place), Fence(place)
+    epoch = ada.claim(1, "steer of ada")
+    ada.let_go()
+    ada.let_go()
+    assert bob.claim(1, "steer of bob") == epoch + 1
+    with pytest.raises(Refused, match="steer of bob is changing this host"):
+        ada.check(epoch, "steer of ada")
+    bob.let_go()
+    with pytest.raises(Refused, match="older than 2"):
+        ada.check(epoch, "steer of ada")
+
+
 @pytest.mark.parametrize(
     "path",
     ["/etc/passwd", "/srv/../etc/passwd", "relative", "/srvx/file", "{units}/other.service"],

@@ -140,7 +140,11 @@ class Controller:
     async def _held(self, name: str) -> AsyncIterator[None]:
         store = self._memory.store
         async with self._session.turn.holding(store, f"app/{name}", whoever()):
-            yield
+            try:
+                yield
+            finally:
+                # Others may want these hosts: a daemon keeps its links, and must not keep those.
+                await asyncio.shield(self._session.let_go(name))
 
     async def _overtake(self, name: str) -> None:
         """Cancel a rollout under way elsewhere if it is not of what the app asks for now.

@@ -80,7 +80,7 @@ async def converge(
             steps = tuple(plan(now))
             if not steps:
                 return Converged(now, tuple(done))
-            if not host.is_claimed:
+            if not host.is_claimed_for(app):
                 # Whoever changed the host until now may have changed what was just seen.
                 await host.claim(app)
                 continue

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from steersman.api.errors import HostUnreachable
 from steersman.api.host import Host
 from steersman.api.mask import Masks
 from steersman.control import failpoints
@@ -65,8 +67,21 @@ def _target(
     )
 
 
+def jobs_of(app: str) -> str:
+    """Return what an app's jobs are called where a host is changed for them."""
+    return f"jobs of {app}"
+
+
+def claims_of(app: str) -> tuple[str, str]:
+    """Return what hosts are claimed for when an app or its jobs change there."""
+    return app, jobs_of(app)
+
+
 class HostLink:
-    """A host that answers. `hello` holds its facts; `seen` what it was last observed to hold."""
+    """A host that answers. `hello` holds its facts; `seen` what it was last observed to hold.
+
+    It is in `held` for as long as this run has it claimed.
+    """
 
     def __init__(
         self,
@@ -77,6 +92,7 @@ class HostLink:
         reopen: Callable[[], Awaitable[Link]],
         turn: Turn,
         masks: Masks,
+        held: set[HostLink],
     ) -> None:
         self.host = host
         self.name = host.name
@@ -89,6 +105,8 @@ class HostLink:
         self._reopen = reopen
         self._turn = turn
         self._claiming = asyncio.Lock()
+        self._claims: set[str] = set()
+        self._held = held
         self.masks = masks
         self._epoch: int | None = None
         self._digest = ""
@@ -109,10 +127,9 @@ class HostLink:
             looking = self._looking = self._changes, asyncio.create_task(self._look())
         return await asyncio.shield(looking[1])
 
-    @property
-    def is_claimed(self) -> bool:
-        """Whether this run holds the host: nobody else changes it."""
-        return self._epoch is not None
+    def is_claimed_for(self, app: str) -> bool:
+        """Whether this run holds the host, and `app` is among its reasons."""
+        return self._epoch is not None and app in self._claims
 
     async def claim(self, app: str = "") -> None:
         """Take the host for this run, waiting for whoever has it; raises HostBusy when too long.
@@ -121,11 +138,13 @@ class HostLink:
         that waited must look again: what it saw before may have changed since.
         """
         async with self._claiming:
+            self._claims.add(app)
             if self._epoch is None:
                 at_least = await self._epoch_above(int(self.hello.get("epoch") or 0))
                 claim = partial(self.link.call, "claim", at_least=at_least)
                 reply = await self._turn.taken(app or f"host {self.name}", claim)
                 self._epoch = int(reply.header["epoch"])
+                self._held.add(self)
 
     async def reopen(self) -> None:
         """Replace a lost link by a new one.
@@ -137,17 +156,33 @@ class HostLink:
         self._uploads.clear()
         self._changes += 1
 
+    async def changes(self) -> AsyncIterator[None]:
+        """Yield once the host is watched, and then whenever a look would see something else.
+
+        Raises the link's error when it goes, HandError when the host cannot watch itself.
+        """
+        async with aclosing(self.link.stream("watch")) as parts:
+            async for _ in parts:
+                yield
+
     def is_as_seen(self, seen: HostSeen) -> bool:
         """Return whether nothing was done to the host since it was seen so."""
         looking = self._looking
         return seen is self._seen and looking is not None and looking[0] == self._changes
 
-    async def let_go(self) -> None:
-        """Give the host up before a long wait, so that others may change it meanwhile."""
-        if self._epoch is not None:
-            await self.link.close()
-            await self.reopen()
+    async def let_go(self, *apps: str) -> None:
+        """Give the host up for these apps, so that others may change it.
+
+        It stays claimed for as long as another app of this run is a reason to.
+        """
+        async with self._claiming:
+            self._claims -= {"", *apps}
+            if self._epoch is None or self._claims:
+                return
             self._epoch = None
+            self._held.discard(self)
+            with suppress(HostUnreachable):  # a hand that is gone holds nothing
+                await self.link.call("let_go")
 
     def settle(self, app: str, wanted: object, seen: HostSeen) -> None:
         """Remember that a plan for `wanted` found nothing to do in `seen`."""

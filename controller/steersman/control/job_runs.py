@@ -10,7 +10,7 @@ from contextlib import aclosing
 from steersman.api.errors import SteersmanError
 from steersman.api.job import ENDED, FAILED, Job, JobRun
 from steersman.api.meta import find_condition
-from steersman.control.hosts import HostLink
+from steersman.control.hosts import HostLink, claims_of
 from steersman.control.job_status import runs_on
 from steersman.control.jobs import JobFault, JobOutcome, Jobs
 from steersman.control.report import Silent
@@ -80,7 +80,7 @@ class JobRuns:
         await self._learn(job)
         links = [await self.link(host) for host in job.status.hosts]
         for link in links:
-            await link.let_go()
+            await link.let_go(*claims_of(job.spec.app))
         runs = [run for link in links for run in await _once_on(link, job)]
         if len(runs) < len(links) and job.has_ended:
             return _ended_elsewhere(job)
@@ -133,7 +133,7 @@ class JobRuns:
                 f"job {job.name}: {unit} did not begin within {BEGINNING:g} s on {host};"
                 f" `systemctl status {unit}` there tells why"
             ) from None
-        await link.let_go()
+        await link.let_go(*claims_of(job.spec.app))
         return link, run_id
 
     async def watch(

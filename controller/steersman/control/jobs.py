@@ -16,7 +16,7 @@ from steersman.api.job import Job, JobRun, JobStatus
 from steersman.api.objects import AnyObject
 from steersman.control.admission import placed
 from steersman.control.converge import Plan, converge
-from steersman.control.hosts import HostLink
+from steersman.control.hosts import HostLink, jobs_of
 from steersman.control.job_status import NEVER, job_status, runs_on
 from steersman.control.report import Reporter
 from steersman.control.session import Session
@@ -215,7 +215,7 @@ class _Round:
         return plan
 
     async def _tried(self, link: HostLink, plan: Plan) -> None:
-        subject = f"jobs of {self.app.name}"
+        subject = jobs_of(self.app.name)
         try:
             done = await converge(link, subject, plan, self.report)
         except SteersmanError as error:

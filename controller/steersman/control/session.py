@@ -13,7 +13,7 @@ from pathlib import Path
 from steersman.api.errors import SteersmanError
 from steersman.api.host import Host, HostStatus
 from steersman.builds.blobs import BlobStore
-from steersman.control.hosts import HostLink, target_of
+from steersman.control.hosts import HostLink, claims_of, target_of
 from steersman.control.memory import Memory
 from steersman.control.report import Reporter
 from steersman.control.target import Wanted
@@ -58,6 +58,7 @@ class Session:
         self._settings: dict[str, Mapping[str, object]] = {}
         self._pool = LinkPool(self._open)
         self._links: dict[str, HostLink] = {}
+        self._held: set[HostLink] = set()
         self._epoch = 0
         self._numbering = asyncio.Lock()
 
@@ -73,11 +74,21 @@ class Session:
         if known is not None and known.link is link and known.host.spec == host.spec:
             return known
         reopen = partial(self._pool.get, target)
-        turn, masks = self.turn, self.vault.masks
-        made = HostLink(host, link, self.blobs.path, self._epoch_above, reopen, turn, masks)
+        turn, masks, held = self.turn, self.vault.masks, self._held
+        made = HostLink(host, link, self.blobs.path, self._epoch_above, reopen, turn, masks, held)
         self._links[host.name] = made
         await self._remember(made)
         return made
+
+    async def leave(self, name: str) -> None:
+        """Close the link to a host that is no concern of ours any more."""
+        self._links.pop(name, None)
+        await self._pool.drop(name)
+
+    async def let_go(self, app: str) -> None:
+        """Give up the hosts that were claimed for an app and its jobs, where nothing else is."""
+        claims = claims_of(app)
+        await asyncio.gather(*(link.let_go(*claims) for link in tuple(self._held)))
 
     async def connect_all(
         self, names: Iterable[str], hosts: Mapping[str, Host]

@@ -117,6 +117,12 @@ class Signals:
         self._tail = b""
         os.set_blocking(self._bus.fileno(), False)
 
+    def fileno(self) -> int:
+        return self._bus.fileno()
+
+    def close(self) -> None:
+        self._bus.close()
+
     def quiet(self, words: "Tuple[bytes, ...]") -> bool:
         """Return whether nothing told since the last call holds one of `words`.
 

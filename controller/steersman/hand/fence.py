@@ -19,7 +19,7 @@ PATIENCE = 2.0
 
 
 class Fence:
-    """Holds `lock` for the life of this process once a change has been asked for."""
+    """Holds `lock` from the first change that is asked for until it is let go, or this ends."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -47,6 +47,12 @@ class Fence:
             )
         if epoch > stored:
             files.write_file(_epoch_path(self._place), b"%d\n" % epoch, 0o644)
+
+    def let_go(self) -> None:
+        """Give the host up: whoever asks next has it."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
 
     def _lock(self, holder: str) -> int:
         os.makedirs(self._place.root, exist_ok=True)

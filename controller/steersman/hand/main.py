@@ -25,7 +25,7 @@ SIGKILL = 9
 
 # Told apart by what they need: these are quick and change nothing, so they run in the loop.
 QUICK = {"ping", "hello", "observe", "missing"}
-STREAMS = {"logs", "exec", "release_phase"}
+STREAMS = {"logs", "exec", "release_phase", "watch"}
 WRITES_NOTHING = {"check", "details", "tail", "connections", "traffic", "timers"}
 # These wait, and end when their caller no longer does.
 LONG = {"pass_gate", "soak", "drain"}
@@ -162,6 +162,10 @@ class Hand:
         if op == "claim":
             with self._fencing:
                 return {"epoch": self._fence.claim(holder=self._holder, **args)}
+        if op == "let_go":
+            with self._fencing:
+                self._fence.let_go()
+            return {}
         self._pass_fence(request)
         if op == "put":
             return blobs.put(self._place, body=body, **args)
@@ -190,6 +194,10 @@ class Hand:
 
     def _stream(self, request: Header) -> Iterator[Tuple[Header, bytes]]:
         stop = self._stops[request["id"]]
+        if request["op"] == "watch":
+            for change in self._eye.changes(stop):
+                yield change, b""
+            return
         if request["op"] == "logs":
             names = ("pattern", "since", "lines", "follow")
             args = {name: request[name] for name in names}

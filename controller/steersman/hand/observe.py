@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 
 from . import fence, files, jobs, users
@@ -14,7 +15,7 @@ from .watch import Folders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Optional, Tuple
+    from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 PREFIX = "steersman-"
 # Ports handed to apps that only take $PORT; below the kernel's ephemeral range.
@@ -51,6 +52,12 @@ class Eye:
         if digest == known:
             return {"digest": digest, "same": True}
         return {"digest": digest, "seen": seen}
+
+    def changes(self, stop: threading.Event) -> Iterator[Dict[str, object]]:
+        """Yield a part whenever a look would see something else, until `stop`; see `changes`."""
+        from . import changes
+
+        return changes.told(self._folders, self._supervisor, stop)
 
     def _is_quiet(self) -> bool:
         """Return whether no event says that anything changed; every so often, look anyway."""

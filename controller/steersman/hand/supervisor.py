@@ -68,6 +68,9 @@ class Supervisor:
         """supervisord tells nobody what changes: every look must be a real one."""
         return False
 
+    def signals(self) -> None:
+        """There is nothing to listen to: whoever watches has to look."""
+
     def details(self, names: Sequence[str]) -> Dict[str, Dict[str, object]]:
         """Return state, restart count (since this hand began), main pid and result of units."""
         units = self._units()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     Answer = TypeVar("Answer")
 
 PATTERN = "steersman-*"
+# What stands in a signal about a unit of ours, or about all of them.
+CHANGES = (b"steersman", b"Reloading")
 LIVING = ("active", "activating", "deactivating", "reloading")
 
 
@@ -40,10 +42,14 @@ class Systemd:
             if self._signals is None:
                 self._signals = dbus.Signals()
                 return False
-            return self._signals.quiet((b"steersman", b"Reloading"))
+            return self._signals.quiet(CHANGES)
         except OSError:
             self._signals = None
             return False
+
+    def signals(self) -> Optional[dbus.Signals]:
+        """Return a connection of the caller's own on which the manager tells what changes."""
+        return dbus.Signals()
 
     def details(self, names: Sequence[str]) -> Dict[str, Dict[str, object]]:
         """Return state, restart count, main pid and result of the named services."""

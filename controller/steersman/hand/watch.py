@@ -20,9 +20,15 @@ class Folders:
         import ctypes
 
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self._fd = self._libc.inotify_init1(NONBLOCK_CLOEXEC)
+        self._fd: int = self._libc.inotify_init1(NONBLOCK_CLOEXEC)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "no inotify")
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def close(self) -> None:
+        os.close(self._fd)
 
     def watch(self, folders: "Iterable[str]") -> None:
         """Watch those of the folders that are there."""
