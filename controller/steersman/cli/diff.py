@@ -49,18 +49,18 @@ def diff(tools: Tools, apps: tuple[str, ...], filenames: tuple[str, ...], recurs
 
 async def show(tools: Tools, loaded: "Loaded") -> bool:
     """Print what applying would do; return whether that is anything. Raises what is wrong."""
-    from steersman.cli.changes import changes_of
+    from steersman.cli.changes import object_diff
     from steersman.cli.context import opened
     from steersman.cli.progress import OnlySaid, progress
 
     with progress(to_stderr=True) as report:
         async with opened(tools, OnlySaid(report)) as work:
             objects = await work.secrets.read(loaded.objects)
-            changes = await changes_of(work.session, objects)
+            changes = await work.looks.changes(objects)
             outcomes = await work.controller.diff(objects)
             jobs = await work.controller.jobs.diff([each.obj for each in objects])
     for change in changes:
-        click.echo(_coloured(change), nl=False)
+        click.echo(_coloured(object_diff(change)), nl=False)
     return _print_plans(outcomes, jobs) or bool(changes)
 
 

@@ -1,5 +1,7 @@
 """What a host has and lacks, found by connecting to it, with the fix for each lack."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,18 +9,12 @@ from typing import Any, Literal
 
 from steersman.api.errors import HostUnreachable, SteersmanError
 from steersman.api.host import Host, HostSpec
-from steersman.cli.text import one_line
 from steersman.control.session import Session
 from steersman.transport import errors as link
 
 State = Literal["good", "poor", "lacking"]
 
 GIB = 1 << 30
-_SIGNS: Mapping[State, tuple[str, str]] = {
-    "good": ("✓", "ok"),
-    "poor": ("!", "warn"),
-    "lacking": ("✗", "FAIL"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +166,3 @@ def _clock(skew: float) -> Finding:
     if abs(skew) < 2:
         return Finding("clock", "good", text)
     return Finding("clock", "poor", text, "`timedatectl set-ntp true`: logs interleave by time")
-
-
-def lines_of(findings: Sequence[Finding], *, is_plain: bool) -> Iterator[str]:
-    """Yield the checklist; `is_plain` spares a terminal that has no such signs."""
-    width = max(len(each.what) for each in findings)
-    for each in findings:
-        sign = _SIGNS[each.state][1 if is_plain else 0]
-        line = f"  {sign.ljust(4 if is_plain else 1)} {each.what.ljust(width)}  {each.text}"
-        yield one_line(line)
-        if each.fix and each.state != "good":
-            yield one_line(f"    {'   ' if is_plain else ''}{' ' * width}  fix: {each.fix}")

@@ -38,7 +38,7 @@ class Ask:
 
     @property
     def resource(self) -> Resource:
-        return self.parts.resources[str(self.connection.path_params["plural"])]
+        return self.parts.resources[self.kind]
 
     @property
     def named(self) -> str:

@@ -34,7 +34,7 @@ def plural_of(kind: str) -> str:
 
 
 RESOURCES: Mapping[str, Resource] = {
-    plural_of(kind): Resource(kind, model, kind in MANIFEST_KINDS) for kind, model in KINDS.items()
+    kind: Resource(kind, model, kind in MANIFEST_KINDS) for kind, model in KINDS.items()
 }
 
 

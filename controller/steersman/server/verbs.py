@@ -1,0 +1,231 @@
+"""The verbs that change things, told of as they go, and the plans of what they would do."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from starlette.responses import Response
+
+from steersman.api.secret import Secret
+from steersman.control.answers import (
+    encode_applied,
+    encode_job_plans,
+    encode_outcome,
+    encode_outcomes,
+)
+from steersman.control.apply import Controller
+from steersman.control.changes import changes_of
+from steersman.control.memory import NotFound
+from steersman.manifests.document import Sourced
+from steersman.server.admission import check_scope, parse, sourced, with_values
+from steersman.server.ask import Ask, mapping, typed
+from steersman.server.objects import json_answer
+from steersman.server.status import ApiError, success
+from steersman.server.streams import NDJSON, told
+
+MOST_OBJECTS = 1000
+MOST_COUNT = 10_000
+
+Cascade = Literal["background", "orphan"]
+
+
+async def apply(ask: Ask) -> Response:
+    """Remember objects and bring all that they touch to its hosts."""
+    objects = await _objects(ask)
+
+    async def work() -> Any:
+        for each in objects:
+            key, kind, name = each.obj.key, each.obj.kind, each.obj.name
+            await ask.note("Applied", f"applied {key}", kind=kind, name=name)
+        applied = await ask.parts.controller.apply(objects)
+        for each in objects:
+            ask.parts.wake(each.obj.key)
+        return encode_applied(applied)
+
+    return told(ask.parts, work)
+
+
+async def diff(ask: Ask) -> Response:
+    objects = await _objects(ask)
+
+    async def work() -> Any:
+        return encode_outcomes(await ask.parts.controller.diff(objects))
+
+    return told(ask.parts, work)
+
+
+async def job_plans(ask: Ask) -> Response:
+    objects = [each.obj for each in await _objects(ask)]
+
+    async def work() -> Any:
+        return encode_job_plans(await ask.parts.controller.jobs.diff(objects))
+
+    return told(ask.parts, work)
+
+
+async def changes(ask: Ask) -> Response:
+    """Return what of each object would change: without a value of a Secret, as everywhere."""
+    found = await changes_of(ask.parts.session, await _objects(ask))
+    return json_answer({"changes": [each._asdict() for each in found]})
+
+
+async def drift(ask: Ask) -> Response:
+    async def work() -> Any:
+        return encode_outcomes(await ask.parts.controller.drift([ask.named]))
+
+    return told(ask.parts, work)
+
+
+async def _objects(ask: Ask) -> list[Sourced]:
+    """Return the objects of a body, each allowed to who asks; raises ApiError."""
+    given = typed(mapping(await ask.body(), ("objects",)), "objects", list, [])
+    if len(given) > MOST_OBJECTS:
+        raise ApiError(413, f"{len(given)} objects; send at most {MOST_OBJECTS} at once")
+    by_kind = {each.kind: each for each in ask.parts.resources.values() if each.is_written}
+    found = []
+    for data in given:
+        kind = data.get("kind") if isinstance(data, Mapping) else None
+        if not isinstance(kind, str) or kind not in by_kind:
+            raise ApiError(422, f"kind {str(kind)[:40]!r}: it is one of {', '.join(by_kind)}")
+        obj = parse(by_kind[kind], data, None)
+        before = await ask.parts.store.get(kind, obj.name)
+        check_scope(ask, obj, before.object if before is not None else None)
+        if isinstance(obj, Secret):
+            obj = await with_values(obj, ask.parts.keys)
+        found.append(sourced(obj))
+    return found
+
+
+async def delete(ask: Ask) -> Response:
+    """Remove an object with all that it left on hosts; tells of it if NDJSON is accepted."""
+    body = await ask.options(
+        *("apiVersion", "kind", "propagationPolicy", "preconditions", "dryRun", "gracePeriodSeconds")
+    )
+    cascade = _cascade(ask, body)
+    await _check_preconditions(ask, body)
+    if ask.is_dry or body.get("dryRun"):
+        return json_answer(success(f"{ask.kind.lower()} {ask.named} would be deleted"))
+
+    async def work() -> Any:
+        await ask.note("Deleted", f"deletes {ask.kind.lower()}/{ask.named} ({cascade})")
+        found = await _delete(ask, cascade)
+        ask.parts.wake(f"{ask.kind}/{ask.named}")
+        return found
+
+    if NDJSON in ask.request.headers.get("accept", ""):
+        return told(ask.parts, work)
+    await work()
+    return json_answer(success(f"{ask.kind.lower()} {ask.named} was deleted", name=ask.named))
+
+
+def _cascade(ask: Ask, body: Mapping[str, Any]) -> Cascade:
+    policy = typed(body, "propagationPolicy", str) or ask.text("propagationPolicy") or "Background"
+    match policy.lower():
+        case "background" | "foreground":
+            return "background"
+        case "orphan":
+            return "orphan"
+        case _:
+            raise ApiError(422, "propagationPolicy is Background, Foreground or Orphan")
+
+
+async def _check_preconditions(ask: Ask, body: Mapping[str, Any]) -> None:
+    """Raise Conflict unless the object is the one that was meant, NotFound if there is none."""
+    wanted = mapping(typed(body, "preconditions", dict, {}), ("uid", "resourceVersion"))
+    version = typed(wanted, "resourceVersion", int)
+    uid = typed(wanted, "uid", str)
+    found = await ask.parts.store.delete(ask.kind, ask.named, version, uid=uid, dry_run=True)
+    if found is None:
+        raise NotFound(ask.kind, ask.named[:63])
+
+
+async def _delete(ask: Ask, cascade: Cascade) -> list[dict[str, Any]]:
+    """Return how the apps fared that had to move; raises what is in the way."""
+    controller, name = ask.parts.controller, ask.named
+    match ask.kind:
+        case "App":
+            outcomes = [await controller.delete_app(name, cascade)]
+        case "Host":
+            outcomes = await controller.delete_host(name, cascade)
+        case "Secret":
+            await controller.delete_secret(name)
+            outcomes = []
+        case "Job":
+            errors = await controller.jobs.delete(name, cascade)
+            if errors:
+                raise ExceptionGroup("not deleted", list(errors.values()))
+            outcomes = []
+        case _:
+            await ask.parts.store.delete(ask.kind, name)
+            outcomes = []
+    return encode_outcomes(outcomes)
+
+
+Steer = Callable[[Controller, str, Mapping[str, Any]], Awaitable[Any]]
+
+
+async def _restart(controller: Controller, app: str, given: Mapping[str, Any]) -> Any:
+    return encode_outcome(await controller.steering.restart(app))
+
+
+async def _pause(controller: Controller, app: str, given: Mapping[str, Any]) -> Any:
+    await controller.steering.pause(app)
+
+
+async def _resume(controller: Controller, app: str, given: Mapping[str, Any]) -> Any:
+    return encode_outcome(await controller.steering.resume(app))
+
+
+async def _promote(controller: Controller, app: str, given: Mapping[str, Any]) -> Any:
+    is_full = typed(given, "full", bool, False)
+    return encode_outcome(await controller.steering.promote(app, is_full=is_full))
+
+
+async def _abort(controller: Controller, app: str, given: Mapping[str, Any]) -> Any:
+    return encode_outcome(await controller.steering.abort(app))
+
+
+async def _undo(controller: Controller, app: str, given: Mapping[str, Any]) -> Any:
+    to, is_forced = typed(given, "to", int), typed(given, "force", bool, False)
+    return encode_outcome(await controller.steering.undo(app, to, is_forced=is_forced))
+
+
+async def _scale(controller: Controller, app: str, given: Mapping[str, Any]) -> Any:
+    counts = typed(given, "counts", dict, {})
+    for process, count in counts.items():
+        if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MOST_COUNT:
+            raise ApiError(422, f"counts.{process[:40]}: a whole number from 0 to {MOST_COUNT}")
+    if not counts:
+        raise ApiError(422, "counts: name at least one process")
+    return encode_outcome(await controller.steering.scale(app, counts))
+
+
+STEERING: Mapping[str, tuple[Steer, Sequence[str]]] = {
+    "restart": (_restart, ()),
+    "pause": (_pause, ()),
+    "resume": (_resume, ()),
+    "promote": (_promote, ("full",)),
+    "abort": (_abort, ()),
+    "undo": (_undo, ("to", "force")),
+    "scale": (_scale, ("counts",)),
+}
+"""What may be done to an app's rollout, and which options each takes."""
+
+
+def steering(verb: str) -> Callable[[Ask], Awaitable[Response]]:
+    """Return what serves one verb of STEERING."""
+    steer, options = STEERING[verb]
+
+    async def serve(ask: Ask) -> Response:
+        given = await ask.options(*options)
+
+        async def work() -> Any:
+            await ask.note("Steered", f"{verb} of app/{ask.named}")
+            found = await steer(ask.parts.controller, ask.named, given)
+            ask.parts.wake(f"App/{ask.named}")
+            return found
+
+        return told(ask.parts, work)
+
+    return serve
