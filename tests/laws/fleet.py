@@ -15,7 +15,7 @@ from steersman.api.objects import parse_object
 from steersman.api.source import Source
 from steersman.builds import PathSource, Resolved
 from steersman.control.apply import Controller
-from steersman.control.hosts import HostLink
+from steersman.control.hosts import HostLink, claims_of
 from steersman.control.memory import Memory
 from steersman.control.report import Reporter, Silent
 from steersman.control.turns import Turn
@@ -92,6 +92,7 @@ class FakeWire:
             return Reply({"epoch": epoch}, b"")
         answers: dict[str, dict[str, Any]] = {
             "details": {"units": {}},
+            "let_go": {},
             "traffic": {"requests": 0, "errors": 0, "seconds": 0.0},
             "tail": {"lines": []},
         }
@@ -167,6 +168,11 @@ class FakeSession:
         self.wanted: dict[Any, Any] = {}
         self._fleet = fleet
         self._links: dict[str, FakeLink] = {}
+        self._held: set[HostLink] = set()
+
+    async def let_go(self, app: str) -> None:
+        for link in tuple(self._held):
+            await link.let_go(*claims_of(app))
 
     async def connect_all(
         self, names: Iterable[str], hosts: Mapping[str, Host]
@@ -186,7 +192,7 @@ class FakeSession:
 
     def _open(self, host: Host) -> FakeLink:
         wire = FakeWire(self._fleet, host.name)
-        made = FakeLink(host, wire, Path, self._above, self._never, self.turn, Masks())  # type: ignore[arg-type]
+        made = FakeLink(host, wire, Path, self._above, self._never, self.turn, Masks(), self._held)  # type: ignore[arg-type]
         made.wire = wire
         return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,17 @@ from steersman.api.release import Release, ReleaseSpec
 from steersman.control.target import Wanted, app_gone, app_target
 from steersman.drivers.model import Facts
 from steersman.planning.app import NameTaken, plan_absent, plan_app, plan_boot, plan_stop
-from steersman.planning.steps import Commit, Drain, PassGate, Soak, Step, StopUnits, Switch
+from steersman.planning.steps import (
+    Commit,
+    Drain,
+    PassGate,
+    ReloadUnits,
+    Soak,
+    StartUnits,
+    Step,
+    StopUnits,
+    Switch,
+)
 from steersman.planning.target import AppTarget, BuildTarget
 
 FACTS = Facts(
@@ -236,6 +247,22 @@ def test_a_soak_comes_between_the_switch_and_the_commit() -> None:
     assert phases.index("switch") < phases.index("soak") < phases.index("commit")
     soaks = [step for step in plan(deployed(1), goal) if isinstance(step, Soak)]
     assert [soak.seconds for soak in soaks] == [5.0]
+
+
+def test_an_instance_that_runs_something_else_is_started_anew() -> None:
+    host = FakeHost()
+    run(host, plan_app(target(2), host.seen()))
+    web = "steersman-shop.web.g2@1.service"
+    for runs, why in (("1", "release 1"), ("2!", "release 2")):
+        seen = replace(host.seen(), runs={web: runs})
+        reload, stop, start, gate = plan_app(target(2), seen)
+        assert isinstance(stop, StopUnits)
+        assert stop.units == (web,)
+        assert why in stop.why
+        assert isinstance(start, StartUnits)
+        assert start.units == (web,)
+        assert (type(reload), type(gate)) == (ReloadUnits, PassGate)
+    assert plan_app(target(2), replace(host.seen(), runs={web: "2"})) == ()
 
 
 def test_a_process_that_may_run_only_once_is_stopped_first() -> None:

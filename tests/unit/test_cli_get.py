@@ -204,3 +204,61 @@ def test_text_that_looks_like_something_else_stays_text(text: str) -> None:
     (_, node), *_ = yaml.compose(written).value
     tag = None if node.style is None else "tag:yaml.org,2002:str"
     assert read_scalar(node.value, tag, is_plain=node.style is None) == text
+
+
+def test_templates_print_fields_of_one_or_of_all(state: Path) -> None:
+    shown = get(state, "app", "shop", "-o", "jsonpath={.spec.source.git.ref} {.status.release}")
+    assert shown.stdout == "main 7"
+    every = '-o=jsonpath={range .items[*]}{.metadata.name}{"\\n"}{end}'
+    assert get(state, "apps", every).stdout == "blog\nshop\n"
+    assert get(state, "apps", "-o", ".metadata.name").returncode == 2
+    as_json = get(state, "apps", "-o", "jsonpath-as-json={.items[*].metadata.name}")
+    assert json.loads(as_json.stdout) == ["blog", "shop"]
+    wrong = get(state, "apps", "-o", "jsonpath={.items[}")
+    assert (wrong.returncode, "character 9" in wrong.stderr) == (1, True)
+
+
+def test_custom_columns(state: Path) -> None:
+    wanted = "-o=custom-columns=APP:.metadata.name,URLS:.spec.routes[*].host,N:.status.release"
+    assert lines(state, "apps", wanted) == [
+        ["APP", "URLS", "N"],
+        ["blog", "<none>", "<none>"],
+        ["shop", "shop.example.com", "7"],
+    ]
+    assert lines(state, "apps", "--no-headers", "-o=custom-columns=A:['metadata.name']") == [
+        ["blog"],
+        ["shop"],
+    ]
+    assert "TITLE:PATH" in get(state, "apps", "-o=custom-columns=oops").stderr
+
+
+def test_order_and_labels_and_no_headers(state: Path) -> None:
+    def names(*args: str) -> list[str]:
+        return [row[0] for row in lines(state, *args, "--no-headers")]
+
+    assert names("rel", "--sort-by", "{.metadata.name}") == ["shop-9", "shop-10"]
+    assert names("rel", "--sort-by=.spec.commit") == ["shop-9", "shop-10"]
+    assert names("apps", "--sort-by=status.release") == ["blog", "shop"]
+    lost = get(state, "apps", "--sort-by=.spec.nope")
+    assert (lost.returncode, "none of the objects has .spec.nope" in lost.stderr) == (2, True)
+    header, blog, shop = lines(state, "apps", "--show-labels")
+    assert [header[-1], blog[-1], shop[-1]] == ["LABELS", "<none>", "tier=front"]
+    assert "NAME" not in get(state, "all", "--no-headers").stdout
+
+
+def test_fields_choose(state: Path) -> None:
+    assert get(state, "rel", "--field-selector=metadata.name=shop-9", "-o=name").stdout == (
+        "release/shop-9\n"
+    )
+    assert get(state, "apps", "--field-selector", "status.release!=7", "-o=name").stdout == (
+        "app/blog\n"
+    )
+    events = get(state, "ev", "--field-selector=spec.type=Normal", "-o=name")
+    assert (events.stdout, events.stderr) == ("", "no events found\n")
+    assert "metadata.name=shop" in get(state, "apps", "--field-selector", "name").stderr
+    assert get(state, "app/shop", "--field-selector=metadata.name=shop").returncode == 2
+
+
+def test_what_is_not_there_may_be_no_error(state: Path) -> None:
+    said = get(state, "app/nope", "--ignore-not-found")
+    assert (said.returncode, said.stdout, said.stderr) == (0, "", "")

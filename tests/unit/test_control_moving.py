@@ -39,7 +39,7 @@ class Recorded(Rollout):
         self._memory = SimpleNamespace(releases=releases)  # type: ignore[assignment]
         self._report = SimpleNamespace(host_ended=lambda *_: None)  # type: ignore[assignment]
 
-    async def _choice(self, app: App, links: Any, shares: Any, *, goes_on: bool) -> Choice:
+    async def _choice(self, app: App, links: Any, shares: Any, aim: Any) -> Choice:
         return Choice(app, RELEASE, [RELEASE], links, shares)
 
     async def _deploy(self, choice: Choice) -> Outcome:

@@ -33,6 +33,7 @@ class Work:
     store: SqliteStore
     session: Session
     controller: Controller
+    artifacts: Artifacts
     secrets: SecretReader
     trusted: KnownHosts
 
@@ -63,9 +64,11 @@ async def opened(
         session = Session(
             store, reporter, cache, trust_files=(trusted.path,), patience=patience, keys=keys
         )
-        controller = Controller(session, Artifacts(Builder(cache)))
+        artifacts = Artifacts(Builder(cache))
+        controller = Controller(session, artifacts)
+        secrets = SecretReader(keys, os.environ)
         try:
-            yield Work(store, session, controller, SecretReader(keys, os.environ), trusted)
+            yield Work(store, session, controller, artifacts, secrets, trusted)
         finally:
             await session.close()
 

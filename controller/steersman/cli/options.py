@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 import click
 
-F = TypeVar("F", bound=Callable[..., Any])
+from steersman.cli.outputs import Format, FormatType
 
-OUTPUTS = ("wide", "json", "yaml", "name")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def common(command: F) -> F:
@@ -54,10 +54,19 @@ def filename(*, required: bool) -> Callable[[F], F]:
 
 
 def output(*choices: str) -> Callable[[F], F]:
-    """-o FORMAT as `output: str | None`."""
+    """-o FORMAT, one of `choices`, as `output: str | None`."""
+    return click.option("-o", "--output", type=click.Choice(choices), help="How to print it.")
+
+
+def formatted(command: F) -> F:
+    """-o FORMAT as `output: Format`, and with it what concerns printing many objects."""
     return click.option(
-        "-o", "--output", type=click.Choice(choices or OUTPUTS), help="How to print it."
-    )
+        "-o",
+        "--output",
+        type=FormatType(),
+        default=Format(),
+        help="wide, json, yaml, name, jsonpath=…, jsonpath-as-json=… or custom-columns=….",
+    )(command)
 
 
 def selector(command: F) -> F:
@@ -66,6 +75,7 @@ def selector(command: F) -> F:
         "-l",
         "--selector",
         metavar="LABELS",
+        callback=lambda ctx, param, value: value and value.removeprefix("="),
         help="Only objects with these labels: role=web, role!=web, 'role in (web, api)', role.",
     )(command)
 
@@ -78,3 +88,12 @@ def _set_state_dir(ctx: click.Context, param: click.Parameter, value: Path | Non
 def _set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         ctx.obj.is_debugging = True
+
+
+def field_selector(command: F) -> F:
+    """--field-selector as `field_selector: str | None`."""
+    return click.option(
+        "--field-selector",
+        metavar="FIELDS",
+        help="Only objects with these values: metadata.name=shop, status.state!=deployed.",
+    )(command)

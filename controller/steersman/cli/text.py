@@ -1,16 +1,9 @@
 """Text for a terminal: what colour depends on, and what a terminal must never be sent."""
 
 import os
-import re
 from typing import TextIO
 
-# C0 but tab and newline, DEL, C1, and the marks that turn the direction of writing.
-_DANGEROUS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
-
-def printable(text: str) -> str:
-    """Return `text` with control characters written out: hosts and apps choose parts of it."""
-    return _DANGEROUS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+from steersman.api.printing import printable as printable
 
 
 def one_line(text: str) -> str:

@@ -25,6 +25,9 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "job": Verb("steersman.cli.job:job", "Run jobs now"),
         "delete": Verb("steersman.cli.delete:delete", "Remove apps and everything of theirs"),
     },
+    "Keep": {
+        "serve": Verb("steersman.cli.serve:serve", "Keep the hosts in agreement, as a daemon"),
+    },
     "Look": {
         "get": Verb("steersman.cli.get:get", "List apps, hosts, jobs, releases and others"),
         "describe": Verb("steersman.cli.describe:describe", "Show all that is known of an object"),

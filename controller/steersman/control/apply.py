@@ -17,16 +17,15 @@ from steersman.api.objects import AnyObject
 from steersman.api.secret import Secret
 from steersman.control.admission import admit, admit_jobs, placed
 from steersman.control.artifacts import Artifacts
-from steersman.control.choose import Secrets
+from steersman.control.busy import Busy
+from steersman.control.choose import Aim, Secrets
 from steersman.control.converge import Unhealthy
 from steersman.control.cordon import Cordons
 from steersman.control.job_runs import JobRuns
 from steersman.control.jobs import JobOutcome, Jobs
 from steersman.control.memory import Memory, NotFound
 from steersman.control.outcome import Outcome
-from steersman.control.release import (
-    OVERTAKEN,
-)
+from steersman.control.release import OVERTAKEN
 from steersman.control.rollout import Rollout
 from steersman.control.session import Session, whoever
 from steersman.control.status import app_status, without
@@ -60,7 +59,8 @@ class Controller:
         self._session = session
         self._memory: Memory = session.memory
         self._artifacts = artifacts
-        self.jobs = Jobs(session, self._held)
+        self.busy = Busy()
+        self.jobs = Jobs(session, self.held)
         self.job_runs = JobRuns(session, self.jobs)
 
     async def apply(self, sourced: Sequence[Sourced]) -> Applied:
@@ -71,6 +71,12 @@ class Controller:
         """
         objects = [each.obj for each in sourced]
         await self.admit(objects)
+        # Before the first change: it must not be somebody else who brings it to the hosts.
+        named = {obj.name for obj in objects if isinstance(obj, App)}
+        with self.busy.marking(named | {*await self._touched(objects)}):
+            return await self._apply(objects)
+
+    async def _apply(self, objects: Sequence[AnyObject]) -> Applied:
         changes = []
         for obj in objects:
             if isinstance(obj, Secret):
@@ -122,29 +128,35 @@ class Controller:
     async def reconcile(self, name: str) -> Outcome:
         """Bring one app to what it asks for, and remember how it went."""
         await self._overtake(name)
-        return await self._rolled(name, goes_on=False)
+        return await self._rolled(name, "newest")
 
     async def go_on(self, name: str) -> Outcome:
         """Go on with the app's newest release, whatever its source has come to since."""
-        return await self._rolled(name, goes_on=True)
+        return await self._rolled(name, "under way")
 
-    async def _rolled(self, name: str, *, goes_on: bool) -> Outcome:
-        async with self._held(name):
+    async def keep(self, name: str) -> Outcome:
+        """Bring an app to what it asks for, without asking what became of its source since."""
+        return await self._rolled(name, "stays")
+
+    async def _rolled(self, name: str, aim: Aim) -> Outcome:
+        async with self.held(name):
             app, hosts = await self._memory.app(name), await self._memory.hosts()
             rollout = Rollout(self._session, self._artifacts)
-            outcome = await rollout.run(app, hosts, goes_on=goes_on)
+            outcome = await rollout.run(app, hosts, aim)
             await self._remember(app, hosts, outcome)
         return outcome
 
     @asynccontextmanager
-    async def _held(self, name: str) -> AsyncIterator[None]:
-        store = self._memory.store
-        async with self._session.turn.holding(store, f"app/{name}", whoever()):
-            try:
-                yield
-            finally:
-                # Others may want these hosts: a daemon keeps its links, and must not keep those.
-                await asyncio.shield(self._session.let_go(name))
+    async def held(self, name: str) -> AsyncIterator[None]:
+        """Have an app to oneself while the body runs: no other steer changes it meanwhile."""
+        store, turn = self._memory.store, self._session.turn
+        with self.busy.marking([name]):
+            async with turn.holding(store, f"app/{name}", whoever()):
+                try:
+                    yield
+                finally:
+                    # Others may want these hosts: a daemon keeps its links, but must not hold them.
+                    await asyncio.shield(self._session.let_go(name))
 
     async def _overtake(self, name: str) -> None:
         """Cancel a rollout under way elsewhere if it is not of what the app asks for now.
@@ -209,7 +221,7 @@ class Controller:
         """Remove an app from its hosts and from memory; `orphan` leaves the hosts as they are."""
         app = await self._memory.app(name)
         outcome = Outcome(name)
-        async with self._held(name):
+        async with self.held(name):
             if cascade != "orphan":
                 hosts = await self._memory.hosts()
                 outcome = await Rollout(self._session, self._artifacts).remove(app, hosts)
@@ -257,7 +269,7 @@ class Controller:
 
     async def _evict(self, name: str, host: str) -> Outcome:
         """Remove an app from one host, although it has no other."""
-        async with self._held(name):
+        async with self.held(name):
             app, hosts = await self._memory.app(name), await self._memory.hosts()
             rollout = Rollout(self._session, self._artifacts)
             outcome = await rollout.remove_from(app, hosts, [host])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
@@ -26,6 +27,9 @@ from steersman.control.target import Wanted, release_folder
 from steersman.planning.placement import Shares
 from steersman.planning.target import BuildTarget
 
+Aim = Literal["newest", "under way", "stays"]
+"""Which release is meant: what the source is now, the one being rolled out, or the same source."""
+
 Secrets = Mapping[str, Mapping[str, str]]
 """Values by the names of Secrets and their keys."""
 
@@ -48,20 +52,22 @@ class Chooser:
         self._is_dry = is_dry
 
     async def choose(
-        self, app: App, links: list[HostLink], shares: Shares, *, goes_on: bool = False
+        self, app: App, links: list[HostLink], shares: Shares, aim: Aim = "newest"
     ) -> Release:
         """Return the release that `app` should run, made now unless it exists.
 
-        `shares` matter where their change is a hand-over. One that `goes_on` is the newest if that
-        is under way: who promotes a release means this one, not what came after it.
+        `shares` matter where their change is a hand-over. One that goes on "under way" is the
+        newest if that is: who promotes a release means this one, not what came after it. One that
+        "stays" with its source asks no server what became of that since.
         """
         releases = await self._memory.releases(app.name)
-        if goes_on and releases and releases[-1].status.state == "pending":
+        if aim == "under way" and releases and releases[-1].status.state == "pending":
             return releases[-1]
         pinned = is_pinned(app)
         if pinned is not None:
             return await self._again(app, pinned, releases)
-        resolved, versions, digest = await self._asked(app, shares)
+        known = releases[-1] if releases and aim == "stays" else None
+        resolved, versions, digest = await self._asked(app, shares, known)
         if releases and releases[-1].spec.digest == digest:
             return releases[-1]
         template = await self._template(app, resolved, links)
@@ -90,10 +96,18 @@ class Chooser:
         digest = (await self._asked(app, shares))[2]
         return digest if digest != releases[-1].spec.digest else None
 
-    async def _asked(self, app: App, shares: Shares) -> tuple[Resolved, dict[str, str], str]:
-        """Return what the source resolves to, the Secrets' versions, and the digest of it all."""
+    async def _asked(
+        self, app: App, shares: Shares, known: Release | None = None
+    ) -> tuple[Resolved, dict[str, str], str]:
+        """Return what the source resolves to, the Secrets' versions, and the digest of it all.
+
+        A `known` release of the same source says what that resolved to when it was made.
+        """
         versions = await self._versions(app.spec.config.secrets)
-        resolved = await self._artifacts.resolve(app.spec.source)
+        if known is not None and known.spec.source == app.spec.source:
+            resolved = resolved_again(known)
+        else:
+            resolved = await self._artifacts.resolve(app.spec.source)
         return resolved, versions, release_digest(app, resolved.content, versions, shares)
 
     async def renumbered(self, app: App, release: Release, links: list[HostLink]) -> Release:

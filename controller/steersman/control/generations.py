@@ -34,9 +34,7 @@ class Generation:
     since: datetime | None
 
 
-async def generations(
-    session: Session, app: str | None
-) -> tuple[list[Generation], dict[str, str]]:
+async def generations(session: Session, app: str | None) -> tuple[list[Generation], dict[str, str]]:
     """Return the generations of `app`, or of all apps, and why some hosts said nothing."""
     hosts = await session.memory.hosts()
     apps = await session.memory.apps()

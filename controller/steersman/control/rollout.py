@@ -13,7 +13,7 @@ from steersman.api.host import Host
 from steersman.api.release import Release
 from steersman.control.admission import placed
 from steersman.control.artifacts import Artifacts
-from steersman.control.choose import Chooser, Secrets
+from steersman.control.choose import Aim, Chooser, Secrets
 from steersman.control.converge import Unhealthy
 from steersman.control.hosts import HostLink
 from steersman.control.memory import Memory, is_pinned
@@ -79,10 +79,9 @@ class Rollout:
         self._mover = Mover(session.report, is_dry=is_dry)
         self._chooser = Chooser(session, artifacts, pretended or {}, is_dry=is_dry)
 
-    async def run(self, app: App, hosts: Mapping[str, Host], *, goes_on: bool = False) -> Outcome:
+    async def run(self, app: App, hosts: Mapping[str, Host], aim: Aim = "newest") -> Outcome:
         """Converge `app`; errors of single hosts are in the outcome and stop no other host.
 
-        One that `goes_on` takes up the newest release, if that is under way, and makes no other.
         Hosts that gain something of the app come first: only when those serve does a host that
         has to give something up do so. An app that fits nowhere is left where it is.
         """
@@ -95,7 +94,7 @@ class Rollout:
             error = None if places.hosts else NowhereToRun(app)
             return Outcome(app.name, None, tuple(lost), error)
         try:
-            choice = await self._choice(app, placed_links, places.shares, goes_on=goes_on)
+            choice = await self._choice(app, placed_links, places.shares, aim)
             deployed = await self._spread(choice, places)
         except SteersmanError as error:
             return Outcome(app.name, None, tuple(lost), error)
@@ -144,10 +143,8 @@ class Rollout:
             self._report.host_ended(name, app.name, "unreachable", str(error))
         return [HostOutcome(name, "unreachable", error=error) for name, error in errors.items()]
 
-    async def _choice(
-        self, app: App, links: list[HostLink], shares: Shares, *, goes_on: bool
-    ) -> Choice:
-        release = await self._chooser.choose(app, links, shares, goes_on=goes_on)
+    async def _choice(self, app: App, links: list[HostLink], shares: Shares, aim: Aim) -> Choice:
+        release = await self._chooser.choose(app, links, shares, aim)
         releases = await self._memory.releases(app.name)
         return Choice(app, release, releases, links, shares)
 

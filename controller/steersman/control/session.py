@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from steersman.api.errors import SteersmanError
-from steersman.api.host import Host, HostStatus
+from steersman.api.host import Host
 from steersman.builds.blobs import BlobStore
 from steersman.control.hosts import HostLink, claims_of, target_of
 from steersman.control.memory import Memory
@@ -59,6 +59,8 @@ class Session:
         self._pool = LinkPool(self._open)
         self._links: dict[str, HostLink] = {}
         self._held: set[HostLink] = set()
+        self.silent: dict[str, SteersmanError] = {}
+        """Hosts that an attendant keeps trying to reach, and why they do not answer."""
         self._epoch = 0
         self._numbering = asyncio.Lock()
 
@@ -101,6 +103,8 @@ class Session:
         return links, errors
 
     async def _try(self, host: Host, hosts: Mapping[str, Host]) -> HostLink | SteersmanError:
+        if host.name in self.silent:
+            return self.silent[host.name]
         try:
             return await self.connect(host, hosts)
         except SteersmanError as error:
@@ -122,7 +126,7 @@ class Session:
             return  # a host that is only in a manifest so far
         facts = {key: str(link.hello[key]) for key in FACTS if key in link.hello}
         if dict(link.host.status.facts) != facts:
-            status = HostStatus(facts=facts, apps=link.host.status.apps)
+            status = link.host.status.model_copy(update={"facts": facts})
             await self.memory.set_host_status(link.host, status)
 
 

@@ -71,9 +71,13 @@ class WorkQueue:
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
         # From 64 doublings on, the number itself would overflow before the limit is applied.
-        seconds = min(least * 2 ** min(count, 64), most) * (1 + 0.1 * self._jitter())
+        seconds = min(least * 2.0 ** min(count, 64), most) * (1 + 0.1 * self._jitter())
         self.add_after(key, seconds)
         return seconds
+
+    def is_put_off(self, key: str) -> bool:
+        """Whether a key waits for its time."""
+        return key in self._later
 
     def forget(self, key: str) -> None:
         """Let the next failure of a key be its first again."""

@@ -20,6 +20,10 @@ _ALIGN.update({"t": 8, "x": 8, "d": 8, "n": 2, "q": 2, "h": 4, "{": 8})
 _FIXED = {"y": "B", "b": "I", "u": "I", "i": "i", "t": "Q", "x": "q", "d": "d", "n": "h", "q": "H"}
 
 
+class Answered(OSError):
+    """The service manager said no; the connection is as good as before."""
+
+
 class Bus:
     """One connection to the service manager."""
 
@@ -94,7 +98,7 @@ class Bus:
                 continue  # a signal, or the answer to a call that timed out
             values = _read_all(fields.get(8, ""), body)
             if kind == 3:
-                raise OSError("%s: %s" % (fields.get(4), values[0] if values else ""))
+                raise Answered("%s: %s" % (fields.get(4), values[0] if values else ""))
             return values
 
     def _take(self, count: int) -> bytes:

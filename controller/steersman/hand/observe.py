@@ -7,7 +7,7 @@ import os
 import threading
 import time
 
-from . import fence, files, jobs, users
+from . import fence, files, jobs, running, users
 from .builds import MARK
 from .digest import sha256
 from .place import Place
@@ -89,7 +89,10 @@ class Eye:
     def _seen(self) -> Dict[str, Any]:
         place = self._place
         apps = {app: self._app(app) for app in self._names()}
-        units = self._supervisor.seen()
+        units = {
+            name: [active, sub, running.runs(place, name, pid)]
+            for name, (active, sub, pid) in self._supervisor.seen().items()
+        }
         for app, found in apps.items():
             jobs.judge(place, app, found["jobs"], units)
         return {

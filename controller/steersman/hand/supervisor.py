@@ -52,10 +52,10 @@ class Supervisor:
         # supervisord counts no restarts: a process whose pid changed since we last looked did.
         self._lives: Dict[str, Tuple[int, int]] = {}
 
-    def seen(self) -> Dict[str, List[str]]:
-        """Return {unit: [active state, sub state]} for every unit of ours that runs or could."""
+    def seen(self) -> Dict[str, List[Any]]:
+        """Return {unit: [active state, sub state, main pid]} for what of ours runs or could."""
         return {
-            unit: [_state(infos), str(infos[0]["statename"]).lower()]
+            unit: [_state(infos), str(infos[0]["statename"]).lower(), int(infos[0]["pid"])]
             for unit, infos in self._units().items()
             # supervisord forgets a stopped program without a file only when it is told to.
             if _state(infos) != "inactive" or self._has_file(unit)

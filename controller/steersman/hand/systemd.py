@@ -12,7 +12,7 @@ from .wire import Refused
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    from typing import Callable, Dict, Iterator, List, Optional, Sequence, TypeVar
+    from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, TypeVar
 
     Answer = TypeVar("Answer")
 
@@ -31,10 +31,19 @@ class Systemd:
         # Gates and observations ask from threads of their own, on this one connection.
         self._asking = threading.Lock()
 
-    def seen(self) -> Dict[str, List[str]]:
-        """Return {unit: [active state, sub state]} for every loaded unit of ours."""
-        rows = self._ask(lambda bus: bus.units(PATTERN))
-        return {name: [active, sub] for name, active, sub, _ in rows}
+    def seen(self) -> Dict[str, List[Any]]:
+        """Return {unit: [active state, sub state, main pid]} for every loaded unit of ours.
+
+        The pid is that of an instance which runs; it is 0 for everything else.
+        """
+
+        def ask(bus: dbus.Bus) -> Dict[str, List[Any]]:
+            return {
+                name: [active, sub, _main_pid(bus, name, sub, path)]
+                for name, active, sub, path in bus.units(PATTERN)
+            }
+
+        return self._ask(ask)
 
     def quiet(self) -> bool:
         """Return whether no unit of ours changed since the last call, as far as is known."""
@@ -198,6 +207,15 @@ class Systemd:
             except OSError as error:
                 self._bus = None
                 raise Refused("supervisor", "systemd does not answer: %s" % error)
+
+
+def _main_pid(bus: dbus.Bus, name: str, sub: str, path: str) -> int:
+    if sub != "running" or "@" not in name or "-relay@" in name:
+        return 0
+    try:
+        return int(bus.property(path, "org.freedesktop.systemd1.Service", "MainPID"))
+    except dbus.Answered:
+        return 0  # it went away since it was listed
 
 
 def _runs(invocations: Sequence[str]) -> List[str]:

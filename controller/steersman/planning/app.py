@@ -132,6 +132,11 @@ def _start(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
         if process.stop_first:
             old = _others_of(process, target, seen)
             yield from _stop(old, (), 0.0, f"only one {process.name} may run at a time", seen)
+    stale = tuple(unit for unit in stopped if seen.is_running(unit))
+    if stale:
+        runs = ", ".join(sorted({seen.runs[unit].rstrip("!") for unit in stale}))
+        why = f"it was started as release {runs}, and not as its files say"
+        yield StopUnits(why, stale, STOP_LIMIT)
     yield from _start_units(stopped, seen)
     if target.processes and (stopped or not is_committed(target, seen)):
         yield gate_of(target)
@@ -156,7 +161,7 @@ def gate_of(target: AppTarget) -> PassGate:
 
 def _stopped(target: AppTarget, seen: HostSeen) -> tuple[str, ...]:
     units = (unit for process in target.processes for unit in process.units)
-    return tuple(unit for unit in units if not seen.is_running(unit))
+    return tuple(unit for unit in units if not seen.is_running(unit) or seen.is_stale(unit))
 
 
 def _others_of(process: ProcessTarget, target: AppTarget, seen: HostSeen) -> list[str]:

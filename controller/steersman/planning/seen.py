@@ -126,6 +126,9 @@ class HostSeen:
     units: Mapping[str, tuple[str, str]]
     foreign_names: Mapping[str, str]
     ports: frozenset[int]
+    runs: Mapping[str, str] = field(default_factory=dict)
+    """Of instances: the release that their process was started with, `!` behind it if with other
+    variables than that release has."""
 
     def app(self, name: str) -> AppSeen:
         return self.apps.get(name, AppSeen())
@@ -148,6 +151,11 @@ class HostSeen:
     def is_running(self, unit: str) -> bool:
         return self.units.get(unit, ("absent", ""))[0] in RUNNING
 
+    def is_stale(self, unit: str) -> bool:
+        """Whether an instance runs something else than its name says, by its own process."""
+        name, runs = parse_unit(unit), self.runs.get(unit)
+        return name is not None and runs is not None and runs != str(name.number)
+
 
 def parse_seen(answer: Mapping[str, Any]) -> HostSeen:
     """Check the shape of a hand's `seen`; raise `BadAnswer` on anything else."""
@@ -158,6 +166,7 @@ def parse_seen(answer: Mapping[str, Any]) -> HostSeen:
             apps={str(name): _app(row) for name, row in answer["apps"].items()},
             files={str(path): _file(row) for path, row in answer["files"].items()},
             units={str(n): (str(row[0]), str(row[1])) for n, row in answer["units"].items()},
+            runs={str(n): str(row[2]) for n, row in answer["units"].items() if row[2]},
             foreign_names={str(name): str(path) for name, path in answer["names"].items()},
             ports=frozenset(int(port) for port in answer["ports"]),
         )

@@ -1,1 +1,1 @@
-"""The daemon's doors: the HTTP API, and who may come in by it."""
+"""The daemon's doors: how people and other machines come to it, and how it comes and goes."""

@@ -197,5 +197,3 @@ def _discovery(parts: Parts, opened: list[Door]) -> list[BaseRoute]:
         Route(f"/apis/{GROUP}", groups, methods=["GET"]),
         Route(f"/apis/{GROUP}/{VERSION}", resources, methods=["GET"]),
     ]
-
-

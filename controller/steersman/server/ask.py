@@ -148,4 +148,10 @@ def typed(data: Mapping[str, Any], key: str, type_: type, default: Any = None) -
     return value
 
 
-_WORDS = {str: "text", bool: "true or false", int: "a whole number", dict: "a mapping", list: "a list"}
+_WORDS = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    dict: "a mapping",
+    list: "a list",
+}

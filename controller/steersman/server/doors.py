@@ -24,7 +24,9 @@ class NoRule(SteersmanError):
     """A door that nobody guards: a daemon with one does not start."""
 
     def __init__(self, door: str) -> None:
-        super().__init__(f"the door {door} has no rule in server/doors.py; this is a bug: report it")
+        super().__init__(
+            f"the door {door} has no rule in server/doors.py; this is a bug: report it"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,11 @@ def doors(resources: Iterable[Resource]) -> list[Door]:
 
 
 def _objects(resource: Resource) -> list[Door]:
-    kind, all_, one = resource.kind, f"{ROOT}/{resource.plural}", f"{ROOT}/{resource.plural}/{{name}}"
+    kind, all_, one = (
+        resource.kind,
+        f"{ROOT}/{resource.plural}",
+        f"{ROOT}/{resource.plural}/{{name}}",
+    )
     read = [
         Door("GET", all_, "list", kind, list_or_watch),
         Door("GET", one, "get", kind, objects.get),

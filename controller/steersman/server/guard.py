@@ -155,8 +155,6 @@ def subject_of(request: HTTPConnection) -> Subject:
     return found if isinstance(found, Subject) else Subject("nobody")
 
 
-
-
 def _peer(scope: Scope) -> int | None:
     """Return the uid at the other end of a Unix socket; the listener put it there."""
     peer = scope.get("state", {}).get("peer")

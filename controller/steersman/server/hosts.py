@@ -78,7 +78,9 @@ async def keys(ask: Ask) -> Response:
 
     async def work() -> Any:
         shown = await looks_of(ask).host_keys(given, name)
-        found = [dict(zip(("algorithm", "line", "fingerprint"), k, strict=True)) for k in shown.keys]
+        found = [
+            dict(zip(("algorithm", "line", "fingerprint"), k, strict=True)) for k in shown.keys
+        ]
         return {"keys": found, "pinned": sorted(shown.pinned)}
 
     return told(ask.parts, work)

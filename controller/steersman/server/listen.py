@@ -117,7 +117,10 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def listening(
-    app: ASGIApp, folder: Path, config: ApiConfig = ApiConfig(), stopping: asyncio.Event | None = None
+    app: ASGIApp,
+    folder: Path,
+    config: ApiConfig = ApiConfig(),
+    stopping: asyncio.Event | None = None,
 ) -> AsyncIterator[list[str]]:
     """Serve `app` until the block ends, on `folder`/steer.sock and where `config` says.
 

@@ -46,9 +46,9 @@ class Works:
 
 @dataclass
 class Parts:
-    """`keys` open what is sealed, `trusted` are the keys of hosts. `wake` asks the daemon's heart to look at a key such as `App/shop` again soon.
+    """`keys` open what is sealed, `trusted` are the keys of hosts.
 
-    `is_ready` says why the daemon is not ready to serve, "" when it is. Set `stopping` before
+    What is written here is followed by the engine, so that no door has to wake it. `is_ready` says why the daemon is not ready to serve, "" when it is. Set `stopping` before
     the listeners are closed: watches and followed logs end then.
     """
 
@@ -56,11 +56,10 @@ class Parts:
     session: Session
     controller: Controller
     relay: Relay
-    wake: Callable[[str], None]
     trusted: KnownHosts
     keys: Keyring
     tokens: Tokens
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     is_ready: Callable[[], str] = lambda: ""
     resources: Mapping[str, Resource] = field(default_factory=lambda: RESOURCES)
     works: Works = field(default_factory=Works)

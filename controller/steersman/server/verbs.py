@@ -27,6 +27,8 @@ from steersman.server.streams import NDJSON, told
 MOST_OBJECTS = 1000
 MOST_COUNT = 10_000
 
+DELETE_OPTIONS = ("apiVersion", "kind", "propagationPolicy", "preconditions", "dryRun")
+
 Cascade = Literal["background", "orphan"]
 
 
@@ -38,10 +40,7 @@ async def apply(ask: Ask) -> Response:
         for each in objects:
             key, kind, name = each.obj.key, each.obj.kind, each.obj.name
             await ask.note("Applied", f"applied {key}", kind=kind, name=name)
-        applied = await ask.parts.controller.apply(objects)
-        for each in objects:
-            ask.parts.wake(each.obj.key)
-        return encode_applied(applied)
+        return encode_applied(await ask.parts.controller.apply(objects))
 
     return told(ask.parts, work)
 
@@ -100,7 +99,14 @@ async def _objects(ask: Ask) -> list[Sourced]:
 async def delete(ask: Ask) -> Response:
     """Remove an object with all that it left on hosts; tells of it if NDJSON is accepted."""
     body = await ask.options(
-        *("apiVersion", "kind", "propagationPolicy", "preconditions", "dryRun", "gracePeriodSeconds")
+        *(
+            "apiVersion",
+            "kind",
+            "propagationPolicy",
+            "preconditions",
+            "dryRun",
+            "gracePeriodSeconds",
+        )
     )
     cascade = _cascade(ask, body)
     await _check_preconditions(ask, body)
@@ -109,9 +115,7 @@ async def delete(ask: Ask) -> Response:
 
     async def work() -> Any:
         await ask.note("Deleted", f"deletes {ask.kind.lower()}/{ask.named} ({cascade})")
-        found = await _delete(ask, cascade)
-        ask.parts.wake(f"{ask.kind}/{ask.named}")
-        return found
+        return await _delete(ask, cascade)
 
     if NDJSON in ask.request.headers.get("accept", ""):
         return told(ask.parts, work)
@@ -222,9 +226,7 @@ def steering(verb: str) -> Callable[[Ask], Awaitable[Response]]:
 
         async def work() -> Any:
             await ask.note("Steered", f"{verb} of app/{ask.named}")
-            found = await steer(ask.parts.controller, ask.named, given)
-            ask.parts.wake(f"App/{ask.named}")
-            return found
+            return await steer(ask.parts.controller, ask.named, given)
 
         return told(ask.parts, work)
 

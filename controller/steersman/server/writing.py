@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Protocol
 
-from steersman.api.app import App
-from steersman.api.job import Job
 from steersman.api.objects import AnyObject, dump_object, parse_object
 from steersman.api.secret import Secret
 from steersman.server.admission import with_values
@@ -80,26 +78,21 @@ async def _write_secret(ask: Ask, secret: Secret, write: _Write, given: Any) -> 
         whole = parse_object(would_be.object)
         if not isinstance(whole, Secret):
             raise ApiError(400, "this is no Secret")
-        await vault.put(whole, values, write=lambda _: write(target))
-    stored = await ask.parts.store.get("Secret", secret.name)
-    if stored is None:
-        raise ApiError(409, f"secret {secret.name} was deleted meanwhile; send it again")
-    await _told(ask, stored)
-    return stored
+        made: list[Stored] = []
+
+        async def put(_: Object) -> Stored:
+            made.append(await write(target))
+            return made[-1]
+
+        await vault.put(whole, values, write=put)
+    await _told(ask, made[-1])
+    return await ask.parts.store.get("Secret", secret.name) or made[-1]
 
 
 async def _told(ask: Ask, stored: Stored) -> None:
-    """Record who wrote it, and have the daemon look at it."""
+    """Record who wrote it."""
     if stored.change != "unchanged":
         reasons = {"created": "Created", "deleted": "Deleted"}
         reason = reasons.get(stored.change, "Changed")
         message = f"{stored.change} {stored.kind.lower()}/{stored.name} through the API"
         await ask.note(reason, message, name=stored.name)
-    obj = parse_object(stored.object)
-    ask.parts.wake(f"{obj.kind}/{obj.name}")
-    if isinstance(obj, Job):
-        ask.parts.wake(f"App/{obj.spec.app}")
-    if isinstance(obj, Secret):
-        for app in (await ask.parts.session.memory.apps()).values():
-            if isinstance(app, App) and obj.name in app.spec.config.secrets:
-                ask.parts.wake(f"App/{app.name}")
