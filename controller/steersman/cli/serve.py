@@ -27,7 +27,7 @@ def serve(tools: Tools) -> None:
 
 
 async def _serve(tools: Tools) -> None:
-    from steersman.cli.context import opened
+    from steersman.cli.context import opened_here
     from steersman.control.engine import Engine
     from steersman.control.relay import Relay
     from steersman.server.daemon import alone_in, serve
@@ -35,7 +35,7 @@ async def _serve(tools: Tools) -> None:
     from steersman.server.notify import Notifier
 
     relay = Relay()
-    async with opened(tools, relay) as work:
+    async with opened_here(tools, relay) as work:
         configure(sys.stderr, is_debugging=tools.is_debugging)
         async with alone_in(work.store.path.parent):
             engine = Engine(work.session, work.controller, work.artifacts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
@@ -39,7 +39,7 @@ class Labels(NamedTuple):
 
 
 class Lack(NamedTuple):
-    """Why lines are missing, or are not masked. It goes ahead of every line: those go on for long."""
+    """Why lines are missing, or not masked. It goes ahead of lines: those go on for long."""
 
     why: str
     time: float = 0.0

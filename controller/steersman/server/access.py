@@ -67,4 +67,4 @@ async def can_i(ask: Ask) -> Response:
     if kind in ("Job", "Release") and name:
         stored = await ask.parts.store.get(kind, name)
         app = app_of(kind, stored.object) if stored is not None else None
-    return json_answer({"allowed": allows(ask.subject, verb, kind, app)})  # type: ignore[arg-type]
+    return json_answer({"allowed": allows(ask.subject, verb, kind, app)})

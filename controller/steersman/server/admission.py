@@ -31,6 +31,7 @@ def parse(resource: Resource, data: Any, name: str | None) -> AnyObject:
     """Return the object that a body says; raises ApiError with every fault and its field."""
     if not isinstance(data, dict):
         raise ApiError(400, "the body is not a JSON object; send {...}")
+    data = {**data, "metadata": _unmanaged(data.get("metadata"))}
     for key, wanted in (("apiVersion", "steersman/v1"), ("kind", resource.kind)):
         if data.get(key) != wanted:
             found = str(data.get(key, "nothing"))[:60]
@@ -46,14 +47,21 @@ def parse(resource: Resource, data: Any, name: str | None) -> AnyObject:
     return obj
 
 
+def _unmanaged(metadata: Any) -> Any:
+    """Return metadata without who manages which field: what was read is sent back whole."""
+    if not isinstance(metadata, dict):
+        return metadata
+    return {key: value for key, value in metadata.items() if key != "managedFields"}
+
+
 def _refuse_places(obj: AnyObject) -> None:
     """Refuse what only means something on another machine, or in another folder."""
-    if isinstance(obj, App) and obj.spec.source.path is not None:
-        if not obj.spec.source.path.startswith("/"):
-            raise _at("spec.source.path", "a relative path", "an absolute path where the daemon is")
-    if isinstance(obj, Host) and obj.spec.identity is not None:
-        if not obj.spec.identity.startswith(("/", "~")):
-            raise _at("spec.identity", "a relative path", "an absolute path where the daemon is")
+    path = obj.spec.source.path if isinstance(obj, App) else None
+    if path is not None and not path.startswith("/"):
+        raise _at("spec.source.path", "a relative path", "an absolute path where the daemon is")
+    identity = obj.spec.identity if isinstance(obj, Host) else None
+    if identity is not None and not identity.startswith(("/", "~")):
+        raise _at("spec.identity", "a relative path", "an absolute path where the daemon is")
     if isinstance(obj, Secret):
         for key, source in obj.spec.data.items():
             if any(getattr(source, each) is not None for each in _ELSEWHERE):

@@ -127,7 +127,7 @@ async def _asked(parts: Parts, connection: HTTPConnection, door: Door, rule: Rul
     """Return the request as one that may come in; raises ApiError."""
     subject = subject_of(connection)
     name = connection.path_params.get("name")
-    verb: Verb = rule if rule in VERBS else "get"  # type: ignore[assignment]
+    verb: Verb = rule if rule in VERBS else "get"
     ask = Ask(connection, parts, subject, verb, door.kind, name)
     if rule in ("by body", "anybody known") or subject.is_admin:
         return ask

@@ -143,9 +143,11 @@ def _verbs() -> list[Door]:
 def _looks() -> list[Door]:
     app, job = f"{ROOT}/apps/{{name}}", f"{ROOT}/jobs/{{name}}"
     return [
+        Door("GET", f"{ROOT}/objects", "list", "Object", list_or_watch),
         Door("GET", f"{app}/busy", "get", "App", looking.busy),
         Door("GET", f"{app}/logs", "logs", "App", looking.logs),
         Door("GET", f"{job}/logs", "logs", "Job", looking.logs),
+        Door("GET", f"{ROOT}/happened", "list", "Event", looking.happened),
         Door("GET", f"{ROOT}/instances", "running", "Instance", looking.instances),
         Door("GET", f"{ROOT}/generations", "running", "Generation", looking.generations),
         Door("WEBSOCKET", f"{app}/exec", "exec", "App", converse=programs.serve),

@@ -12,7 +12,6 @@ from steersman.control.answers import encode_outcomes
 from steersman.control.looks import OwnLooks
 from steersman.server.admission import parse
 from steersman.server.ask import Ask, mapping, typed
-from steersman.server.objects import json_answer
 from steersman.server.resources import Resource
 from steersman.server.status import ApiError
 from steersman.server.streams import told
@@ -28,7 +27,7 @@ async def cordon(ask: Ask) -> Response:
         await ask.note("Steered", f"cordon of host/{ask.named}")
         return await ask.parts.controller.cordons.cordon(ask.named)
 
-    return told(ask.parts, work)
+    return told(ask, work)
 
 
 async def uncordon(ask: Ask) -> Response:
@@ -39,7 +38,7 @@ async def uncordon(ask: Ask) -> Response:
         outcomes = await ask.parts.controller.cordons.uncordon(ask.named)
         return None if outcomes is None else encode_outcomes(outcomes)
 
-    return told(ask.parts, work)
+    return told(ask, work)
 
 
 async def drain(ask: Ask) -> Response:
@@ -56,7 +55,7 @@ async def drain(ask: Ask) -> Response:
         is_empty, outcomes = await cordons.drain(ask.named, is_forced=is_forced, within=within)
         return {"empty": is_empty, "outcomes": encode_outcomes(outcomes)}
 
-    return told(ask.parts, work)
+    return told(ask, work)
 
 
 async def check(ask: Ask) -> Response:
@@ -68,7 +67,7 @@ async def check(ask: Ask) -> Response:
         found = await looks_of(ask).check(given, names)
         return {name: [asdict(each) for each in findings] for name, findings in found.items()}
 
-    return told(ask.parts, work)
+    return told(ask, work)
 
 
 async def keys(ask: Ask) -> Response:
@@ -83,7 +82,7 @@ async def keys(ask: Ask) -> Response:
         ]
         return {"keys": found, "pinned": sorted(shown.pinned)}
 
-    return told(ask.parts, work)
+    return told(ask, work)
 
 
 async def trust(ask: Ask) -> Response:
@@ -98,7 +97,7 @@ async def trust(ask: Ask) -> Response:
         await ask.note("Trusted", f"trusted {len(lines)} keys of host/{name}", name=name)
         return await looks_of(ask).trust(given, name, lines, is_replacing=is_replacing)
 
-    return told(ask.parts, work)
+    return told(ask, work)
 
 
 def looks_of(ask: Ask) -> OwnLooks:
@@ -115,7 +114,7 @@ def _given(ask: Ask, body: dict[str, Any]) -> dict[str, Host]:
 
 
 def _texts(body: dict[str, Any], key: str) -> list[str]:
-    listed = typed(body, key, list, [])
+    listed: list[str] = typed(body, key, list, [])
     if len(listed) > MOST_HOSTS or not all(isinstance(each, str) for each in listed):
         raise ApiError(422, f"{key}: a list of at most {MOST_HOSTS} texts")
     return listed

@@ -127,7 +127,7 @@ async def listening(
     Yields where that is. Sets `stopping` before it closes: what goes on for ever ends then.
     Raises CannotListen.
     """
-    path = folder / SOCKET
+    path, config = folder / SOCKET, config if config is not None else ApiConfig()
     with contextlib.ExitStack() as stack:
         own = stack.enter_context(_unix(path))
         servers = [(_server(app, None), own)]

@@ -15,15 +15,17 @@ from steersman.api.objects import parse_object
 from steersman.control.faults import encode_error
 from steersman.control.live import Instance
 from steersman.control.logs import Labels, Lack, Line, Told, Wanted
-from steersman.server.ask import Ask
+from steersman.server.ask import Ask, typed
 from steersman.server.hosts import looks_of
 from steersman.server.objects import found, json_answer
 from steersman.server.status import ApiError
 from steersman.server.streams import alive, bug, ndjson, told
+from steersman.store.protocol import Event
 
 LONGEST = 366 * 24 * 3600
 MOST_LINES = 1_000_000
 MOST_NAMES = 1000
+MOST_EVENTS = 1000
 
 
 async def instances(ask: Ask) -> Response:
@@ -60,6 +62,18 @@ async def busy(ask: Ask) -> Response:
     return json_answer({"busy": is_leased})
 
 
+async def happened(ask: Ask) -> Response:
+    """Return the newest events, of one object or of all; oldest first."""
+    limit = ask.number("limit", most=MOST_EVENTS) or 50
+    events = await ask.parts.store.events(ask.text("kind"), ask.text("name"), limit)
+    mine = [each for each in events if ask.may("get", "Event", _involved(each))]
+    return json_answer({"items": [asdict(each) for each in mine]})
+
+
+def _involved(event: Event) -> dict[str, Any]:
+    return {"spec": {"involved": {"kind": event.kind, "name": event.name}}}
+
+
 async def logs(ask: Ask) -> Response:
     """Tell the lines of an app or a job: {"labels"}, {"line"} and {"lack"}, then {"end"}."""
     since, tail = ask.number("since", most=LONGEST), ask.number("tail", most=MOST_LINES)
@@ -94,7 +108,7 @@ async def _lines(lines: AsyncGenerator[Told]) -> AsyncGenerator[dict[str, Any]]:
 
 async def refresh(ask: Ask) -> Response:
     """Ask hosts how jobs are and remember it; tells why hosts said nothing."""
-    names = ask.connection.query_params.getlist("name")[:MOST_NAMES]
+    names = typed(await ask.options("names"), "names", list, [])
     jobs = await ask.parts.session.memory.jobs()
     mine = [job for job in jobs if job.name in names and ask.may("get", "Job", _data(job))]
 
@@ -102,7 +116,7 @@ async def refresh(ask: Ask) -> Response:
         silent = await ask.parts.controller.jobs.refresh(mine)
         return {host: encode_error(error) for host, error in silent.items()}
 
-    return told(ask.parts, work)
+    return told(ask, work)
 
 
 def _data(job: Job) -> dict[str, Any]:
@@ -123,7 +137,7 @@ async def run(ask: Ask) -> Response:
         ended = await runs.run(job, host, lambda line: report.said(RUN_LINE, line))
         return ended.model_dump(mode="json", by_alias=True, exclude_none=True)
 
-    return told(ask.parts, work)
+    return told(ask, work)
 
 
 RUN_LINE = "run"

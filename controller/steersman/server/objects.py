@@ -15,7 +15,7 @@ from steersman.server.ask import JSON, Ask
 from steersman.server.patches import BadPatch, merged, patched
 from steersman.server.status import ApiError
 from steersman.server.writing import written
-from steersman.store.protocol import Page, Query, Stored
+from steersman.store.protocol import Query, Stored
 from steersman.store.selectors import FieldSelector, Selector
 
 APPLY, MERGE, OPERATIONS = (
@@ -25,10 +25,11 @@ APPLY, MERGE, OPERATIONS = (
 )
 MOST_LISTED = 500
 MANAGER = "api"
+CHANGE = "Steersman-Change"
 
 
 async def get(ask: Ask) -> Response:
-    return answer((await found(ask)).object)
+    return _answered(ask, await found(ask))
 
 
 async def found(ask: Ask) -> Stored:
@@ -41,8 +42,11 @@ async def found(ask: Ask) -> Stored:
 
 async def list_(ask: Ask) -> Response:
     """List a page of objects; an item that the subject may not get is left out."""
-    page = await listed(ask)
-    items = [each.object for each in page.items if ask.may("get", ask.kind, each.object)]
+    limit = ask.number("limit", most=MOST_LISTED) or None
+    page = await ask.parts.store.page(query_of(ask), limit, ask.text("continue") or None)
+    has_managers = ask.flag("managedFields")
+    may = [each for each in page.items if ask.may("get", each.kind, each.object)]
+    items = [each.shown if has_managers else each.object for each in may]
     metadata: dict[str, Any] = {"resourceVersion": page.revision}
     if page.token is not None:
         metadata["continue"] = page.token
@@ -54,25 +58,31 @@ async def list_(ask: Ask) -> Response:
     )
 
 
-async def listed(ask: Ask) -> Page:
-    limit = ask.number("limit", most=MOST_LISTED) or None
-    return await ask.parts.store.page(query_of(ask), limit, ask.text("continue") or None)
-
-
 def query_of(ask: Ask) -> Query:
-    """Return which objects labelSelector and fieldSelector mean; raises BadSelector."""
+    """Return which objects are meant by labelSelector, fieldSelector and, where the path names no
+    kind, by `kind`; raises BadSelector."""
     return Query(
-        frozenset({ask.kind}),
+        frozenset({ask.kind}) if ask.kind in ask.parts.resources else _kinds(ask),
         Selector.parse(ask.text("labelSelector") or ""),
         FieldSelector.parse(ask.text("fieldSelector") or ""),
     )
 
 
+def _kinds(ask: Ask) -> frozenset[str]:
+    known = frozenset(ask.parts.resources)
+    wanted = frozenset(ask.connection.query_params.getlist("kind")) or known
+    if not wanted <= known:
+        raise ApiError(422, f"kind is one of {', '.join(sorted(known))}")
+    return wanted
+
+
 async def create(ask: Ask) -> Response:
     obj = parse(_writable(ask), await ask.body(), None)
+    if obj.metadata.uid is not None:
+        raise ApiError(400, "metadata.uid is given by the store; leave it out of what is new")
     check_scope(ask, obj, None)
     stored = await written(ask, obj, 0, manager=_manager(ask))
-    return answer(stored.object, 201)
+    return _answered(ask, stored, 201)
 
 
 async def replace(ask: Ask) -> Response:
@@ -81,7 +91,7 @@ async def replace(ask: Ask) -> Response:
     before = await found(ask)
     check_scope(ask, obj, before.object)
     stored = await written(ask, obj, _expected(obj), manager=_manager(ask))
-    return answer(stored.object)
+    return _answered(ask, stored)
 
 
 async def patch(ask: Ask) -> Response:
@@ -97,7 +107,7 @@ async def patch(ask: Ask) -> Response:
     # Whoever changed it meanwhile is not overwritten; the patch can be sent again.
     expected = _expected(obj) or before.resource_version
     stored = await written(ask, obj, expected, manager=_manager(ask))
-    return answer(stored.object)
+    return _answered(ask, stored)
 
 
 async def _apply(ask: Ask, data: Any) -> Response:
@@ -109,8 +119,10 @@ async def _apply(ask: Ask, data: Any) -> Response:
     before = await ask.parts.store.get(ask.kind, ask.named)
     check_scope(ask, obj, None if before is None else before.object)
     expected = _expected(obj)
-    stored = await written(ask, obj, expected, manager=manager, force=ask.flag("force"), given=data)
-    return answer(stored.object, 201 if stored.change == "created" else 200)
+    stored = await written(
+        ask, obj, expected, manager=manager, force=ask.flag("force"), is_apply=True
+    )
+    return _answered(ask, stored, 201 if stored.change == "created" else 200)
 
 
 def _checked(target: Any, before: Stored) -> Any:
@@ -143,6 +155,13 @@ def _writable(ask: Ask) -> Any:
 async def status(ask: Ask) -> Response:
     """Return the object, whose status is read here; only the controller writes it."""
     return await get(ask)
+
+
+def _answered(ask: Ask, stored: Stored, code: int = 200) -> Response:
+    """Answer with an object, and in a header with what was done to it."""
+    made = answer(stored.shown if ask.flag("managedFields") else stored.object, code)
+    made.headers[CHANGE] = stored.change
+    return made
 
 
 def answer(data: Mapping[str, Any], code: int = 200) -> Response:

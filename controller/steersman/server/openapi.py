@@ -107,7 +107,6 @@ _QUERIES: Mapping[str, dict[str, Schema]] = {
         "follow": FLAG,
     },
     "running": {"app": TEXT, "host": TEXT},
-    "refresh": {"name": TEXT},
 }
 
 
@@ -138,6 +137,7 @@ _OPTIONS: Mapping[str, Schema] = {
     "scale": _mapping({"counts": {"type": "object", "additionalProperties": _number(10_000)}}),
     "drain": _mapping({"force": FLAG, "within": {"type": "number"}}),
     "run": _mapping({"host": TEXT}),
+    "jobrefresh": _mapping({"names": _texts()}),
     "hostchecks": _mapping({"names": _texts(), "hosts": _GIVEN}),
     "hostkeys": _mapping({"name": TEXT, "hosts": _GIVEN}),
     "hosttrust": _mapping({"name": TEXT, "hosts": _GIVEN, "lines": _texts(), "replace": FLAG}),

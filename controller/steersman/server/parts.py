@@ -48,8 +48,9 @@ class Works:
 class Parts:
     """`keys` open what is sealed, `trusted` are the keys of hosts.
 
-    What is written here is followed by the engine, so that no door has to wake it. `is_ready` says why the daemon is not ready to serve, "" when it is. Set `stopping` before
-    the listeners are closed: watches and followed logs end then.
+    What is written here is followed by the engine, so that no door has to wake it. `is_ready` says
+    why the daemon is not ready to serve, "" when it is. Set `stopping` before the listeners are
+    closed: watches and followed logs end then.
     """
 
     store: Store

@@ -33,6 +33,7 @@ _DEPLOYER: dict[str, frozenset[Verb]] = {
     "Event": READING,
     "Generation": READING,
     "Instance": READING,
+    "Object": READING,
 }
 
 

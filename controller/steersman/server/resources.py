@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from steersman.api.objects import KINDS, MANIFEST_KINDS, AnyObject
+from steersman.api.objects import KINDS, MANIFEST_KINDS, AnyObject, plural_of
 
 GROUP, VERSION = "steersman", "v1"
 ROOT = f"/apis/{GROUP}/{VERSION}"
@@ -23,14 +23,6 @@ class Resource:
     @property
     def plural(self) -> str:
         return plural_of(self.kind)
-
-
-def plural_of(kind: str) -> str:
-    """Return a kind as paths have it: App as apps, Repository as repositories."""
-    word = kind.lower()
-    if word.endswith("y"):
-        return f"{word[:-1]}ies"
-    return f"{word}es" if word.endswith(("x", "s")) else f"{word}s"
 
 
 RESOURCES: Mapping[str, Resource] = {

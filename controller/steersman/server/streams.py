@@ -14,12 +14,15 @@ from starlette.responses import StreamingResponse
 from steersman.api.errors import SteersmanError
 from steersman.control.faults import encode_all, encode_error
 from steersman.control.told import Teller
+from steersman.control.turns import patient
+from steersman.server.ask import Ask
 from steersman.server.parts import Parts
 
 log = structlog.get_logger(__name__)
 
 NDJSON = "application/x-ndjson"
 ALIVE = {"alive": True}
+LONGEST_WAIT = 24 * 3600
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 Data = dict[str, Any]
@@ -56,16 +59,18 @@ class Feed:
             self._is_heard = False
 
 
-def told(parts: Parts, work: Callable[[], Awaitable[Any]]) -> StreamingResponse:
+def told(ask: Ask, work: Callable[[], Awaitable[Any]]) -> StreamingResponse:
     """Do `work` and tell of it: what it reports, then {"outcome": …} or {"faults": […]}.
 
-    It goes on to its end in the daemon, whether or not the client stays to hear of it.
+    It goes on to its end in the daemon, whether or not the client stays to hear of it. The
+    parameter `lockTimeout` says how many seconds it waits for others who work on the same.
     """
-    feed = Feed()
+    feed, parts = Feed(), ask.parts
+    patience = ask.number("lockTimeout", most=LONGEST_WAIT)
 
     async def run() -> None:
         try:
-            with parts.relay.listening(Teller(feed.put)):
+            with patient(patience), parts.relay.listening(Teller(feed.put)):
                 feed.put({"outcome": await work()})
         except (SteersmanError, ExceptionGroup) as error:
             feed.put({"faults": _faults(error)})
@@ -113,7 +118,7 @@ async def alive(
     try:
         while not stopping.is_set():
             step = step if step is not None else asyncio.ensure_future(anext(items, None))
-            await asyncio.wait({step, stop}, timeout=every, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([step, stop], timeout=every, return_when=asyncio.FIRST_COMPLETED)
             if not step.done():
                 if not stop.done():
                     yield ALIVE

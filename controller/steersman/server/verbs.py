@@ -42,7 +42,7 @@ async def apply(ask: Ask) -> Response:
             await ask.note("Applied", f"applied {key}", kind=kind, name=name)
         return encode_applied(await ask.parts.controller.apply(objects))
 
-    return told(ask.parts, work)
+    return told(ask, work)
 
 
 async def diff(ask: Ask) -> Response:
@@ -51,7 +51,7 @@ async def diff(ask: Ask) -> Response:
     async def work() -> Any:
         return encode_outcomes(await ask.parts.controller.diff(objects))
 
-    return told(ask.parts, work)
+    return told(ask, work)
 
 
 async def job_plans(ask: Ask) -> Response:
@@ -60,7 +60,7 @@ async def job_plans(ask: Ask) -> Response:
     async def work() -> Any:
         return encode_job_plans(await ask.parts.controller.jobs.diff(objects))
 
-    return told(ask.parts, work)
+    return told(ask, work)
 
 
 async def changes(ask: Ask) -> Response:
@@ -73,7 +73,7 @@ async def drift(ask: Ask) -> Response:
     async def work() -> Any:
         return encode_outcomes(await ask.parts.controller.drift([ask.named]))
 
-    return told(ask.parts, work)
+    return told(ask, work)
 
 
 async def _objects(ask: Ask) -> list[Sourced]:
@@ -118,7 +118,7 @@ async def delete(ask: Ask) -> Response:
         return await _delete(ask, cascade)
 
     if NDJSON in ask.request.headers.get("accept", ""):
-        return told(ask.parts, work)
+        return told(ask, work)
     await work()
     return json_answer(success(f"{ask.kind.lower()} {ask.named} was deleted", name=ask.named))
 
@@ -228,6 +228,6 @@ def steering(verb: str) -> Callable[[Ask], Awaitable[Response]]:
             await ask.note("Steered", f"{verb} of app/{ask.named}")
             return await steer(ask.parts.controller, ask.named, given)
 
-        return told(ask.parts, work)
+        return told(ask, work)
 
     return serve

@@ -31,6 +31,7 @@ async def watch(ask: Ask) -> Response:
     since = ask.number("resourceVersion") or None
     query = query_of(ask)
     limit = ask.number("timeoutSeconds", most=LONGEST) or LONGEST
+    idle = ask.number("idleSeconds", most=3600) or IDLE
     first: list[Change] = []
     if since is None:
         page = await ask.parts.store.page(query)
@@ -39,7 +40,7 @@ async def watch(ask: Ask) -> Response:
             Change("ADDED", each.resource_version, each.kind, each.name, orjson.dumps(each.object))
             for each in page.items
         ]
-    changes = ask.parts.store.watch(since, query, idle=IDLE)
+    changes = ask.parts.store.watch(since, query, idle=idle)
     step = asyncio.ensure_future(anext(changes))
     await asyncio.wait({step}, timeout=FIRST)
     if step.done() and isinstance(step.exception(), Compacted):
@@ -78,7 +79,7 @@ async def _until(
     try:
         while True:
             left = max(0.0, deadline - loop.time())
-            await asyncio.wait({step, stop}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([step, stop], timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if not step.done():
                 return
             with contextlib.suppress(StopAsyncIteration):
@@ -100,6 +101,6 @@ def _line(ask: Ask, change: Change) -> bytes | None:
         mark = {"apiVersion": "steersman/v1", "kind": ask.kind, "metadata": metadata}
         return orjson.dumps({"type": "BOOKMARK", "object": mark}) + b"\n"
     # Whoever may get any object of the kind is spared the parsing of each.
-    if not ask.may("get", ask.kind, {}) and not ask.may("get", ask.kind, change.object):
+    if not ask.may("get", change.kind, {}) and not ask.may("get", change.kind, change.object):
         return None
     return b'{"type":"' + change.type.encode() + b'","object":' + change.body + b"}\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from steersman.api.objects import AnyObject, dump_object, parse_object
 from steersman.api.secret import Secret
@@ -24,23 +24,30 @@ async def written(
     *,
     manager: str,
     force: bool = False,
-    given: Any = None,
+    is_apply: bool = False,
 ) -> Stored:
     """Remember `obj` unless the request is a dry run; return it as it is, or would be, stored.
 
-    `given` is what an apply names, and None for a whole object. Raises NotAdmitted, Conflict,
+    With `is_apply` it names what its manager wants, else the whole object. Raises NotAdmitted, Conflict,
     FieldConflict and what else the store refuses.
     """
     store = ask.parts.store
     write: _Write
-    if given is None:
-        write = partial(store.put, expected_resource_version=expected, manager=manager)
+    if not is_apply:
+        write = partial(
+            store.put, expected_resource_version=expected, manager=manager, uid=obj.metadata.uid
+        )
     else:
-        expected_too = {"expected_resource_version": expected, "force": force}
-        write = partial(store.apply, manager=manager, **expected_too)
+        write = partial(
+            store.apply,
+            manager=manager,
+            expected_resource_version=expected,
+            uid=obj.metadata.uid,
+            force=force,
+        )
     if isinstance(obj, Secret):
-        return await _write_secret(ask, obj, write, given)
-    target = dump_object(obj) if given is None else _named(given)
+        return await _write_secret(ask, obj, write, is_apply=is_apply)
+    target = _named(obj) if is_apply else dump_object(obj)
     would_be = await write(target, dry_run=True)
     await _admit(ask, would_be.object)
     if ask.is_dry:
@@ -50,9 +57,12 @@ async def written(
     return stored
 
 
-def _named(given: Any) -> Object:
-    """Return what an apply names, without what only the store writes."""
-    return {key: value for key, value in given.items() if key != "status"}
+def _named(obj: AnyObject) -> Object:
+    """Return what an apply names, in the form in which everything is stored."""
+    named: Object = obj.model_dump(
+        mode="json", by_alias=True, exclude_unset=True, exclude_none=True, exclude={"status"}
+    )
+    return {**named, "apiVersion": obj.api_version, "kind": obj.kind}
 
 
 async def _admit(ask: Ask, would_be: Object) -> None:
@@ -62,16 +72,15 @@ async def _admit(ask: Ask, would_be: Object) -> None:
         await ask.parts.controller.admit([obj])
 
 
-async def _write_secret(ask: Ask, secret: Secret, write: _Write, given: Any) -> Stored:
+async def _write_secret(ask: Ask, secret: Secret, write: _Write, *, is_apply: bool) -> Stored:
     """Keep the values in the vault and digests of them in the store; answer with the digests."""
     vault = ask.parts.session.vault
     # One after the other: what is checked here must still hold when it is written.
     async with ask.parts.secret_writes:
         opened = await with_values(secret, ask.parts.keys)
         values = await vault.with_kept(opened, opened.given())
-        target = dump_object(await vault.masked(opened, values))
-        if given is not None:
-            target = {**target, "metadata": given["metadata"]}
+        masked = await vault.masked(opened, values)
+        target = _named(masked) if is_apply else dump_object(masked)
         would_be = await write(target, dry_run=True)
         if ask.is_dry:
             return would_be
