@@ -1,153 +1,268 @@
 """Rollouts while links are cut, controllers die, hosts reboot and clocks leap.
 
-`make test` tries a few of each; `make test-chaos` goes on for as long as it was told to.
+`make test` tries a few of each on the shared hosts; `make test-chaos` goes on: behind every step of
+every strategy, and as many cuts as ROUNDS says, on five pairs of hosts side by side.
 """
 
 import os
 import random
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
 from itertools import count
-from typing import Any
+from pathlib import Path
 
 import pytest
 
-from acceptance.pier import Pier
-from lab import seen
+from acceptance.buoy import STRATEGIES, Buoy, read_lines
+from acceptance.yard import Yard, behind_cutters, places
 from lab.commands import wait_until
-from lab.cutter import Cutter
 from lab.lab import Lab
-from load.background import Load
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(6 * 3600)]
 
-ROUNDS = int(os.environ.get("STEERSMAN_CHAOS", "2"))
+ROUNDS = int(os.environ.get("STEERSMAN_CHAOS", "0"))
 SEED = int(os.environ.get("STEERSMAN_SEED", "20261124"))
-CANARY = {"canary": {"steps": [{"hosts": 1}, {"pause": {"duration": "1s"}}]}}
-STRATEGIES: dict[str, dict[str, Any]] = {
-    "RollingUpdate": {},
-    "Canary": CANARY,
-    "BlueGreen": {},
-    "Recreate": {},
-}
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+FEW = 2
+Say = Callable[[str], None]
 
 
-@pytest.fixture
-def cutters(pier: Pier) -> Iterator[list[Cutter]]:
-    """Reach each host over a relay that can cut."""
-    with ExitStack() as stack:
-        made = [stack.enter_context(Cutter(host.address)) for host in pier.hosts]
-        documents = pier.steer.hosts()
-        for document, cutter in zip(documents, made, strict=True):
-            document["spec"] |= {"address": "127.0.0.1", "port": cutter.port}
-        pier.reached = documents
-        yield made
-        pier.reached = None
+@pytest.fixture(scope="module")
+def yard(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, cache: Path
+) -> Yard:
+    folder = tmp_path_factory.mktemp("yard")
+    if not ROUNDS:
+        lab: Lab = request.getfixturevalue("hosts")
+        return Yard(lab, [lab.hosts], folder, cache)
+    lab = request.getfixturevalue("make_lab")(10)
+    return Yard(lab, [lab.hosts[at : at + 2] for at in range(0, 10, 2)], folder, cache)
 
 
-def quietly(load: Load) -> None:
-    assert load.report.failed == 0, load.report.examples
+def steps(strategy: str) -> Iterable[int]:
+    """Return the steps to be killed behind: all of them when there is time, else a few."""
+    few = sorted(random.Random(f"{SEED}{strategy}").sample(range(1, 36), FEW))
+    return count(0) if ROUNDS else few
 
 
-def test_cut_links_lose_nothing(
-    pier: Pier, cutters: list[Cutter], say: Callable[[str], None]
-) -> None:
-    dice, again = random.Random(SEED), 0
-    for cutter in cutters:
-        cutter.cut_after(1 << 60)
-    pier.release()
-    sizes = [cutter.carried for cutter in cutters]
-    with pier.load() as load:
-        for number in range(ROUNDS):
-            places = [dice.randrange(1, size) for size in sizes]
-            for cutter, place in zip(cutters, places, strict=True):
-                cutter.cut_after(place)
-            pier.commit()
-            ran = pier.apply(expect=None)
-            assert "Traceback" not in ran.err, ran.said
-            if ran.code != 0:
-                again += 1
-                assert "h1" in ran.err or "h2" in ran.err or "h3" in ran.err, ran.said
-                pier.apply()
-            pier.prove(f"round {number}, cut after {places} of {sizes} bytes")
-    quietly(load)
-    cuts = sum(cutter.cuts for cutter in cutters)
-    assert cuts >= ROUNDS, "hardly any link was cut"
-    say(
-        f"links cut at random bytes: {cuts} cuts in {ROUNDS} rollouts, {again} applied again,"
-        f" {load.report.ok} requests, {load.report.failed} lost"
-    )
+def at(step: int) -> dict[str, str]:
+    return {"STEER_FAILPOINT": f"after:{step}" if step else "before:1"}
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_killed_rollout_is_taken_up(
-    pier: Pier, strategy: str, say: Callable[[str], None]
-) -> None:
-    rollout = {"strategy": strategy, **STRATEGIES[strategy]}
-    dice, killed, requests = random.Random(SEED), 0, 0
-    # Every step when there is time for all of them, else a few.
-    places = count(1) if ROUNDS > 20 else iter(dice.sample(range(1, 36), ROUNDS))
-    for k in places:
-        pier.commit()
-        with pier.load() as load:
-            ran = pier.apply(expect=None, env={"STEER_FAILPOINT": f"after:{k}"}, **rollout)
-            assert ran.code in (0, -signal.SIGKILL), ran.said
-            killed += ran.code != 0
-            pier.apply(**rollout)
-        requests += load.report.ok
-        pier.prove(f"{strategy}, killed after step {k}")
-        if strategy != "Recreate":
-            quietly(load)
-        if ran.code == 0:
-            break
-    assert killed > 0, "no kill came before the end"
-    say(f"{strategy} killed behind {killed} of its steps: {requests} requests")
+def test_a_killed_rollout_is_taken_up(yard: Yard, say: Say) -> None:
+    def sail(strategy: str) -> None:
+        killed = 0
+        with yard.buoy(strategy) as buoy:
+            for k in steps(strategy):
+                where = f"killed behind step {k}"
+                code = -signal.SIGKILL
+                with yard.trying(buoy, where):
+                    buoy.commit()
+                    code = buoy.apply(expect=None, env=at(k)).code
+                    assert code in (0, -signal.SIGKILL)
+                    buoy.apply()
+                    buoy.prove(where)
+                killed += code != 0
+                if code == 0:
+                    break
+            say(f"{strategy}: killed behind {killed} of its steps, {buoy.requests} requests")
+        assert killed, "no kill came before the end"
+
+    yard.each(sail, STRATEGIES)
 
 
-def test_a_host_that_reboots_meanwhile_is_taken_up(pier: Pier, hosts: Lab) -> None:
-    pier.commit()
-    unit = pier.next_unit()
-    with pier.started("apply", "-v", "-f", pier.write(minReadySeconds=3)) as applying:
-        wait_until(lambda: unit in seen.units(pier.hosts[1]), "the second host's turn")
-        hosts.reboot(1)
-        applying.communicate(timeout=240)
-    pier.apply(minReadySeconds=3)
-    pier.prove("h2 was rebooted")
+def test_a_killed_way_back_is_taken_up(yard: Yard, say: Say) -> None:
+    def sail(strategy: str) -> None:
+        killed = 0
+        with yard.buoy(strategy) as buoy:
+            for k in steps(strategy):
+                # Releases 1 and 2 are of versions 1 and 2; each way back is another release.
+                to, where = 1 + k % 2, f"killed behind step {k} of a way back"
+                code = -signal.SIGKILL
+                with yard.trying(buoy, where):
+                    if buoy.serving[0] == to:
+                        buoy.undo(3 - to)
+                    code = buoy.undo(to, env=at(k)).code
+                    assert code in (0, -signal.SIGKILL)
+                    assert buoy.undo(to).code == 0
+                    buoy.prove(where, to)
+                killed += code != 0
+                if code == 0:
+                    break
+            say(f"{strategy} undone: killed behind {killed} steps, {buoy.requests} requests")
+        assert killed, "no kill came before the end"
+
+    yard.each(sail, [*STRATEGIES] if ROUNDS else ["RollingUpdate"])
 
 
-def test_a_storm_of_signals_leaves_whole_steps(pier: Pier) -> None:
-    dice = random.Random(SEED)
-    with pier.load() as load:
-        for _ in range(ROUNDS):
-            pier.commit()
-            lines = dice.randrange(5, 40)
-            with pier.started("apply", "-v", "-f", pier.write()) as applying:
-                storm(applying, lines)
-            pier.apply()
-            pier.prove(f"signals after {lines} lines")
-    quietly(load)
+def test_cut_links_lose_nothing(yard: Yard, say: Say) -> None:
+    shares = 2 * len(yard.groups) if ROUNDS else 1
+    rounds = -(-(ROUNDS or FEW) // shares)
+
+    def sail(share: int) -> None:
+        dice, again = random.Random(f"{SEED} {share}"), 0
+        strategy = [*STRATEGIES][share % 3]
+        with yard.buoy(strategy) as buoy, behind_cutters(buoy) as cutters:
+
+            def carried(verb: Callable[[], object]) -> list[int]:
+                for cutter in cutters:
+                    cutter.cut_after(1 << 60)
+                verb()
+                return [cutter.carried for cutter in cutters]
+
+            buoy.apply()
+            heads = carried(lambda: buoy.steer.run("diff", "app/pier"))
+            buoy.commit()
+            sizes = carried(buoy.apply)
+            for number in range(rounds):
+                chosen = places(dice, sizes, heads)
+                where = f"share {share}, round {number}: cut after {chosen} of {sizes} bytes"
+                with yard.trying(buoy, where):
+                    for cutter, place in zip(cutters, chosen, strict=True):
+                        cutter.cut_after(place)
+                    buoy.commit()
+                    ran = buoy.apply(expect=None)
+                    assert "Traceback" not in ran.err, ran.said
+                    if ran.code != 0:
+                        again += 1
+                        assert any(host.name in ran.err for host in buoy.hosts), ran.said
+                        buoy.apply()
+                    buoy.prove(where)
+            cuts = sum(cutter.cuts for cutter in cutters)
+            say(
+                f"{strategy}: {cuts} cuts at random bytes in {rounds} rollouts, {again} applied"
+                f" again, {buoy.requests} requests"
+            )
+            assert cuts >= rounds, "hardly any link was cut"
+
+    yard.each(sail, range(shares))
 
 
-def storm(applying: "subprocess.Popen[str]", lines: int) -> None:
-    """Let it say `lines` lines, then send it signals until it ends."""
+def test_a_link_cut_at_a_step_is_opened_again(yard: Yard, say: Say) -> None:
+    lines = range(1, 60) if ROUNDS else [9]
+    shares = len(yard.groups)
+
+    def sail(share: int) -> None:
+        tried = 0
+        strategy = [*STRATEGIES][share % 4]
+        with yard.buoy(strategy) as buoy, behind_cutters(buoy) as cutters:
+            buoy.apply()
+            for number in lines[share::shares]:
+                where = f"cut when {number} lines were said"
+                with yard.trying(buoy, where):
+                    buoy.commit()
+                    with buoy.started("apply", "-v", "-f", buoy.write()) as applying:
+                        read_lines(applying, number)
+                        for cutter in cutters:
+                            cutter.cut_now()
+                        said = applying.communicate(timeout=120)
+                    assert "Traceback" not in said[1], said
+                    if applying.returncode != 0:
+                        buoy.apply()
+                    buoy.prove(where)
+                    tried += 1
+            say(f"{strategy}: all links cut at {tried} steps, {buoy.requests} requests")
+
+    yard.each(sail, range(shares))
+
+
+def test_a_host_that_reboots_meanwhile_is_taken_up(yard: Yard, say: Say) -> None:
+    # Steps of the second host, as `apply -v` tells them, from the first folder to the last file.
+    phases = ["write", "start", "switch", "watch", "stop"] if ROUNDS else ["start"]
+
+    def sail(phase: str) -> None:
+        with yard.buoy("RollingUpdate") as buoy:
+            host = buoy.hosts[1]
+            where = f"{host.name} rebooted at its step {phase}"
+            buoy.commit()
+            with buoy.started("apply", "-v", "-f", buoy.write(minReadySeconds=2)) as applying:
+                said = until_said(applying, f"{host.name}: pier: {phase}")
+                yard.lab.reboot(yard.lab.hosts.index(host))
+                applying.communicate(timeout=240)
+            assert said, "its turn never came"
+            buoy.apply(minReadySeconds=2)
+            buoy.prove(where)
+        say(where)
+
+    yard.each(sail, phases)
+
+
+def until_said(applying: "subprocess.Popen[str]", words: str) -> bool:
+    """Read on until `words` are said; whether they were."""
     if applying.stdout is None:
         raise AssertionError("its output is not read")
-    for _ in range(lines):
-        applying.stdout.readline()
-    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        applying.send_signal(each)
-    applying.communicate(timeout=60)
+    return any(words in line for line in applying.stdout)
 
 
-def test_clocks_that_leap_change_nothing(pier: Pier) -> None:
-    for leap in ("+1d", "-1d", "+0"):
-        env = {"LD_PRELOAD": FAKETIME, "FAKETIME": leap, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-        pier.commit()
-        pier.apply(env=env)
-        pier.prove(f"the controller's clock at {leap}")
-    pier.steer.run("rollout", "undo", "app/pier")
-    assert pier.serving == [pier.version - 1] * 3, "the order of releases comes from a clock"
-    pier.release()
+def test_a_host_whose_power_fails_is_taken_up(yard: Yard, say: Say) -> None:
+    def sail(number: int) -> None:
+        with yard.buoy("RollingUpdate") as buoy:
+            index = yard.lab.hosts.index(buoy.hosts[1])
+            for lines in range(4 + number, 60, 2 * len(yard.groups)) if ROUNDS else [12]:
+                where = f"power lost when {lines} lines were said"
+                buoy.commit()
+                with buoy.started("apply", "-v", "-f", buoy.write()) as applying:
+                    is_over = read_lines(applying, lines) < lines
+                    yard.lab.kill_host(index)
+                    applying.kill()
+                yard.lab.start_host(index)
+                wait_until(lambda: is_up(buoy), "what was committed to be back")
+                buoy.apply()
+                buoy.prove(where)
+                if is_over:
+                    break
+            say(f"power lost up to line {lines}")
+
+    yard.each(sail, range(len(yard.groups)))
+
+
+def is_up(buoy: Buoy) -> bool:
+    """Whether the host serves one of the two releases by itself."""
+    try:
+        return buoy.serving[1] in (buoy.version - 1, buoy.version)
+    except (OSError, ValueError):
+        return False
+
+
+def test_a_storm_of_signals_leaves_whole_steps(yard: Yard, say: Say) -> None:
+    def sail(share: int) -> None:
+        dice = random.Random(f"{SEED} {share}")
+        rounds = 6 if ROUNDS else FEW
+        with yard.buoy("RollingUpdate") as buoy:
+            for _ in range(rounds):
+                lines = dice.randrange(1, 40)
+                where = f"signals after {lines} lines"
+                with yard.trying(buoy, where):
+                    buoy.commit()
+                    with buoy.started("apply", "-v", "-f", buoy.write()) as applying:
+                        read_lines(applying, lines)
+                        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                            applying.send_signal(each)
+                        applying.communicate(timeout=60)
+                    buoy.apply()
+                    buoy.prove(where)
+            say(f"{rounds} storms of signals, {buoy.requests} requests")
+
+    yard.each(sail, range(len(yard.groups)))
+
+
+def test_clocks_that_leap_change_nothing(yard: Yard) -> None:
+    def sail(_: int) -> None:
+        with yard.buoy("RollingUpdate") as buoy:
+            for leap in ("+1d", "-1d", "+0"):
+                buoy.commit()
+                env = {
+                    "LD_PRELOAD": FAKETIME,
+                    "FAKETIME": leap,
+                    "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+                }
+                with buoy.started("apply", "-f", buoy.write(), env=env) as applying:
+                    said = applying.communicate(timeout=240)
+                assert applying.returncode == 0, said
+                buoy.prove(f"the controller's clock at {leap}")
+            buoy.steer.run("rollout", "undo", "app/pier")
+            now = buoy.version - 1
+            assert buoy.serving == [now] * len(buoy.hosts), "releases are ordered by a clock"
+
+    yard.each(sail, range(1))

@@ -1,6 +1,5 @@
 """`steer apply` is killed after each single step; applying again ends as if it had not been."""
 
-import re
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -11,20 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from acceptance.endstate import end_state
 from acceptance.steer import PULSE, Document, Repo, Steer, app, scrub
 from acceptance.web import serves
-from lab import seen
 from lab.host import Host
 from lab.lab import Lab
 from load.background import Load
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
-
-# What differs between two releases, in names and in what files hold.
-_RELEASE = re.compile(r"\d+-[0-9a-f]{12}\b|[0-9a-f]{64}\b|\bg\d+\b|(?<=/env/)\d+")
-_FENCE = ("/srv/steersman/epoch", "/srv/steersman/lock")
-# The caches of uv and Python remember more than one release.
-_CACHES = re.compile(r"/srv/steersman/cache(/.*)?|.*\.pyc")
 
 
 @dataclass
@@ -53,32 +46,14 @@ class Pier:
         assert ran.code in (0, -signal.SIGKILL), ran.said
         return ran.code
 
-    def end_state(self) -> Counter[str]:
-        """Return what is on the host, whichever release it is."""
-        told = seen.snapshot(self.host)
-        lines = [
-            f"{path} {_mode(what)}"
-            for path, what in told.files.items()
-            if path not in _FENCE and not _CACHES.fullmatch(path)
-        ]
-        lines += [f"{unit} {state}" for unit, state in told.units.items()]
-        lines += [f"process {command}" for command in told.orphans]
-        return Counter(_RELEASE.sub("#", line) for line in [*lines, *told.users])
-
     def prove(self, wanted: Counter[str], killed_after: int) -> None:
         """Fail unless the host is as wanted and nothing is left to do."""
         where = f"killed after step {killed_after}"
         assert serves(self.host, self.site, str(self.version)), where
-        found = self.end_state()
+        found = end_state(self.host)
         assert found == wanted, f"{where}: more {found - wanted}, less {wanted - found}"
         left = self.steer.run("diff", "app/pulse", expect=None)
         assert left.code == 0, f"{where}: {left.said}"
-
-
-def _mode(told: str) -> str:
-    """Return a file's mode, owner and target; what it holds may name a release."""
-    words = told.split(" ")
-    return " ".join(words if "->" in words else words[:2])
 
 
 @pytest.fixture
@@ -101,7 +76,7 @@ def test_a_killed_update_is_finished_by_the_next_apply(piers: list[Pier]) -> Non
         assert pier.apply() == 0
         pier.release()
         assert pier.apply() == 0
-        wanted = pier.end_state()
+        wanted = end_state(pier.host)
         with Load([f"http://{pier.host.address}/"], host=pier.site, method="MIX", rate=90) as load:
             for k in count(first, len(piers)):
                 pier.release()
@@ -126,7 +101,7 @@ def test_a_killed_first_deploy_is_finished_by_the_next_apply(piers: list[Pier]) 
     def launch(pier: Pier, k: int) -> None:
         assert pier.apply(killed_after=k) != 0
         assert pier.apply() == 0
-        survived = pier.end_state()
+        survived = end_state(pier.host)
         pier.steer.run("delete", "app/pulse")
         assert pier.apply() == 0
         # The undisturbed one, from the same empty host.

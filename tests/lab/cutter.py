@@ -23,6 +23,7 @@ class Cutter:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
         self._left: int | None = None
+        self._open: set[socket.socket] = set()
         self.carried = 0
         self.cuts = 0
         self.port: int = self._listener.getsockname()[1]
@@ -31,6 +32,16 @@ class Cutter:
         """Cut whichever connection carries the `count`-th byte from now on."""
         with self._lock:
             self._left, self.carried = count, 0
+
+    def cut_now(self) -> None:
+        """Cut every connection that is open."""
+        with self._lock:
+            for end in self._open:
+                with contextlib.suppress(OSError):  # it ends just now
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                    end.shutdown(socket.SHUT_RDWR)
+                    self.cuts += 1
+            self._open.clear()
 
     def __enter__(self) -> Cutter:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -52,14 +63,23 @@ class Cutter:
                 threading.Thread(target=self._relay, args=(client,), daemon=True).start()
 
     def _relay(self, client: socket.socket) -> None:
-        with client, contextlib.suppress(OSError), socket.create_connection(self._to) as host:
-            for source, data in self._chunks(client, host):
-                allowed = self._allowed(len(data))
-                (host if source is client else client).sendall(data[:allowed])
-                if allowed < len(data):
-                    for end in (client, host):
-                        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                    return
+        with self._lock:
+            self._open.add(client)
+        try:
+            with client, contextlib.suppress(OSError), socket.create_connection(self._to) as host:
+                self._carry(client, host)
+        finally:
+            with self._lock:
+                self._open.discard(client)
+
+    def _carry(self, client: socket.socket, host: socket.socket) -> None:
+        for source, data in self._chunks(client, host):
+            allowed = self._allowed(len(data))
+            (host if source is client else client).sendall(data[:allowed])
+            if allowed < len(data):
+                for end in (client, host):
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                return
 
     def _chunks(
         self, client: socket.socket, host: socket.socket

@@ -62,12 +62,17 @@ def files(host: Host, top: str) -> dict[str, str]:
     while waiting:
         path = waiting.pop()
         name = path[len(base) :]
-        if _RESTLESS.fullmatch(name) or not os.path.lexists(path):
+        if is_restless(name) or not os.path.lexists(path):
             continue
         found[name] = _tell(path)
         if stat.S_ISDIR(os.lstat(path).st_mode):
             waiting += [f"{path}/{entry}" for entry in os.listdir(path)]
     return found
+
+
+def is_restless(path: str) -> bool:
+    """Whether Debian or systemd write there by themselves."""
+    return _RESTLESS.fullmatch(path) is not None
 
 
 def _tell(path: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,12 @@ class Fleet:
     contents: dict[str, str] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     """The hosts that a release was ever unhealthy on."""
+    made: list[tuple[str, s.Step]] = field(default_factory=list)
+    """Every step that was made, and where."""
+    on_claim: Callable[[str], object] = lambda name: None
+    """What somebody else does to a host just before it is claimed."""
+    on_soak: Callable[[str], object] = lambda name: None
+    """What befalls a host while a release proves itself there."""
 
     def documents(self) -> list[Host]:
         made = [
@@ -87,6 +94,7 @@ class FakeWire:
 
     async def call(self, op: str, /, **args: Any) -> Reply:
         if op == "claim":
+            self.fleet.on_claim(self.name)
             epoch = max(args["at_least"], self.fleet.epochs.get(self.name, 0) + 1)
             self.fleet.epochs[self.name] = epoch
             return Reply({"epoch": epoch}, b"")
@@ -122,6 +130,9 @@ class FakeLink(HostLink):
         self._reach()
         fleet = self.wire.fleet
         fleet.burn()
+        fleet.made.append((self.name, step))
+        if isinstance(step, s.Soak):
+            fleet.on_soak(self.name)
         if isinstance(step, s.PassGate | s.Soak):
             self._judge(step)
         if isinstance(step, s.MakeRelease):
@@ -130,12 +141,12 @@ class FakeLink(HostLink):
         self._changes += 1
 
     def _judge(self, step: s.PassGate | s.Soak) -> None:
-        """`bad` code never gets healthy, `sour` code does not stay so."""
+        """`bad` code never gets healthy, `sour` code does not stay so; `-on-h1` there alone."""
         units = [unit for process in step.processes for unit in process["units"]]
         named = [name for unit in units if (name := parse_unit(unit)) is not None]
         content = self.wire.fleet.contents[str(named[0].number)]
         wrong = "bad" if isinstance(step, s.PassGate) else "sour"
-        if wrong in content or f"{wrong}-on-{self.name}" in content:
+        if re.search(rf"{wrong}(?!-on-)|{wrong}-on-{self.name}\b", content):
             self.wire.fleet.refused.add(self.name)
             error = {"kind": "unhealthy", "message": f"{content} is {wrong}", "logs": ["oh"]}
             raise hand_error(self.name, error)

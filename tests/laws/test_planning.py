@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -29,6 +29,7 @@ from steersman.planning.steps import (
     Step,
     StopUnits,
     Switch,
+    WriteFile,
 )
 from steersman.planning.target import AppTarget, BuildTarget
 
@@ -263,6 +264,24 @@ def test_an_instance_that_runs_something_else_is_started_anew() -> None:
         assert start.units == (web,)
         assert (type(reload), type(gate)) == (ReloadUnits, PassGate)
     assert plan_app(target(2), replace(host.seen(), runs={web: "2"})) == ()
+
+
+def test_a_gate_waits_as_long_as_the_manifest_says() -> None:
+    goal = target(2, app_of(rollout={"progressDeadlineSeconds": 7}))
+    assert [s.deadline for s in plan(deployed(1), goal) if isinstance(s, PassGate)] == [7.0]
+
+
+def test_no_step_but_the_env_files_holds_a_secret() -> None:
+    value = "c4n4ry in the mine"
+    secret = replace(wanted(1), secrets={"TOKEN": value})
+    steps = plan(FakeHost(), app_target(secret, HOST, FACTS, FakeHost().seen()))
+    told = {step: repr([getattr(step, each.name) for each in fields(step)]) for step in steps}
+    telling = [step for step in steps if value in told[step]]
+    assert [(type(s), s.path, s.mode) for s in telling if isinstance(s, WriteFile)] == [
+        (WriteFile, "/srv/steersman/apps/shop/env/1", 0o600)
+    ]
+    assert len(telling) == 1
+    assert not [step for step in steps if value in f"{step!r} {step.text} {step.why}"]
 
 
 def test_a_process_that_may_run_only_once_is_stopped_first() -> None:

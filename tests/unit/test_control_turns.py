@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from steersman.control.report import Silent
 from steersman.control.turns import Turn
 from steersman.store.errors import LeaseHeld, LeaseLost
+from steersman.store.protocol import Lease, Store
 from steersman.store.sqlite import SqliteStore
 
 
@@ -63,3 +66,35 @@ async def test_whoever_loses_its_turn_stops(
                 await store.acquire_lease("app/shop", "bob", ttl=60)
                 await asyncio.Event().wait()
         assert await store.is_leased("app/shop"), "the loser gave back what is bob's"
+
+
+class Leases:
+    """A store that counts how often a lease is renewed, and when."""
+
+    def __init__(self) -> None:
+        self.renewed: list[float] = []
+        self.ttls: list[float] = []
+        self.given_back = 0
+
+    async def acquire_lease(self, name: str, holder: str, ttl: float) -> Lease:
+        self.ttls.append(ttl)
+        return Lease(name, holder, 1, "token")
+
+    async def renew_lease(self, lease: Lease, ttl: float) -> None:
+        self.renewed.append(asyncio.get_running_loop().time())
+        self.ttls.append(ttl)
+
+    async def release_lease(self, lease: Lease) -> None:
+        self.given_back += 1
+
+
+@pytest.mark.looptime
+async def test_a_turn_that_takes_long_is_renewed_well_before_it_would_end() -> None:
+    store = Leases()
+    began = asyncio.get_running_loop().time()
+    async with Turn(Silent()).holding(cast(Store, store), "app/shop", "ada"):
+        await asyncio.sleep(3600)
+    times = [began, *store.renewed, began + 3600]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert max(gaps) * 2 <= min(store.ttls), "one renewal that fails loses the turn"
+    assert store.given_back == 1

@@ -76,6 +76,14 @@ def test_users_go_before_what_they_use() -> None:
     assert removed(*rest) == ["job/backup", "app/shop", "secret/key", "host/h1"]
 
 
+def test_hosts_go_before_those_they_are_reached_over() -> None:
+    far = made("Host", "h3", spec={"jump": "h2"})
+    hosts = [made("Host", "h1"), made("Host", "h2", spec={"jump": "h1"}), far]
+    assert removed(*hosts) == ["host/h3", "host/h2", "host/h1"]
+    loop = [made("Host", "h1", spec={"jump": "h2"}), made("Host", "h2", spec={"jump": "h1"})]
+    assert removed(*loop) == ["host/h1", "host/h2"]
+
+
 @pytest.mark.parametrize("said", ["false", "no", "off", ""])
 def test_the_annotation_protects(said: str) -> None:
     assert removed(made("App", "shop", prune=said)) == []

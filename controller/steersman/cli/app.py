@@ -91,6 +91,9 @@ class Steer(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in VERBS and not args[0].startswith("-"):
+            from steersman.cli.plugins import become
+
+            become(args)
             raise click.UsageError(f"there is no verb {args[0]!r}{_meant(args[0])}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -105,9 +108,14 @@ class Steer(click.Group):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
         from click.shell_completion import CompletionItem
 
+        from steersman.cli.plugins import known
+
+        summaries = {name: verb.summary for name, verb in VERBS.items()}
+        for plugin in known():
+            summaries.setdefault(plugin.words[0], "A plugin")
         return [
-            CompletionItem(name, help=verb.summary)
-            for name, verb in VERBS.items()
+            CompletionItem(name, help=summary)
+            for name, summary in summaries.items()
             if name.startswith(incomplete)
         ]
 

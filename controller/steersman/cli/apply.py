@@ -8,7 +8,8 @@ import click
 
 from steersman.cli.app import Tools
 from steersman.cli.arguments import lock_timeout, verbose
-from steersman.cli.options import common, filename
+from steersman.cli.options import common, filename, selector
+from steersman.cli.sets import Set, inventory, set_of
 
 if TYPE_CHECKING:
     from steersman.manifests import Loaded
@@ -17,12 +18,22 @@ if TYPE_CHECKING:
 @click.command()
 @filename(required=True)
 @click.option("--dry-run", is_flag=True, help="Print what `steer diff` prints, and change nothing.")
+@click.option("--prune", is_flag=True, help="Delete what the set had before and has no more.")
+@inventory
+@selector
 @verbose
 @lock_timeout
 @common
 @click.pass_obj
 def apply(
-    tools: Tools, filenames: tuple[str, ...], recursive: bool, dry_run: bool, verbose: bool
+    tools: Tools,
+    filenames: tuple[str, ...],
+    recursive: bool,
+    dry_run: bool,
+    prune: bool,
+    inventory: str | None,
+    selector: str | None,
+    verbose: bool,
 ) -> None:
     """Make the hosts agree with manifests, and remember what they say.
 
@@ -32,16 +43,21 @@ def apply(
     \b
       steer apply -f shop.yaml                 steer apply -f manifests/ -R
       steer apply -f hosts.yaml -f shop.yaml   generate | steer apply -f -
+      steer apply -f manifests/ --prune --inventory shop-team
 
     A job that runs once has run when this ends; Ctrl-C leaves it running.
+
+    --prune deletes what an earlier apply of the same --inventory (or the same -l) had. Objects
+    with the annotation steersman/prune: "false", hosts that hold something and secrets in use are
+    kept and named. -l applies only what has the labels.
     """
-    loaded = read(filenames, recursive)
+    wanted = set_of(read(filenames, recursive), selector, inventory, is_pruned=prune)
     if dry_run:
         from steersman.cli.diff import show
 
-        asyncio.run(show(tools, loaded))
+        asyncio.run(show(tools, wanted))
     else:
-        asyncio.run(_apply(tools, loaded, verbose))
+        asyncio.run(_apply(tools, wanted, verbose))
 
 
 def read(filenames: tuple[str, ...], recursive: bool) -> "Loaded":
@@ -51,13 +67,21 @@ def read(filenames: tuple[str, ...], recursive: bool) -> "Loaded":
     return load(filenames, recursive=recursive, stdin=sys.stdin.buffer)
 
 
-async def _apply(tools: Tools, loaded: "Loaded", is_verbose: bool) -> None:
+async def _apply(tools: Tools, wanted: Set, is_verbose: bool) -> None:
     from steersman.cli.context import opened
     from steersman.cli.outcomes import conclude
     from steersman.cli.progress import progress
+    from steersman.cli.sets import tell_protected
 
+    pruned = None
     with progress(is_verbose=is_verbose) as report:
         async with opened(tools, report, is_verbose=is_verbose) as work:
-            objects = await work.secrets.read(loaded.objects)
-            applied = await work.controller.apply(objects)
-    conclude(applied.outcomes, report, applied.jobs)
+            objects = await work.secrets.read(wanted.objects)
+            applied = await work.controller.apply(objects, inventory=wanted.inventory)
+            # What replaces others serves before those go.
+            if wanted.is_pruned and wanted.inventory is not None and applied.is_good:
+                pruned = await work.controller.pruner.prune(wanted.inventory, wanted.keys)
+    if wanted.is_pruned and pruned is None:
+        click.echo("warning: nothing was pruned, as not everything is as wanted", err=True)
+    tell_protected(pruned.protected if pruned is not None else {})
+    conclude(applied.outcomes, report, applied.jobs, pruned.errors if pruned is not None else ())

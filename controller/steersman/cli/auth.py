@@ -27,8 +27,8 @@ def auth() -> None:
 def can_i(tools: Tools, verb: str, what: str) -> None:
     """Say yes or no, and exit 0 or 1: whether you may do VERB to an object.
 
-    Verbs are get, list, watch, create, update, patch, delete, rollout, scale, diff, run, logs, exec,
-    cordon, check and trust.
+    Verbs are get, list, watch, create, update, patch, delete, rollout, scale, diff, run, logs,
+    exec, cordon, check and trust.
 
     \b
       steer auth can-i logs app/shop

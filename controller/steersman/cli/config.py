@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -84,7 +85,7 @@ def set_context(
     server: str | None,
     ca: Path | None,
     fingerprint: str | None,
-    token_file: click.utils.LazyFile | None,
+    token_file: TextIO | None,
 ) -> None:
     """Remember how a daemon is reached, or change that; what is not named stays.
 

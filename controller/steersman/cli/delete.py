@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
 
@@ -11,10 +11,6 @@ from steersman.cli.app import Tools
 from steersman.cli.arguments import lock_timeout, named, verbose
 from steersman.cli.kinds import complete_objects, references
 from steersman.cli.options import common, filename
-
-if TYPE_CHECKING:
-    from steersman.cli.context import Work
-    from steersman.control.outcome import Outcome
 
 Cascade = Literal["background", "orphan"]
 
@@ -100,7 +96,7 @@ async def _delete(
                     continue
                 # As kubectl does: one that cannot go keeps none of the others.
                 try:
-                    outcomes = await _delete_one(work, kind, name, cascade)
+                    outcomes = await work.controller.delete(kind, name, cascade)
                     raise_faults(outcomes, report.told)
                 except SteersmanError as error:
                     faults.append(error)
@@ -110,17 +106,3 @@ async def _delete(
                         faults.append(NotRemoved(kind, name))
     if faults:
         raise ExceptionGroup("not deleted", faults)
-
-
-async def _delete_one(work: "Work", kind: str, name: str, cascade: Cascade) -> "list[Outcome]":
-    if kind == "App":
-        return [await work.controller.delete_app(name, cascade)]
-    if kind == "Host":
-        return await work.controller.delete_host(name, cascade)
-    if kind == "Job":
-        errors = await work.controller.jobs.delete(name, cascade)
-        if errors:
-            raise ExceptionGroup("not deleted", list(errors.values()))
-        return []
-    await work.controller.delete_secret(name)
-    return []

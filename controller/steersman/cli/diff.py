@@ -12,12 +12,12 @@ from steersman.cli.apply import read
 from steersman.cli.arguments import app_of
 from steersman.cli.kinds import complete_objects
 from steersman.cli.options import common, filename
+from steersman.cli.sets import Set, set_of
 from steersman.cli.text import is_colourful, printable
 
 if TYPE_CHECKING:
     from steersman.control.jobs import JobSteps
     from steersman.control.outcome import HostOutcome, Outcome
-    from steersman.manifests import Loaded
     from steersman.planning.steps import Step
 
 SAME, DIFFERS, FAILED = 0, 1, 2
@@ -41,27 +41,32 @@ def diff(tools: Tools, apps: tuple[str, ...], filenames: tuple[str, ...], recurs
     if bool(apps) == bool(filenames):
         raise click.UsageError("name manifests with -f, or apps as app/NAME")
     if filenames:
-        differs = asyncio.run(show(tools, read(filenames, recursive)))
+        differs = asyncio.run(show(tools, set_of(read(filenames, recursive))))
     else:
         differs = asyncio.run(_drift(tools, [app_of(word) for word in apps]))
     raise click.exceptions.Exit(DIFFERS if differs else SAME)
 
 
-async def show(tools: Tools, loaded: "Loaded") -> bool:
+async def show(tools: Tools, wanted: Set) -> bool:
     """Print what applying would do; return whether that is anything. Raises what is wrong."""
     from steersman.cli.changes import object_diff
     from steersman.cli.context import opened
     from steersman.cli.progress import OnlySaid, progress
+    from steersman.cli.sets import tell_protected, would_prune
 
     with progress(to_stderr=True) as report:
         async with opened(tools, OnlySaid(report)) as work:
-            objects = await work.secrets.read(loaded.objects)
+            objects = await work.secrets.read(wanted.objects)
             changes = await work.looks.changes(objects)
             outcomes = await work.controller.diff(objects)
             jobs = await work.controller.jobs.diff([each.obj for each in objects])
+            pruning = await would_prune(work, wanted)
     for change in changes:
         click.echo(_coloured(object_diff(change)), nl=False)
-    return _print_plans(outcomes, jobs) or bool(changes)
+    for key in pruning.remove:
+        click.echo(f"{key} pruned (dry run)")
+    tell_protected(pruning.protected)
+    return _print_plans(outcomes, jobs) or bool(changes or pruning.remove)
 
 
 async def _drift(tools: Tools, apps: Sequence[str]) -> bool:

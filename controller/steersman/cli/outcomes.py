@@ -27,8 +27,13 @@ class NotAsWanted(SteersmanError):
         )
 
 
-def conclude(outcomes: Sequence[Outcome], report: Lines, jobs: "Sequence[JobOutcome]" = ()) -> None:
-    """Print a line for what is well; raise an ExceptionGroup of what is wrong."""
+def conclude(
+    outcomes: Sequence[Outcome],
+    report: Lines,
+    jobs: "Sequence[JobOutcome]" = (),
+    more: Sequence[SteersmanError] = (),
+) -> None:
+    """Print a line for what is well; raise an ExceptionGroup of what is wrong, and of `more`."""
     for outcome in outcomes:
         if outcome.is_good:
             click.echo(f"app/{outcome.app}: {_summary(outcome)} ({report.seconds:.1f}s)")
@@ -37,7 +42,7 @@ def conclude(outcomes: Sequence[Outcome], report: Lines, jobs: "Sequence[JobOutc
             click.echo(f"job/{job.job}: {_job_summary(job.status)}")
     # One host's fault may be that of many jobs.
     faults = {str(fault): fault for job in jobs for fault in _job_faults(job, report.told)}
-    raise_faults(outcomes, report.told, faults.values())
+    raise_faults(outcomes, report.told, (*faults.values(), *more))
 
 
 def _job_faults(outcome: "JobOutcome", told: Collection[str]) -> Iterator[SteersmanError]:

@@ -1,43 +1,87 @@
 """steer serve: the daemon that keeps hosts in agreement."""
 
 import asyncio
+import os
 import sys
 
 import click
 
 from steersman.cli.app import Tools
-from steersman.cli.options import common
+from steersman.cli.options import common, filename
 
 
 @click.command()
+@filename(required=False)
+@click.option("--install", is_flag=True, help="Make it a systemd service, and start that.")
+@click.option("--print-unit", is_flag=True, help="Print the service's unit file, and do nothing.")
 @common
 @click.pass_obj
-def serve(tools: Tools) -> None:
+def serve(
+    tools: Tools, filenames: tuple[str, ...], recursive: bool, install: bool, print_unit: bool
+) -> None:
     """Keep the hosts in agreement with what was applied, until stopped.
 
     What is changed behind steer's back on a host (a file, a unit, a process, a release) is put
-    right within a second. Every other verb works as before, with the daemon's help. Stopping or
-    restarting it disturbs no app.
+    right within a second; an app with the annotation `steersman/self-heal: "off"` has it only
+    reported. Every other verb works as before. Stopping or restarting the daemon disturbs no app.
+
+    Manifests given with -f are applied now and whenever they change. A file that is half written
+    or broken changes nothing: what it said before holds, and conditions and events say why.
 
     \b
-      steer serve
-      systemctl enable --now steer     after `steer serve --install`
+      steer serve                          keep what was applied
+      steer serve -f manifests/ -R         follow a folder of manifests
+      steer serve -f manifests/ --install  the same as a systemd service, now and at every boot
     """
-    asyncio.run(_serve(tools))
+    if install or print_unit:
+        _install(tools, filenames, recursive, is_printed=print_unit)
+    else:
+        asyncio.run(_serve(tools, filenames, recursive))
 
 
-async def _serve(tools: Tools) -> None:
+def _install(
+    tools: Tools, filenames: tuple[str, ...], recursive: bool, *, is_printed: bool
+) -> None:
+    from steersman.server.install import Service, install
+    from steersman.store.paths import state_dir
+
+    words = [word for file in filenames for word in ("-f", os.path.abspath(file))]
+    service = Service(
+        argv=(sys.executable, "-m", "steersman.cli", "serve", *words, *["-R"][: int(recursive)]),
+        home=os.path.expanduser("~"),
+        state_dir=str(tools.state_dir or state_dir()),
+        is_root=os.geteuid() == 0,
+    )
+    if is_printed:
+        click.echo(service.render().decode(), nl=False)
+        return
+    install(service)
+    click.echo(f"{service.unit_path}: installed and started")
+    status = " ".join((*service.systemctl, "status", service.unit_path.name))
+    click.echo(f"`{status}` shows how it is")
+    if not service.is_root:
+        click.echo("`loginctl enable-linger` keeps it running while you are logged out")
+
+
+async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> None:
     from steersman.cli.context import opened_here
     from steersman.control.engine import Engine
     from steersman.control.relay import Relay
-    from steersman.server.daemon import alone_in, serve
+    from steersman.server.daemon import alone_in, kept_going, serve
+    from steersman.server.folders import Manifests, applying
     from steersman.server.logs import LogReporter, configure
     from steersman.server.notify import Notifier
 
     relay = Relay()
     async with opened_here(tools, relay) as work:
         configure(sys.stderr, is_debugging=tools.is_debugging)
+        apply = applying(work.controller, work.secrets)
+        manifests = Manifests(filenames, work.memory, apply, recursive=recursive)
+        more = {"Manifests": manifests.reconcile}
+        engine = Engine(work.session, work.controller, work.artifacts, more)
+        doors = []
+        if filenames:
+            doors.append(kept_going("manifests", lambda: manifests.watch(engine.wake)))
         async with alone_in(work.store.path.parent):
-            engine = Engine(work.session, work.controller, work.artifacts)
             with relay.listening(LogReporter()):
-                await serve(engine, (), Notifier())
+                await serve(engine, doors, Notifier())

@@ -14,6 +14,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
     "Begin": {
         "demo": Verb("steersman.cli.demo:demo", "Show a whole deploy on this machine, measured"),
         "host": Verb("steersman.cli.host:host", "Check, trust, cordon and drain hosts"),
+        "explain": Verb("steersman.cli.explain:explain", "Say what a field of a manifest is"),
         "schema": Verb("steersman.cli.schema:schema", "Print the JSON Schema of manifests"),
     },
     "Deploy": {
@@ -39,6 +40,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "config": Verb("steersman.cli.config:config", "Say which daemon verbs speak to"),
         "token": Verb("steersman.cli.token:token", "Let others speak to the daemon"),
         "auth": Verb("steersman.cli.auth:auth", "Ask what you may do"),
+        "plugin": Verb("steersman.cli.plugin:plugin", "List the steer-… programs that add verbs"),
         "completion": Verb(
             "steersman.cli.completion:completion", "Print the completion script of a shell"
         ),

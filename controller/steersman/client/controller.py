@@ -22,7 +22,9 @@ from steersman.control.answers import (
 from steersman.control.apply import Applied
 from steersman.control.faults import decode_error
 from steersman.control.jobs import JobSteps
+from steersman.control.memory import Memory
 from steersman.control.outcome import Outcome
+from steersman.control.prune import Pruner
 from steersman.control.report import Silent
 from steersman.control.verbs import Cascade
 from steersman.manifests.document import Sourced
@@ -31,15 +33,21 @@ from steersman.manifests.document import Sourced
 class RemoteController:
     """The same methods as `control.apply.Controller`."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, memory: Memory) -> None:
         self._api = api
+        self._memory = memory
         self.steering = RemoteSteering(api)
         self.cordons = RemoteCordons(api)
         self.jobs = RemoteJobs(api)
         self.job_runs = RemoteRuns(api)
 
-    async def apply(self, sourced: Sequence[Sourced]) -> Applied:
-        return decode_applied(await self._api.told("/apply", sent(self._api, sourced)))
+    @property
+    def pruner(self) -> Pruner:
+        return Pruner(self._memory, self.delete)
+
+    async def apply(self, sourced: Sequence[Sourced], *, inventory: str | None = None) -> Applied:
+        data = sent(self._api, sourced) | ({"inventory": inventory} if inventory else {})
+        return decode_applied(await self._api.told("/apply", data))
 
     async def diff(self, sourced: Sequence[Sourced]) -> list[Outcome]:
         return decode_outcomes(await self._api.told("/diff", sent(self._api, sourced)))
@@ -48,22 +56,9 @@ class RemoteController:
         told = [await self._api.told(f"{path_of('App', name)}/diff") for name in names]
         return [outcome for each in told for outcome in decode_outcomes(each)]
 
-    async def delete_app(self, name: str, cascade: Cascade) -> Outcome:
-        return (await self._delete("App", name, cascade))[0]
-
-    async def delete_host(self, name: str, cascade: Cascade) -> list[Outcome]:
-        return await self._delete("Host", name, cascade)
-
-    async def delete_secret(self, name: str) -> None:
-        await self._delete("Secret", name, "background")
-
-    async def _delete(self, kind: str, name: str, cascade: Cascade) -> list[Outcome]:
-        return decode_outcomes(await deleted(self._api, kind, name, cascade))
-
-
-async def deleted(api: Api, kind: str, name: str, cascade: Cascade) -> Any:
-    body = {"propagationPolicy": cascade.capitalize()}
-    return await api.told(path_of(kind, name), body, method="DELETE")
+    async def delete(self, kind: str, name: str, cascade: Cascade = "background") -> list[Outcome]:
+        body = {"propagationPolicy": cascade.capitalize()}
+        return decode_outcomes(await self._api.told(path_of(kind, name), body, method="DELETE"))
 
 
 class RemoteSteering:
@@ -132,14 +127,6 @@ class RemoteJobs:
         names = [job.name for job in jobs]
         told = await self._api.told("/jobrefresh", {"names": names}) if names else {}
         return {host: decode_error(error) for host, error in told.items()}
-
-    async def delete(self, name: str, cascade: Cascade) -> dict[str, SteersmanError]:
-        try:
-            await deleted(self._api, "Job", name, cascade)
-        except ExceptionGroup as errors:
-            faults = [each for each in errors.exceptions if isinstance(each, SteersmanError)]
-            return {str(number): each for number, each in enumerate(faults)}
-        return {}
 
 
 class RemoteRuns:

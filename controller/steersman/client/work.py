@@ -17,6 +17,7 @@ from steersman.client.looks import RemoteLooks
 from steersman.client.program import Dial
 from steersman.client.store import RemoteStore
 from steersman.client.tls import trust_of
+from steersman.control.memory import Memory
 from steersman.control.report import Reporter
 from steersman.control.secrets import SecretReader
 from steersman.manifests.document import Sourced
@@ -44,7 +45,8 @@ async def attached(
     """Yield the daemon of a context, as verbs see it."""
     opened = reached(context, report, patience=patience, trust_files=trust_files)
     async with opened as (api, dial):
-        yield Daemon(RemoteStore(api), RemoteController(api), RemoteLooks(api, dial))
+        store = RemoteStore(api)
+        yield Daemon(store, RemoteController(api, Memory(store)), RemoteLooks(api, dial))
 
 
 @asynccontextmanager

@@ -25,6 +25,7 @@ from steersman.control.job_runs import JobRuns
 from steersman.control.jobs import JobOutcome, Jobs
 from steersman.control.memory import Memory, NotFound
 from steersman.control.outcome import Outcome
+from steersman.control.prune import Pruner
 from steersman.control.release import OVERTAKEN
 from steersman.control.rollout import Rollout
 from steersman.control.session import Session, whoever
@@ -32,6 +33,7 @@ from steersman.control.status import app_status, without
 from steersman.control.steering import Steering
 from steersman.control.wishes import overtaking
 from steersman.manifests.document import Sourced
+from steersman.planning.inventory import marked
 
 
 class StillUsed(SteersmanError):
@@ -63,13 +65,15 @@ class Controller:
         self.jobs = Jobs(session, self.held)
         self.job_runs = JobRuns(session, self.jobs)
 
-    async def apply(self, sourced: Sequence[Sourced]) -> Applied:
-        """Remember the objects, then converge every app they touch.
+    async def apply(self, sourced: Sequence[Sourced], *, inventory: str | None = None) -> Applied:
+        """Remember the objects, as members of `inventory`, then converge every app they touch.
 
         The values of Secrets are in them, as SecretReader puts them there.
         Raises before anything is remembered when the objects do not fit together.
         """
-        objects = [each.obj for each in sourced]
+        objects = [
+            each.obj if inventory is None else marked(each.obj, inventory) for each in sourced
+        ]
         await self.admit(objects)
         # Before the first change: it must not be somebody else who brings it to the hosts.
         named = {obj.name for obj in objects if isinstance(obj, App)}
@@ -217,6 +221,24 @@ class Controller:
         rollout = Rollout(self._session, self._artifacts, is_dry=True, pretended=secrets)
         return list(await asyncio.gather(*(rollout.run(app, hosts) for app in apps)))
 
+    async def delete(
+        self, kind: str, name: str, cascade: Literal["background", "orphan"] = "background"
+    ) -> list[Outcome]:
+        """Remove an object and all it left on hosts; raises, or returns how apps left there."""
+        if kind == "App":
+            return [await self.delete_app(name, cascade)]
+        if kind == "Host":
+            return await self.delete_host(name, cascade)
+        if kind == "Secret":
+            await self.delete_secret(name)
+        elif kind == "Job":
+            errors = await self.jobs.delete(name, cascade)
+            if errors:
+                raise ExceptionGroup("not deleted", list(errors.values()))
+        elif not await self._memory.store.delete(kind, name):
+            raise NotFound(kind, name)
+        return []
+
     async def delete_app(self, name: str, cascade: Literal["background", "orphan"]) -> Outcome:
         """Remove an app from its hosts and from memory; `orphan` leaves the hosts as they are."""
         app = await self._memory.app(name)
@@ -250,6 +272,11 @@ class Controller:
     def steering(self) -> Steering:
         """What people ask of an app's releases."""
         return Steering(self._memory, self.reconcile, self.go_on)
+
+    @property
+    def pruner(self) -> Pruner:
+        """What deletes objects that a set of manifests has no more."""
+        return Pruner(self._memory, self.delete)
 
     @property
     def cordons(self) -> Cordons:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from steersman.api.app import App
 from steersman.api.objects import AnyObject, parse_object
 from steersman.api.secret import Secret
 from steersman.control.session import Session
@@ -29,9 +28,7 @@ async def changes_of(session: Session, sourced: Sequence[Sourced]) -> list[Objec
             target = await vault.masked(target, await vault.with_kept(target, target.given()))
         stored = await memory.store.get(target.kind, target.name)
         seen = parse_object(stored.object) if stored is not None else None
-        if isinstance(target, App):
-            target = await memory.with_our_annotations(target)
-        change = object_change(seen, target)
+        change = object_change(seen, await memory.with_our_annotations(target))
         if change.before != change.after:
             changes.append(change)
     return changes

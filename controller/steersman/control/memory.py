@@ -9,25 +9,27 @@ from steersman.api.app import App, AppStatus
 from steersman.api.errors import SteersmanError
 from steersman.api.host import CORDON, Host, HostStatus
 from steersman.api.job import Job, JobStatus
-from steersman.api.meta import Object
+from steersman.api.meta import Conditions, Object
 from steersman.api.names import release_name
-from steersman.api.objects import AnyObject, dump_object, parse_object
+from steersman.api.objects import MANIFEST_KINDS, AnyObject, dump_object, parse_object
 from steersman.api.release import Release, ReleaseState, ReleaseStatus
 from steersman.api.secret import SecretStatus
 from steersman.control.release import (
     ABORTED,
     PAUSED,
+    PAUSING,
     PINNED,
     PROMOTED,
     RESTARTED_AT,
     SCALE,
 )
+from steersman.planning.inventory import INVENTORY
 from steersman.store.protocol import Store, Stored
 
 AnyStatus = AppStatus | HostStatus | JobStatus | ReleaseStatus | SecretStatus
 Marked = TypeVar("Marked", bound=Object)
 
-OURS = (RESTARTED_AT, SCALE, PAUSED, PROMOTED, ABORTED, CORDON)
+OURS = (RESTARTED_AT, SCALE, PAUSED, PAUSING, PROMOTED, ABORTED, CORDON, INVENTORY)
 
 
 class NotFound(SteersmanError):
@@ -117,12 +119,16 @@ class Memory:
 
     async def put(self, obj: AnyObject) -> str:
         """Remember what somebody wants; return created, configured or unchanged."""
-        if isinstance(obj, App | Host):
-            obj = await self.with_our_annotations(obj)
+        obj = await self.with_our_annotations(obj)
         return (await self.store.put(dump_object(obj))).change
 
+    async def everything(self) -> list[AnyObject]:
+        """Return every object of the kinds that people write."""
+        return [self._parse(s) for kind in MANIFEST_KINDS for s in await self.store.list(kind)]
+
     async def with_our_annotations(self, obj: Marked) -> Marked:
-        """Return `obj` as it is put: a manifest undoes no scale, cordon or rollout verb."""
+        """Return `obj` as it is put: a manifest undoes no scale, cordon or rollout verb,
+        and takes nothing out of an inventory."""
         stored = await self.store.get(obj.kind, obj.name)
         known = self._parse(stored).metadata.annotations if stored is not None else {}
         ours = {key: known[key] for key in OURS if key in known}
@@ -191,6 +197,10 @@ class Memory:
 
     async def set_host_status(self, host: Host, status: HostStatus) -> None:
         await self._put_status("Host", host.name, status)
+
+    async def set_conditions(self, obj: App | Host | Job, conditions: Conditions) -> None:
+        status: AnyStatus = obj.status.model_copy(update={"conditions": conditions})
+        await self._put_status(obj.kind, obj.name, status)
 
     async def _put_status(self, kind: str, name: str, status: AnyStatus) -> None:
         data = status.model_dump(mode="json", by_alias=True, exclude_none=True)

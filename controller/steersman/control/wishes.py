@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 from steersman.api.app import App
 from steersman.api.release import Release
 from steersman.control.memory import Memory, NotFound
-from steersman.control.release import ABORTED, OVERTAKEN, PAUSED, PROMOTED
+from steersman.control.release import ABORTED, OVERTAKEN, PAUSED, PAUSING, PROMOTED
 
 POLL = 0.3
 
 # They steer the rollout that is under way; any other change asks for another one.
-STEERING = frozenset({PAUSED, PROMOTED, OVERTAKEN})
+STEERING = frozenset({PAUSED, PAUSING, PROMOTED, OVERTAKEN})
 
 
 def is_paused(app: App) -> bool:
@@ -29,6 +30,17 @@ def passed_pauses(app: App, number: int) -> int:
     """Return how many pauses of release `number` are over."""
     release, _, count = app.metadata.annotations.get(PROMOTED, "").partition(":")
     return int(count) if release == str(number) and count.isdigit() else 0
+
+
+def pause_ends(app: App, number: int, pause: int) -> datetime | None:
+    """Return when the `pause`-th pause of release `number` ends, if it has begun."""
+    which, _, at = app.metadata.annotations.get(PAUSING, "").partition(" ")
+    if which != f"{number}:{pause}":
+        return None
+    try:
+        return datetime.fromisoformat(at)
+    except ValueError:
+        return None  # not written by us: the pause begins anew
 
 
 def is_aborted(app: App, number: int) -> bool:

@@ -193,7 +193,7 @@ def make_release(place: Place, app: str, name: str, build: str, record: Dict[str
         return
     stage = place.app(app, "releases", ".tmp-" + name)
     files.remove(stage)
-    os.makedirs(stage)
+    files.make_folders(stage)
     for part in ("src", "venv"):
         os.symlink(os.path.join("..", "..", "builds", build, part), os.path.join(stage, part))
     data = json.dumps({**record, "build": build}, sort_keys=True).encode()

@@ -55,7 +55,7 @@ class Fence:
             self._fd = None
 
     def _lock(self, holder: str) -> int:
-        os.makedirs(self._place.root, exist_ok=True)
+        files.make_folders(self._place.root)
         fd = os.open(
             os.path.join(self._place.root, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
         )

@@ -26,9 +26,23 @@ def sync_dir(path: str) -> None:
         os.close(fd)
 
 
+def make_folders(path: str) -> None:
+    """Make `path` and its parents; what is synced below them later is found after a power cut."""
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            continue  # made for another app, or no folder: the next one will tell
+        sync_dir(os.path.dirname(folder))
+
+
 def make_dir(path: str, mode: int = 0o755, owner: str = "") -> None:
     """Make `path` and its parents; set the mode and owner of the last even if it stood."""
-    os.makedirs(path, exist_ok=True)
+    make_folders(path)
     if owner:
         chown(path, owner)
     os.chmod(path, mode)
@@ -47,37 +61,50 @@ def chown(path: str, owner: str) -> None:
 
 def write_file(path: str, data: bytes, mode: int, owner: str = "") -> None:
     """Replace `path` in one step: temporary in the same folder, fsync, rename, fsync."""
-    folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, ".tmp-%s-%d" % (os.path.basename(path), os.getpid()))
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    folder, temporary = os.path.dirname(path), _temporary(path)
+    make_folders(folder)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
-        os.fchmod(fd, mode)
-        os.fsync(fd)
-    except OSError:
-        os.unlink(temporary)
+        fd = os.open(temporary, flags, 0o600)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            os.fchmod(fd, mode)
+            if owner:
+                chown(temporary, owner)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except (OSError, Refused):
+        _discard(temporary)
         raise
-    finally:
-        os.close(fd)
-    if owner:
-        chown(temporary, owner)
-    os.rename(temporary, path)
     sync_dir(folder)
 
 
 def write_link(path: str, target: str) -> None:
     """Point `path` at `target` in one step; readers see the old target or the new."""
-    folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, ".tmp-%s-%d" % (os.path.basename(path), os.getpid()))
+    folder, temporary = os.path.dirname(path), _temporary(path)
+    make_folders(folder)
+    _discard(temporary)
+    try:
+        os.symlink(target, temporary)
+        os.rename(temporary, path)
+    except OSError:
+        _discard(temporary)
+        raise
+    sync_dir(folder)
+
+
+def _temporary(path: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(folder, ".tmp-%s-%d" % (name, os.getpid()))
+
+
+def _discard(temporary: str) -> None:
     if os.path.lexists(temporary):
         os.unlink(temporary)
-    os.symlink(target, temporary)
-    os.rename(temporary, path)
-    sync_dir(folder)
 
 
 def remove(path: str) -> None:

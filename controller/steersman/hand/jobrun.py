@@ -248,6 +248,7 @@ def write_runs(definition: Definition, runs: List[Run]) -> None:
 
 
 def write(path: str, data: bytes, mode: int, user: str = "") -> None:
+    """Replace `path` so that it is there after a power cut: what ran once must not run again."""
     temporary = path + ".tmp"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
@@ -259,6 +260,11 @@ def write(path: str, data: bytes, mode: int, user: str = "") -> None:
         if user and os.geteuid() == 0:
             os.fchown(fd, pwd.getpwnam(user).pw_uid, -1)
     os.rename(temporary, path)
+    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def runs_path(definition: Definition) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -28,6 +28,30 @@ class Loaded:
     """What the manifests say: what others refer to comes first, then the order of reading."""
 
     objects: tuple[Sourced, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What can be read of manifests, and what is wrong with the files that cannot.
+
+    No object of a broken file is in `objects`, not even one that could be read.
+    """
+
+    objects: tuple[Sourced, ...]
+    broken: Mapping[str, ManifestErrors]
+
+
+def load_sound(paths: Sequence[str | Path], *, recursive: bool = False) -> Sound:
+    """Return every object in the files that are sound; a broken one spoils no other."""
+    loader = _Loader(None)
+    for path in paths:
+        loader.load(str(path), recursive=recursive)
+    faults: dict[str, list[Problem]] = {}
+    for problem in loader.problems:
+        faults.setdefault(problem.file, []).append(problem)
+    sound = (each for each in loader.sourced.values() if each.file not in faults)
+    broken = {file: ManifestErrors(problems) for file, problems in faults.items()}
+    return Sound(tuple(sorted(sound, key=_rank)), broken)
 
 
 def load(
@@ -69,7 +93,7 @@ class _Loader:
             if path == "-":
                 self._load_stdin()
                 return
-            for file in _files(path, recursive=recursive):
+            for file in files_in(path, recursive=recursive):
                 self._load_file(file)
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
@@ -145,7 +169,8 @@ class _Loader:
             )
 
 
-def _files(path: str, *, recursive: bool) -> Iterator[str]:
+def files_in(path: str, *, recursive: bool) -> Iterator[str]:
+    """Yield the manifests of a folder, or the one file that `path` is."""
     if not os.path.isdir(path):
         yield path
         return

@@ -84,7 +84,8 @@ def plan_prune(inventory: str, wanted: Collection[Key], stored: Iterable[Object]
     protected = {key: why for key in sorted(gone) if (why := _own_protection(known[key]))}
     while needed := _needed(known, gone - protected.keys()):
         protected |= needed
-    return Pruning(tuple(sorted(gone - protected.keys(), key=_order)), protected)
+    going = sorted(gone - protected.keys(), key=lambda key: _order(key, known))
+    return Pruning(tuple(going), protected)
 
 
 def key_of(obj: Object) -> Key:
@@ -122,8 +123,18 @@ def _needs(obj: Object) -> Iterator[tuple[Key, str]]:
         yield Key("Host", obj.spec.jump), f"host/{obj.name} is reached over it"
 
 
-def _order(key: Key) -> tuple[int, str, str]:
+def _order(key: Key, known: Mapping[Key, Object]) -> tuple[int, int, Key]:
     if key.kind in _FIRST:
-        return _FIRST.index(key.kind), key.kind, key.name
+        return _FIRST.index(key.kind), 0, key
     last = 3 + _LAST.index(key.kind) if key.kind in _LAST else 2
-    return last, key.kind, key.name
+    return last, -_jumps(key, known), key
+
+
+def _jumps(key: Key, known: Mapping[Key, Object]) -> int:
+    """Return over how many other Hosts one is reached: it goes before them."""
+    passed: list[Key] = []
+    here = known.get(key)
+    while isinstance(here, Host) and here.spec.jump is not None and key_of(here) not in passed:
+        passed.append(key_of(here))
+        here = known.get(Key("Host", here.spec.jump))
+    return len(passed)

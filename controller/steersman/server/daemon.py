@@ -6,7 +6,7 @@ import asyncio
 import fcntl
 import os
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from steersman.server.notify import Notifier
 
 log = structlog.get_logger(__name__)
 
+AGAIN = 5.0
+"""Seconds before a part of the daemon that failed begins again."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -80,6 +82,26 @@ async def serve(
         for each in SIGNALS:
             loop.remove_signal_handler(each)
     log.info("stopped")
+
+
+@asynccontextmanager
+async def kept_going(name: str, work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Have `work` done for as long as the body runs, again from its start when it fails."""
+
+    async def keep() -> None:
+        while True:
+            try:
+                await work()
+            except Exception:
+                log.exception("task_failed", task=name, again_in=AGAIN)
+            await asyncio.sleep(AGAIN)
+
+    task = asyncio.create_task(keep(), name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _first(working: asyncio.Task[None], event: asyncio.Event) -> bool:

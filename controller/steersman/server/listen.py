@@ -119,7 +119,7 @@ class _Server(uvicorn.Server):
 async def listening(
     app: ASGIApp,
     folder: Path,
-    config: ApiConfig = ApiConfig(),
+    config: ApiConfig | None = None,
     stopping: asyncio.Event | None = None,
 ) -> AsyncIterator[list[str]]:
     """Serve `app` until the block ends, on `folder`/steer.sock and where `config` says.

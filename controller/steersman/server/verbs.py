@@ -34,13 +34,16 @@ Cascade = Literal["background", "orphan"]
 
 async def apply(ask: Ask) -> Response:
     """Remember objects and bring all that they touch to its hosts."""
-    objects = await _objects(ask)
+    body = mapping(await ask.body(), ("objects", "inventory"))
+    objects, inventory = await _given(ask, body), typed(body, "inventory", str)
+    if inventory is not None and not (inventory.isprintable() and 0 < len(inventory) <= 253):
+        raise ApiError(422, "inventory: a name of 1 to 253 printable characters")
 
     async def work() -> Any:
         for each in objects:
             key, kind, name = each.obj.key, each.obj.kind, each.obj.name
             await ask.note("Applied", f"applied {key}", kind=kind, name=name)
-        return encode_applied(await ask.parts.controller.apply(objects))
+        return encode_applied(await ask.parts.controller.apply(objects, inventory=inventory))
 
     return told(ask, work)
 
@@ -77,8 +80,12 @@ async def drift(ask: Ask) -> Response:
 
 
 async def _objects(ask: Ask) -> list[Sourced]:
+    return await _given(ask, mapping(await ask.body(), ("objects",)))
+
+
+async def _given(ask: Ask, body: Mapping[str, Any]) -> list[Sourced]:
     """Return the objects of a body, each allowed to who asks; raises ApiError."""
-    given = typed(mapping(await ask.body(), ("objects",)), "objects", list, [])
+    given = typed(body, "objects", list, [])
     if len(given) > MOST_OBJECTS:
         raise ApiError(413, f"{len(given)} objects; send at most {MOST_OBJECTS} at once")
     by_kind = {each.kind: each for each in ask.parts.resources.values() if each.is_written}
@@ -115,7 +122,7 @@ async def delete(ask: Ask) -> Response:
 
     async def work() -> Any:
         await ask.note("Deleted", f"deletes {ask.kind.lower()}/{ask.named} ({cascade})")
-        return await _delete(ask, cascade)
+        return encode_outcomes(await ask.parts.controller.delete(ask.kind, ask.named, cascade))
 
     if NDJSON in ask.request.headers.get("accept", ""):
         return told(ask, work)
@@ -142,28 +149,6 @@ async def _check_preconditions(ask: Ask, body: Mapping[str, Any]) -> None:
     found = await ask.parts.store.delete(ask.kind, ask.named, version, uid=uid, dry_run=True)
     if found is None:
         raise NotFound(ask.kind, ask.named[:63])
-
-
-async def _delete(ask: Ask, cascade: Cascade) -> list[dict[str, Any]]:
-    """Return how the apps fared that had to move; raises what is in the way."""
-    controller, name = ask.parts.controller, ask.named
-    match ask.kind:
-        case "App":
-            outcomes = [await controller.delete_app(name, cascade)]
-        case "Host":
-            outcomes = await controller.delete_host(name, cascade)
-        case "Secret":
-            await controller.delete_secret(name)
-            outcomes = []
-        case "Job":
-            errors = await controller.jobs.delete(name, cascade)
-            if errors:
-                raise ExceptionGroup("not deleted", list(errors.values()))
-            outcomes = []
-        case _:
-            await ask.parts.store.delete(ask.kind, name)
-            outcomes = []
-    return encode_outcomes(outcomes)
 
 
 Steer = Callable[[Controller, str, Mapping[str, Any]], Awaitable[Any]]

@@ -28,8 +28,8 @@ async def written(
 ) -> Stored:
     """Remember `obj` unless the request is a dry run; return it as it is, or would be, stored.
 
-    With `is_apply` it names what its manager wants, else the whole object. Raises NotAdmitted, Conflict,
-    FieldConflict and what else the store refuses.
+    With `is_apply` it names what its manager wants, else the whole object. Raises NotAdmitted,
+    Conflict, FieldConflict and what else the store refuses.
     """
     store = ask.parts.store
     write: _Write

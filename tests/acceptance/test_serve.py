@@ -1,0 +1,176 @@
+"""`steer serve` on real hosts: what drifts comes back, and no app notices the daemon itself."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from acceptance.daemon import serving
+from acceptance.pier import SITE, Pier
+from acceptance.steer import changes
+from acceptance.web import get
+from lab import seen
+from lab.commands import CommandFailed
+from lab.host import Host
+from lab.lab import Lab
+
+pytestmark = pytest.mark.lab
+
+WITHIN = 30.0
+UNITS, APP, RUN = "/etc/systemd/system", "/srv/steersman/apps/pier", "/run/steersman/pier"
+SITE_FILE = "/etc/nginx/conf.d/steersman-pier.conf"
+
+
+def until(what: Callable[[], bool], why: Callable[[], str] = lambda: "not in time") -> None:
+    deadline = time.monotonic() + WITHIN
+    while not what():
+        assert time.monotonic() < deadline, why()
+        time.sleep(0.05)
+
+
+class Victim:
+    """A host of the pier's, and its one instance."""
+
+    def __init__(self, pier: Pier, host: Host) -> None:
+        self.host = host
+        self.unit = next(
+            u for u in seen.units(host) if u.startswith("steersman-pier.web.g") and "@1" in u
+        )
+        self.number = self.unit.partition(".g")[2].partition("@")[0]
+
+    def run(self, *argv: str, may_fail: bool = False) -> str:
+        try:
+            return self.host.run(argv)
+        except CommandFailed:
+            if not may_fail:
+                raise
+            return ""
+
+    @property
+    def pid(self) -> int:
+        return int(self.run("systemctl", "show", "-P", "MainPID", self.unit))
+
+
+def edit(path: str) -> Callable[[Victim], object]:
+    return lambda v: v.run("sed", "-i", "$ a # by hand", path.format(n=v.number))
+
+
+def remove(path: str) -> Callable[[Victim], object]:
+    return lambda v: v.run("rm", "-r", path.format(n=v.number))
+
+
+def mislead(path: str) -> Callable[[Victim], object]:
+    return lambda v: v.run("ln", "-sfn", "elsewhere", path)
+
+
+def disguise(victim: Victim) -> None:
+    """Start the process with another variable, and leave no trace of that in any file."""
+    env, kept = f"{APP}/env/{victim.number}", "/root/kept"
+    victim.run("cp", "-p", env, kept)
+    victim.run("sed", "-i", '$ a BY_HAND="yes"', env)
+    victim.run("systemctl", "restart", victim.unit, may_fail=True)
+    victim.run("mv", kept, env)
+
+
+DAMAGES: dict[str, Callable[[Victim], object]] = {
+    "an edited unit": edit(UNITS + "/steersman-pier.web.g{n}@.service"),
+    "an edited target": edit(UNITS + "/steersman-pier.target"),
+    "an edited site": edit(SITE_FILE),
+    "an edited env file": edit(APP + "/env/{n}"),
+    "an env file that all may read": lambda v: v.run("chmod", "644", f"{APP}/env/{v.number}"),
+    "a removed unit": remove(UNITS + "/steersman-pier.web.g{n}@.service"),
+    "a removed site": remove(SITE_FILE),
+    "a removed env file": remove(APP + "/env/{n}"),
+    "a removed release": lambda v: v.run("find", f"{APP}/releases", "-mindepth", "1", "-delete"),
+    "a link that traffic follows": mislead(f"{RUN}/web.sock"),
+    "a link that a boot follows": mislead(f"{APP}/current"),
+    "a stopped unit": lambda v: v.run("systemctl", "stop", v.unit, may_fail=True),
+    "a killed process": lambda v: v.run("systemctl", "kill", "-s", "KILL", v.unit),
+    "a process of another environment": disguise,
+}
+
+
+@pytest.fixture(scope="module")
+def served(pier: Pier) -> Iterator[Pier]:
+    """The pier, with a daemon that was ready before the first test."""
+    with serving(pier.steer):
+        yield pier
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_changed_by_hand_comes_back(served: Pier, hosts: Lab, damage: str) -> None:
+    victim = Victim(served, hosts.hosts[0])
+    before, pid = seen.snapshot(victim.host), victim.pid
+    DAMAGES[damage](victim)
+
+    def is_back() -> bool:
+        return not changes(before, victim.host) and bool(victim.pid)
+
+    until(is_back, lambda: "\n".join(changes(before, victim.host)))
+    until(lambda: get(victim.host, SITE).revision == str(served.version))
+    if damage == "a process of another environment":
+        until(lambda: "BY_HAND" not in Path(f"/proc/{_outside(victim)}/environ").read_text())
+    elif "process" not in damage and "stopped" not in damage:
+        assert victim.pid == pid, "the app was started anew for a file"
+
+
+def _outside(victim: Victim) -> int:
+    """Return the pid by which this machine knows the instance."""
+    inside = str(victim.pid)
+    for status in Path("/proc").glob("[0-9]*/status"):
+        rows = status.read_text().splitlines()
+        names = next((row.split()[1:] for row in rows if row.startswith("NSpid:")), [])
+        if len(names) > 1 and names[-1] == inside and "gunicorn" in rows[0]:
+            return int(names[0])
+    raise AssertionError(f"no process is {inside} inside")
+
+
+def test_what_was_healed_is_told(served: Pier) -> None:
+    told = served.steer.run("get", "events").out
+    assert "Healed" in told
+    assert "its content differs" in told
+
+
+def test_without_self_heal_drift_is_only_reported(served: Pier, hosts: Lab) -> None:
+    host = hosts.hosts[1]
+    served.steer.run("annotate", "app/pier", "steersman/self-heal=off")
+    host.run(["sed", "-i", "$ a # by hand", SITE_FILE])
+
+    def condition() -> dict[str, str]:
+        app = yaml.safe_load(served.steer.run("get", "app/pier", "-o", "yaml").out)
+        found = [c for c in app["status"]["conditions"] if c["type"] == "Synced"]
+        return found[0] if found else {}
+
+    until(lambda: condition().get("status") == "False")
+    assert f"h2: test and install site {SITE_FILE} (its routes changed)" in condition()["message"]
+    assert "by hand" in (host.root / SITE_FILE[1:]).read_text()
+    served.steer.run("annotate", "app/pier", "steersman/self-heal-")
+    until(lambda: "by hand" not in (host.root / SITE_FILE[1:]).read_text())
+
+
+def test_a_host_that_was_away_is_made_right_when_it_is_back(served: Pier, hosts: Lab) -> None:
+    host = hosts.hosts[2]
+
+    def ready() -> str:
+        row = served.steer.run("get", "host", "h3", "-o", "jsonpath={.status.conditions[0].status}")
+        return row.out.strip()
+
+    hosts.kill_host(2)
+    until(lambda: ready() == "False")
+    (host.root / SITE_FILE[1:]).unlink()
+    hosts.start_host(2)
+    until(lambda: (host.root / SITE_FILE[1:]).exists())
+    until(lambda: ready() == "True")
+
+
+def test_another_steer_works_beside_the_daemon(served: Pier) -> None:
+    assert f"release {served.version + 1} on 3 hosts" in served.release().out
+    served.prove("beside a daemon")
+
+
+def test_there_is_one_daemon_for_a_state(served: Pier) -> None:
+    second = served.steer.run("serve", expect=1)
+    assert "a daemon serves" in second.err
+    assert "name another folder with --state-dir" in second.err
