@@ -164,6 +164,7 @@ def _server(app: ASGIApp, tls: ssl.SSLContext | None) -> _Server:
         app,
         http=_Peers,
         ws="websockets-sansio",
+        interface="asgi3",
         lifespan="off",
         log_config=None,
         access_log=False,

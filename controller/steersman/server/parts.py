@@ -38,10 +38,17 @@ class Works:
     def count(self) -> int:
         return len(self._running)
 
-    async def done(self) -> None:
-        """Return when everything that was started is over."""
-        while self._running:
-            await asyncio.wait(self._running)
+    async def end(self, grace: float) -> None:
+        """Let what goes on end by itself for `grace` seconds, then cancel it.
+
+        Whatever a rollout was at, the next daemon takes it up from what is on the hosts.
+        """
+        running = set(self._running)
+        if running:
+            await asyncio.wait(running, timeout=grace)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 @dataclass

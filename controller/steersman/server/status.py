@@ -18,7 +18,7 @@ from steersman.control.admission import NotAdmitted
 from steersman.control.apply import StillUsed
 from steersman.control.faults import encode_error
 from steersman.control.memory import NotFound
-from steersman.server.patches import BadPatch, TestFailed
+from steersman.server.patches import BadPatch, ProbeFailed
 from steersman.server.policy import BadScope
 from steersman.server.tokens import TokenRefused, TokenTaken
 from steersman.store.errors import (
@@ -52,7 +52,7 @@ _REASONS = {
 # The first that fits counts.
 _CODES: tuple[tuple[type[SteersmanError], int], ...] = (
     (TokenRefused, 401),
-    (TestFailed, 422),
+    (ProbeFailed, 422),
     (BadPatch, 400),
     (BadScope, 422),
     (BadSelector, 400),

@@ -118,7 +118,8 @@ async def alive(
     try:
         while not stopping.is_set():
             step = step if step is not None else asyncio.ensure_future(anext(items, None))
-            await asyncio.wait([step, stop], timeout=every, return_when=asyncio.FIRST_COMPLETED)
+            waiting: set[asyncio.Future[Any]] = {step, stop}
+            await asyncio.wait(waiting, timeout=every, return_when=asyncio.FIRST_COMPLETED)
             if not step.done():
                 if not stop.done():
                     yield ALIVE

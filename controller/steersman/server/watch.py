@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
 
 import orjson
 from starlette.responses import Response, StreamingResponse
@@ -79,7 +80,8 @@ async def _until(
     try:
         while True:
             left = max(0.0, deadline - loop.time())
-            await asyncio.wait([step, stop], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            waiting: set[asyncio.Future[Any]] = {step, stop}
+            await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             if not step.done():
                 return
             with contextlib.suppress(StopAsyncIteration):
