@@ -7,6 +7,10 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+from steersman.builds import Blob, BlobStore, Platform, Wheel
+from steersman.builds.cache import Cache
+from steersman.builds.packs import Packer
+
 _BACKEND = """
 import base64, hashlib, zipfile
 def get_requires_for_build_wheel(config_settings=None):
@@ -72,6 +76,13 @@ def project_files(name: str, version: str) -> dict[str, str]:
         '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
         "backend.py": _BACKEND.format(name=name, version=version, tag="py3-none-any"),
     }
+
+
+async def make_pack(folder: Path, blobs: BlobStore, wheel: Path) -> Blob:
+    """Return the pack of a wheel for this Python, made into `blobs`; `folder` is its cache."""
+    whole = blobs.add_file(wheel)
+    packer = Packer(Cache(folder), blobs, Platform.here())
+    return await packer.pack(Wheel(wheel.name, whole.size, whole.sha256))
 
 
 def _record(text: str) -> str:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import hashlib
 import json
 import os
-import sysconfig
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +39,11 @@ COMMANDS = {
 
 @dataclass
 class Bench:
-    """A host by its link; `url` is its proxy's, `uv` the blob that makes its venvs."""
+    """A host by its link; `url` is its proxy's."""
 
     link: HostLink
     url: str
     blobs: BlobStore
-    uv: str
 
     @property
     def root(self) -> Path:
@@ -108,13 +104,13 @@ class Bench:
                 ["static/release.txt", 0o644, text.sha256],
             ],
             "links": [],
-            "wheels": [],
-            "uv": self.uv,
+            "packs": [],
+            "compiled": True,
         }
         manifest = self.blobs.add_bytes(json.dumps(listed).encode())
-        used = (self.uv, source.sha256, text.sha256, manifest.sha256)
+        used = (source.sha256, text.sha256, manifest.sha256)
         python = str(self.link.hello["python"])
-        return BuildTarget(manifest.sha256, manifest.sha256, self.uv, python, used)
+        return BuildTarget(manifest.sha256, manifest.sha256, python, used)
 
     def plan(self, wanted: Wanted, seen: HostSeen) -> tuple[Step, ...]:
         return plan_app(app_target(wanted, self.link.host.spec, self.link.facts, seen), seen)
@@ -190,13 +186,6 @@ async def opened(host: Host, url: str, folder: Path) -> AsyncIterator[Bench]:
         )
         try:
             link = await session.connect(host, {host.name: host})
-            uv = session.blobs.add_bytes(packed_uv())
-            yield Bench(link, url, session.blobs, uv.sha256)
+            yield Bench(link, url, session.blobs)
         finally:
             await session.close()
-
-
-@cache
-def packed_uv() -> bytes:
-    """Return what a host makes venvs with, packed in a hurry."""
-    return gzip.compress(Path(sysconfig.get_path("scripts"), "uv").read_bytes(), 1, mtime=0)

@@ -27,8 +27,7 @@ class FakeHost:
     links: dict[str, str] = field(default_factory=dict)
     current: str | None = None
     active: set[str] = field(default_factory=set)
-    loaded: set[str] = field(default_factory=set)
-    known_files: set[str] = field(default_factory=set)
+    loaded: dict[str, FileSeen | str] = field(default_factory=dict)
     gated: set[int] = field(default_factory=set)
     sick: set[int] = field(default_factory=set)
     blobs: set[str] = field(default_factory=set)
@@ -44,7 +43,8 @@ class FakeHost:
             links=dict(self.links),
         )
         is_there = bool(self.dirs or self.releases or self.links)
-        units = dict.fromkeys(self.active, ("active", "running"))
+        units = dict.fromkeys(self.loaded, ("inactive", "dead"))
+        units |= dict.fromkeys(self.active, ("active", "running"))
         return HostSeen(
             epoch=1,
             users=dict(self.users),
@@ -100,12 +100,28 @@ class FakeHost:
         del self.files[step.path]
 
     def _ReloadUnits(self, step: s.ReloadUnits) -> None:
-        self.known_files = set(self.files)
+        for unit in list(self.loaded):
+            if self._file_of(unit) is None:
+                del self.loaded[unit]
+            else:
+                self._read(unit)
+
+    def _file_of(self, unit: str) -> FileSeen | str | None:
+        template = unit.partition("@")[0] + "@.service" if "@" in unit else unit
+        return self.files.get(f"{UNITS}/{template}")
+
+    def _read(self, unit: str) -> None:
+        found = self._file_of(unit)
+        if found is None:
+            raise Hurt(f"{unit} has no file")
+        self.loaded[unit] = found
 
     def _StartUnits(self, step: s.StartUnits) -> None:
         for unit in step.units:
-            template = unit.partition("@")[0] + "@.service" if "@" in unit else unit
-            if f"{UNITS}/{template}" not in self.known_files:
+            # As systemd does: what is not in its memory is read now, the rest by a reload only.
+            if unit not in self.loaded:
+                self._read(unit)
+            if self.loaded[unit] != self._file_of(unit):
                 raise Hurt(f"{unit} started before its file was read")
             name = parse_unit(unit)
             if name is not None and not any(f"-g{name.number}." in u for u in self.active):

@@ -163,9 +163,7 @@ class FakeArtifacts:
         return resolved.content
 
     async def target(self, content: str, *_: object) -> BuildTarget:
-        return BuildTarget(
-            content, f"manifest of {content}", "uv", "3.11", (f"manifest of {content}",)
-        )
+        return BuildTarget(content, f"manifest of {content}", "3.11", (f"manifest of {content}",))
 
 
 class FakeSession:

@@ -1,7 +1,7 @@
 """What a power cut leaves of a folder: names that were synced, bytes that were synced, no more.
 
 File systems promise little else. Two worlds bound what they do: one that lost every change that
-nobody synced, and one that kept each new name but not the bytes behind it.
+nobody synced, and one that kept each new name but nothing of the bytes that changed.
 """
 
 from __future__ import annotations
@@ -123,7 +123,10 @@ class Disk:
         def of(path: str, node: int | str) -> Any:
             if isinstance(node, str):
                 return f"-> {node}"
-            return self._named(path) if os.path.isdir(path) else self._bytes.get(node, b"")
+            if os.path.isdir(path):
+                return self._named(path)
+            now = Path(path).read_bytes()
+            return now if self._bytes.get(node) == now else b""
 
         return {n: of(os.path.join(folder, n), node) for n, node in self._listing(folder).items()}
 

@@ -27,7 +27,7 @@ async def host(memory: Path) -> AsyncIterator[EmbeddedHost]:
     with tempfile.TemporaryDirectory(prefix="steer-") as folder:
         async with embedded_host(Path(folder, "h")) as running:
             async with opened(running.host, running.url, memory) as bench:
-                # Keeps uv's blob on the host, so that it is sent once.
+                # Keeps the hand on the host, so that it is sent once.
                 await bench.deploy(bench.wanted("anchor", 1, count=1))
             yield running
 

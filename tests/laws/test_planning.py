@@ -69,7 +69,7 @@ def wanted(number: int, app: App | None = None, keep: tuple[int, ...] = ()) -> W
         }
     )
     release = Release(metadata=ObjectMeta(name=f"shop-{number}"), spec=spec)
-    build = BuildTarget(f"build{number}", f"manifest{number}", "uv", "3.11", (f"manifest{number}",))
+    build = BuildTarget(f"build{number}", f"manifest{number}", "3.11", (f"manifest{number}",))
     names = frozenset(f"{n}-{f'{n:x}' * 12}" for n in keep)
     return Wanted(app, release, build, {}, names)
 
@@ -363,4 +363,4 @@ def test_any_history_of_releases_scales_and_crashes_hurts_nobody(
     number, count, _ = moves[-1]
     run(host, plan(host, target(number, app)))
     check_end(host, number, web=count)
-    assert host.seen().units.keys() == units_of(number, count)
+    assert host.active == units_of(number, count)

@@ -1,6 +1,5 @@
 """From what a source says about its dependencies to wheels for the host's platform."""
 
-import gzip
 import hashlib
 import os
 import sys
@@ -268,12 +267,3 @@ async def test_poetrys_own_table_is_refused_with_the_way_out(bench: Bench) -> No
     bench.write(pyproject__toml='[tool.poetry.dependencies]\nflask = "^3"\n')
     with pytest.raises(DependencyError, match="poetry export"):
         await bench.build()
-
-
-async def test_uv_for_this_machine_is_the_installed_one(bench: Bench) -> None:
-    import uv
-
-    blob = await bench.builder.uv_blob(HERE, bench.said.append)
-    packed = bench.builder.blobs.path(blob.sha256)
-    assert gzip.decompress(packed.read_bytes()) == Path(uv.find_uv_bin()).read_bytes()
-    assert bench.builder.blobs.has(blob.sha256, blob.size)

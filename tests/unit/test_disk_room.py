@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -87,23 +87,31 @@ def test_a_release_that_still_drains_does_not_go() -> None:
     assert target(1).release not in spare_now(target(3), host.seen()).releases
 
 
-def test_an_estimate_counts_what_is_sent_unpacked_and_compiled(tmp_path: Path) -> None:
-    program = gzip.compress(b"\0" * 1_000_000)
-    for name, data in (("uv", program), ("py", b"x = 1\n" * 1000), ("sh", b"#!" * 3000)):
+@pytest.mark.parametrize(
+    ("is_compiled", "blocks", "inodes"),
+    # The copy of run of 6000 bytes, big of 1000000 and c.py of 100, the folders a, d and two tops;
+    # where the host compiles, b.py to 8000 and c.py to 133 bytes and, of two trees, five folders.
+    [(True, 2 + 245 + 1 + 4, 2 + 2 + 4), (False, 252 + 2 + 1 + 5, 8 + 2 + 5)],
+)
+def test_an_estimate_counts_what_is_sent_unpacked_and_compiled(
+    tmp_path: Path, is_compiled: bool, blocks: int, inodes: int
+) -> None:
+    rows = [["d/big", 0o644, 1_000_000, False], ["c.py", 0o644, 100, False]]
+    index = json.dumps(rows).encode()
+    pack = zlib.compress(len(index).to_bytes(4, "big") + index + b"\0" * 1_000_100)
+    for name, data in (("pack", pack), ("py", b"x = 1\n" * 1000), ("sh", b"#!" * 3000)):
         (tmp_path / name).write_bytes(data)
     listed = {
         "files": [["a/b.py", 0o644, "py"], ["run", 0o755, "sh"]],
         "links": [],
-        "wheels": [],
-        "uv": "uv",
+        "packs": [["big-1-py3-none-any.whl", "pack"]],
+        "compiled": is_compiled,
     }
     (tmp_path / "manifest").write_text(json.dumps(listed))
     nothing_new = footprint("manifest", [], tmp_path.joinpath)
-    # Compiled b.py of 8000 bytes, the copy of run of 6000; a, a/__pycache__ and the top.
-    assert nothing_new == Need(128 * 1024 + 4096 * (2 + 2 + 3), 64 + 1 + 2 + 3)
-    all_new = footprint("manifest", ["uv", "py", "sh"], tmp_path.joinpath)
-    unpacked = -(-1_000_000 // 4096)
-    assert all_new.size == nothing_new.size + 4096 * (unpacked + 1 + 2 + 2)
+    assert nothing_new == Need(128 * 1024 + 4096 * blocks, 64 + inodes)
+    all_new = footprint("manifest", ["pack", "py", "sh"], tmp_path.joinpath)
+    assert all_new.size == nothing_new.size + 4096 * (1 + 2 + 2)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from steersman.hand.health import Watch, probe
+from steersman.hand.health import Watch, gate, probe
 
 Answer = Callable[[socket.socket], object]
 
@@ -91,3 +92,32 @@ def test_only_a_health_check_of_its_own_judges_what_serves(
     watch = Watch(Alive(), [{"process": "web", "units": ["web@1"], "check": check}])
     with held(path, None):
         assert (watch.judge(serving=serving).wrong == "") == well
+
+
+class Worker:
+    """A supervisor of one unit, and the time that passes while a gate pauses."""
+
+    def __init__(self, starts: list[float]) -> None:
+        self.starts = starts
+        self.now = 0.0
+
+    def details(self, units: list[str]) -> dict[str, dict[str, object]]:
+        *earlier, last = [start for start in self.starts if start <= self.now]
+        ran = {"ran": self.now - last, "restarts": len(earlier), "result": "success"}
+        return {unit: {"active": "active", **ran} for unit in units}
+
+    def wait(self, seconds: float) -> bool:
+        self.now += seconds
+        return False
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends"), [([-9.0], 0.0), ([-1.5], 0.5), ([0.0], 2.0), ([-1.0, 0.5], 2.5)]
+)
+def test_a_gate_waits_for_what_is_left_since_the_last_start(
+    starts: list[float], ends: float
+) -> None:
+    supervisor = Worker(starts)
+    watch = Watch(supervisor, [{"process": "worker", "units": ["worker@1"], "check": None}])
+    gate(watch, 60.0, 2.0, 30.0, cast(threading.Event, supervisor))
+    assert supervisor.now == pytest.approx(ends)

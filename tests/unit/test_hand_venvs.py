@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import base64
+import asyncio
 import hashlib
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
-from zipfile import ZipFile
 
 import pytest
-from uv import find_uv_bin
 
-from steersman.hand import builds, garbage
+from builds_lab.packages import make_pack, make_wheel
+from steersman.builds import BlobStore, Platform
+from steersman.hand import blobs, builds, garbage, venvs
 from steersman.hand.place import Place, place_from
-
-UV = "f" * 64
+from steersman.hand.wire import Refused
 
 
 @pytest.fixture
@@ -25,8 +25,6 @@ def place(tmp_path: Path) -> Place:
     paths = {"root": str(tmp_path / "srv"), **{name: str(tmp_path / name) for name in names}}
     place = place_from({**paths, "supervisor": "systemd", "proxy": "none", "scope": "user"})
     os.makedirs(place.store)
-    os.makedirs(os.path.join(place.root, "bin"))
-    os.symlink(find_uv_bin(), os.path.join(place.root, "bin", UV))
     return place
 
 
@@ -37,30 +35,19 @@ def stored(place: Place, data: bytes) -> str:
 
 
 def wheel(place: Place, folder: Path, name: str) -> list[str]:
-    """Put the wheel of a package with one empty module into the store, as a manifest lists it."""
-    path, info = folder / f"{name}-1-py3-none-any.whl", f"{name}-1.dist-info"
-    said = {
-        f"{name}.py": "",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    rows = [f"{file},sha256={_short(text)},{len(text)}" for file, text in said.items()]
-    with ZipFile(path, "w") as archive:
-        for file, text in {**said, f"{info}/RECORD": "\n".join([*rows, ""])}.items():
-            archive.writestr(file, text)
-    return [path.name, stored(place, path.read_bytes())]
+    """Put the pack of a package with one small module into the store, as a manifest lists it."""
+    make_wheel(folder, name, "1")
+    path, own = folder / f"{name}-1-py3-none-any.whl", BlobStore(folder)
+    pack = asyncio.run(make_pack(folder, own, path))
+    return [path.name, stored(place, own.path(pack.sha256).read_bytes())]
 
 
-def _short(text: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
-
-
-def build(place: Place, code: str, *wheels: list[str]) -> str:
-    """Make the build of one file and these wheels; return its digest."""
+def build(place: Place, code: str, *packs: list[str], is_compiled: bool = True) -> str:
+    """Make the build of one file and these packs; return its digest."""
     files = [["app.py", 0o644, stored(place, code.encode())]]
-    manifest = {"files": files, "links": [], "wheels": wheels, "uv": UV}
+    manifest = {"files": files, "links": [], "packs": packs, "compiled": is_compiled}
     digest = stored(place, json.dumps(manifest).encode())
-    builds.make_build(place, "shop", digest, digest, UV, sys.executable)
+    builds.make_build(place, "shop", digest, digest, Platform.here().python)
     return digest
 
 
@@ -95,6 +82,66 @@ def test_a_venv_goes_with_its_last_build(place: Place, tmp_path: Path) -> None:
 def test_a_venv_that_a_crash_left_half_is_made_again(place: Place, tmp_path: Path) -> None:
     rope = wheel(place, tmp_path, "rope")
     shared = venv(place, build(place, "1", rope)).resolve()
-    (shared / builds.VENV_MARK).unlink()
+    (shared / venvs.MARK).unlink()
     next(shared.glob("lib/python*/site-packages/rope.py")).unlink()
     assert "rope" in installed(place, build(place, "2", rope))
+
+
+def test_a_pack_that_the_disk_has_lost_is_asked_for_again(place: Place, tmp_path: Path) -> None:
+    rope = wheel(place, tmp_path, "rope")
+    path = Path(place.store, rope[1])
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(Refused, match=r"the pack of rope-1-py3-none-any\.whl was damaged"):
+        build(place, "1", rope)
+    assert blobs.missing(place, [rope[1]]) == [rope[1]]
+    assert os.listdir(place.app("shop", "venvs")) == os.listdir(place.app("shop", "builds")) == []
+
+
+def test_a_host_with_another_python_compiles_by_itself(place: Place, tmp_path: Path) -> None:
+    digest = build(place, "x = 1\n", is_compiled=False)
+    assert list(Path(place.app("shop", "builds", digest, "src")).glob("__pycache__/app.*.pyc"))
+
+
+@pytest.mark.parametrize("folder", ["plain", "with a space", "long" * 40])
+def test_a_script_finds_its_python_wherever_that_is(tmp_path: Path, folder: str) -> None:
+    python = tmp_path / folder / "python"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    script = tmp_path / "script"
+    script.write_bytes(venvs.shebang(str(python)) + b"import sys\nprint(*sys.argv[1:])\n")
+    script.chmod(0o755)
+    said = subprocess.run([script, "a", "b  c"], capture_output=True, text=True, check=True)
+    assert said.stdout == "a b  c\n"
+
+
+class Loader:
+    """How the hand knows itself on a host."""
+
+    packed = b"the hand as it came"
+    digest = hashlib.sha256(packed).hexdigest()
+
+
+@pytest.fixture
+def kept(place: Place, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the hand is looked for at the next visit."""
+    monkeypatch.setattr(blobs, "__loader__", Loader)
+    return Path(place.store, Loader.digest)
+
+
+def test_the_hand_stays_as_long_as_anything_is_built(place: Place, kept: Path) -> None:
+    one, two = build(place, "1"), build(place, "2")
+    older = stored(place, b"the hand of an older steer")
+    blobs.keep_hand(place)
+    assert (kept.read_bytes(), kept.stat().st_mode & 0o777) == (Loader.packed, 0o644)
+    garbage.collect(place, "shop", [], [one], [], set())
+    assert kept.exists() and not Path(place.store, older).exists()
+    garbage.collect(place, "shop", [], [two], [], set())
+    assert not os.listdir(place.store)
+
+
+def test_a_hand_that_was_there_is_left_as_it_is(
+    place: Place, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Loader, "packed", b"")
+    blobs.keep_hand(place)
+    assert not kept.exists()

@@ -95,8 +95,8 @@ async def test_the_settings_that_durability_stands_on(tmp_path: Path) -> None:
     }
     async with Database(tmp_path / "state.db") as database:
         for name, value in wanted.items():
-            pragma = f"PRAGMA {name}"
-            assert await database.read(lambda s, sql=pragma: s.row(sql)) == (value,), name
+            found = await database.bare(lambda connection, name=name: connection.pragma(name))
+            assert found == value, name
 
 
 async def test_a_newer_schema_is_refused_untouched(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ async def test_a_newer_schema_is_refused_untouched(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "state.db") as raw:
         raw.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     raw.close()
-    with pytest.raises(StoreTooNew, match=r"schema 2.*knows up to 1; upgrade steersman"):
+    with pytest.raises(StoreTooNew, match=r"schema 3.*knows up to 2; upgrade steersman"):
         await SqliteStore(tmp_path).open()
 
 
@@ -165,8 +165,9 @@ async def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
 async def test_a_closed_store_says_so(tmp_path: Path) -> None:
     database = await Database(tmp_path / "state.db").open()
     await database.close()
-    with pytest.raises(RuntimeError):
-        await database.read(lambda session: session.row("SELECT 1"))
+    for call in (database.read, database.write, database.bare):
+        with pytest.raises(StoreError, match="it is closed; open the store"):
+            await call(lambda session: None)
 
 
 def test_every_error_of_sqlite_is_translated(tmp_path: Path) -> None:
@@ -190,14 +191,13 @@ async def test_a_full_disk_is_an_error_and_not_a_loss(tmp_path: Path) -> None:
     async with SqliteStore(tmp_path) as store:
         await store.put(HOST)
         database = store._database
-        pages = await database.read(lambda session: session.row("PRAGMA page_count"))
-        assert pages is not None
-        await database.read(lambda s: s.row(f"PRAGMA max_page_count = {pages[0]}"))
+        pages = await database.bare(lambda connection: connection.pragma("page_count"))
+        await database.bare(lambda connection: connection.pragma("max_page_count", pages))
         big = {**HOST, "metadata": {"name": "big"}, "spec": {"x": "y" * 100_000}}
         with pytest.raises(StoreFull, match="disk is full"):
             await store.put(big)
         assert await store.get("Host", "big") is None
-        await database.read(lambda s: s.row("PRAGMA max_page_count = 100000"))
+        await database.bare(lambda connection: connection.pragma("max_page_count", 100_000))
         assert (await store.put(big)).resource_version == 2
 
 

@@ -334,6 +334,54 @@ async def test_bytecode_is_used_by_the_same_python_and_source_is_there_anyway(li
     assert report["bytecode"] in (True, False)
 
 
+async def sent(server, root):
+    """Return how many bytes of the hand a host took, where its root is `root`."""
+    link = await Link.open(server.target(), {"root": str(root)}, bundle=BUNDLE)
+    try:
+        return (await link.call("source")).header["sent"]
+    finally:
+        await link.close()
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The hand as an earlier visit left it in the store of a host whose root is `tmp_path`."""
+    path = tmp_path / "store" / hashlib.sha256(BUNDLE.packed).hexdigest()
+    path.parent.mkdir()
+    path.write_bytes(BUNDLE.packed)
+    return path
+
+
+async def test_a_host_that_kept_the_hand_is_not_sent_it_again(server, tmp_path, copy):
+    assert await sent(server, tmp_path) == 0
+    copy.unlink()
+    assert await sent(server, tmp_path) == len(BUNDLE.packed)
+
+
+@pytest.mark.parametrize("how", ["altered", "cut", "writable", "link", "pipe", "folder"])
+async def test_a_copy_that_others_may_have_made_is_not_run(server, tmp_path, copy, how):
+    real = copy.rename(copy.with_name("real"))
+    if how == "altered":
+        copy.write_bytes(BUNDLE.packed[:-1] + bytes([BUNDLE.packed[-1] ^ 1]))
+    elif how == "cut":
+        copy.write_bytes(BUNDLE.packed[:-1])
+    elif how == "writable":
+        real.rename(copy).chmod(0o666)
+    elif how == "link":
+        copy.symlink_to(real)
+    elif how == "pipe":
+        os.mkfifo(copy)
+    else:
+        copy.mkdir()
+    assert await sent(server, tmp_path) == len(BUNDLE.packed)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+async def test_a_copy_of_another_user_is_not_run(server, tmp_path, copy):
+    os.chown(copy, 65534, 65534)
+    assert await sent(server, tmp_path) == len(BUNDLE.packed)
+
+
 def test_the_command_is_one_constant_line_without_quotes_inside():
     assert fake_bundle().command == BUNDLE.command
     prefix, script = BUNDLE.command.split(" -c ", 1)

@@ -14,6 +14,7 @@ import structlog
 from steersman.builds.blobs import BlobStore
 from steersman.builds.cache import Cache
 from steersman.builds.children import Progress
+from steersman.builds.delivery import Delivery, deliver
 from steersman.builds.folders import (
     check_unchanged,
     read_folder,
@@ -26,7 +27,6 @@ from steersman.builds.gitcli import GitCli
 from steersman.builds.gitnames import inner_folder
 from steersman.builds.locks import Locker, check_package
 from steersman.builds.model import (
-    Blob,
     Build,
     BuildSpec,
     FileEntry,
@@ -40,6 +40,7 @@ from steersman.builds.model import (
     digest_of,
     manifest_from,
 )
+from steersman.builds.packs import Packer
 from steersman.builds.paths import Tree
 from steersman.builds.platforms import Platform
 from steersman.builds.procfile import parse_procfile
@@ -47,7 +48,6 @@ from steersman.builds.pythons import check_python
 from steersman.builds.steps import make_venv, run_steps
 from steersman.builds.text import clean, printable
 from steersman.builds.tools import Tools
-from steersman.builds.uvbinary import uv_blob
 from steersman.builds.wheels import WheelHouse
 
 # Raised when the same inputs would give another artifact than before.
@@ -111,9 +111,9 @@ class Builder:
         log.info("build_sealed", digest=build.digest, commit=build.commit, platform=build.platform)
         return build
 
-    async def uv_blob(self, platform: Platform, progress: Progress) -> Blob:
-        """Return the uv binary that a host of this platform runs."""
-        return await uv_blob(platform, self._cache, self.blobs, self._tools, progress)
+    async def deliver(self, build: Build, platform: Platform, progress: Progress) -> Delivery:
+        """Return `build` as a host of `platform` gets it; what it is made of is in `blobs`."""
+        return await deliver(build, Packer(self._cache, self.blobs, platform), progress)
 
     async def _make(
         self, resolved: Resolved, spec: BuildSpec, platform: Platform, progress: Progress

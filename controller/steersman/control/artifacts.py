@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Literal
 
-import orjson
-
 from steersman import builds
 from steersman.api.app import Build as BuildSpec
 from steersman.api.release import Release
@@ -75,18 +73,6 @@ class Artifacts:
             return await self._builder.build(resolved, wanted, platform, say)
 
     async def target(self, build: builds.Build, platform: Platform, say: Say) -> BuildTarget:
-        """Return what a host of `platform` should hold; adds the manifest to the blobs."""
-        uv = await self._builder.uv_blob(platform, say)
-        manifest = build.manifest
-        listed = orjson.dumps(
-            {
-                "files": [[file.path, file.mode, file.sha256] for file in manifest.files],
-                "links": [[link.path, link.target] for link in manifest.symlinks],
-                "wheels": [[wheel.filename, wheel.sha256] for wheel in manifest.wheels],
-                "uv": uv.sha256,
-            }
-        )
-        blob = self._builder.blobs.add_bytes(listed)
-        own = [part.sha256 for part in manifest.blobs]
-        blobs = tuple(dict.fromkeys((uv.sha256, *sorted(own), blob.sha256)))
-        return BuildTarget(build.digest, blob.sha256, uv.sha256, platform.python, blobs)
+        """Return what a host of `platform` should hold, as the builder delivers it."""
+        made = await self._builder.deliver(build, platform, say)
+        return BuildTarget(build.digest, made.manifest, platform.python, made.blobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -74,7 +75,7 @@ class Chooser:
         is_commit = resolved.kind == "git"
         spec = ReleaseSpec(
             app=app.name,
-            number=next_number(releases, [await _number_on(link, app.name) for link in links]),
+            number=next_number(releases, await _numbers_on(links, app.name)),
             source=app.spec.source,
             build=app.spec.build,
             content=resolved.content,
@@ -113,7 +114,7 @@ class Chooser:
     async def renumbered(self, app: App, release: Release, links: list[HostLink]) -> Release:
         """Return `release` under a number that no host knows: another controller took its own."""
         releases = await self._memory.releases(app.name)
-        seen = [await _number_on(link, app.name) for link in links]
+        seen = await _numbers_on(links, app.name)
         spec = release.spec.model_copy(update={"number": next_number(releases, seen)})
         was = release.spec.number
         await self._memory.store.delete("Release", release.name)
@@ -234,6 +235,10 @@ def _check_routes(app: App, processes: Mapping[str, object]) -> None:
                 f" {route.process}, and its Procfile has {', '.join(processes) or 'none'};"
                 " change spec.routes or the Procfile"
             )
+
+
+async def _numbers_on(links: Sequence[HostLink], app: str) -> list[int]:
+    return await asyncio.gather(*(_number_on(link, app) for link in links))
 
 
 async def _number_on(link: HostLink, app: str) -> int:

@@ -51,7 +51,7 @@ class Follower:
         while True:
             revision = await self._begin()
             try:
-                watch = self._memory.store.watch(revision, Query.of(*FOLLOWED))  # type: ignore[attr-defined]
+                watch = self._memory.store.watch(revision, Query.of(*FOLLOWED))
                 async with aclosing(watch) as changes:
                     async for change in changes:
                         await self._heard(change)
@@ -60,7 +60,7 @@ class Follower:
 
     async def _begin(self) -> int:
         """Wake every app, and everything else that is not as it was last known."""
-        page: Page = await self._memory.store.page(Query.of(*FOLLOWED))  # type: ignore[attr-defined]
+        page: Page = await self._memory.store.page(Query.of(*FOLLOWED))
         apps = {stored.name for stored in page.items if stored.kind == "App"}
         for kind, name in [key for key in self._known if key[0] == "App" and key[1] not in apps]:
             del self._known[kind, name]

@@ -12,7 +12,7 @@ from .wire import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, List, Optional, Tuple
+    from typing import Dict, List, Optional, Set, Tuple
 
     Signature = Tuple[int, int, int, int]
     FileSeen = List[object]  # [sha256, mode, "owner:group"]
@@ -38,6 +38,35 @@ def make_folders(path: str) -> None:
         except FileExistsError:
             continue  # made for another app, or no folder: the next one will tell
         sync_dir(os.path.dirname(folder))
+
+
+def sync_filesystem(path: str) -> None:
+    """Make everything under `path` durable at once; thousands of fsyncs would take seconds."""
+    import ctypes
+
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syncfs(fd) != 0:
+            raise OSError(ctypes.get_errno(), "syncfs failed", path)
+    finally:
+        os.close(fd)
+
+
+def inside(top: str, path: str) -> str:
+    """Return where `path` is below `top`; refuse one that leads out of it."""
+    target = os.path.normpath(os.path.join(top, path))
+    if os.path.isabs(path) or not target.startswith(top + os.sep):
+        raise Refused("bad-request", "the path %r leaves the release" % path)
+    return target
+
+
+def make_parents(target: str, made: Set[str]) -> None:
+    """Make the folders above `target`, but for those in `made`, which grows by them."""
+    parent = os.path.dirname(target)
+    if parent not in made:
+        os.makedirs(parent, exist_ok=True)
+        made.add(parent)
 
 
 def make_dir(path: str, mode: int = 0o755, owner: str = "") -> None:

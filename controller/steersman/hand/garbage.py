@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from . import blobs, files
-from .builds import MARK, used_by, uv_env
-from .place import Place, run
+from .builds import MARK, used_by
+from .place import Place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,36 +45,14 @@ def sweep_venvs(place: Place, app: str) -> None:
 
 
 def sweep_blobs(place: Place, held: Set[str]) -> None:
-    """Delete the blobs, wheels and programs that no build on this host is made of, but `held`."""
+    """Delete the blobs that no build on this host is made of, but `held`."""
     used = set(held)
     for app in files.entries(os.path.join(place.root, "apps")):
         for digest in files.entries(place.app(app, "builds")):
             used |= used_by(place, app, digest)
+    if used:
+        used.add(blobs.own_digest())
     for name in files.entries(place.store):
         if name not in used:
             files.remove(os.path.join(place.store, name))
     blobs.sweep_partial(place, held)
-    _sweep_wheels(place, used)
-    if not used:
-        for name in ("bin", "cache", "wheels"):
-            files.remove(os.path.join(place.root, name))
-
-
-def _sweep_wheels(place: Place, used: Set[str]) -> None:
-    """Delete wheels with what uv unpacked of them, and then the programs."""
-    wheels, programs = os.path.join(place.root, "wheels"), os.path.join(place.root, "bin")
-    stale = [name for name in files.entries(wheels) if name not in used]
-    # A wheel is called after its project, which is how uv files what it unpacked (PEP 427).
-    projects = {w.partition("-")[0] for name in stale for w in files.entries(f"{wheels}/{name}")}
-    uvs = files.entries(programs)
-    if projects and uvs and used:
-        uv = os.path.join(programs, uvs[0])
-        code, _ = run([uv, "cache", "clean", "--", *sorted(projects)], env=uv_env(place))
-        if code != 0:
-            # It only saves time: without it, uv unpacks again what it needs.
-            files.remove(os.path.join(place.root, "cache"))
-    for name in stale:
-        files.remove(os.path.join(wheels, name))
-    for name in uvs:
-        if name not in used:
-            files.remove(os.path.join(programs, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import stat
@@ -86,17 +87,20 @@ class Watch:
         self._supervisor = supervisor
         self._processes = processes
         self.units = [unit for process in processes for unit in process["units"]]
-        first = self._states()
-        self._restarts = {name: int(str(state["restarts"])) for name, state in first.items()}
+        self.look()
+        self._restarts = {name: int(str(each["restarts"])) for name, each in self._now.items()}
 
     def _states(self) -> Dict[str, Dict[str, object]]:
         return dict(self._supervisor.details(self.units))
 
+    def look(self) -> None:
+        """See how the instances are now: what the next three questions are about."""
+        self._now = self._states()
+
     def crashed(self, allowed: int) -> str:
         """Name the first instance that failed or came back more than `allowed` times."""
-        states = self._states()
         for unit in self.units:
-            state = states.get(unit)
+            state = self._now.get(unit)
             if state is None:
                 return "%s is gone" % unit
             if state["active"] == "failed":
@@ -107,11 +111,14 @@ class Watch:
 
     def waiting(self) -> str:
         """Name the first instance that is not running yet."""
-        states = self._states()
         for unit in self.units:
-            if unit not in states or states[unit]["active"] != "active":
-                return "%s is %s" % (unit, states.get(unit, {}).get("sub", "absent"))
+            if unit not in self._now or self._now[unit]["active"] != "active":
+                return "%s is %s" % (unit, self._now.get(unit, {}).get("sub", "absent"))
         return ""
+
+    def ran(self) -> float:
+        """Return for how many seconds all of them have been running."""
+        return min([float(str(self._now[unit]["ran"])) for unit in self.units] or [math.inf])
 
     def judge(self, serving: bool = False) -> Verdict:
         """Probe each process once; return what is wrong with the first that is not well.
@@ -139,12 +146,14 @@ def gate(
 ) -> None:
     """Return once every instance ran for `settle` s and answered well often enough; else refuse.
 
+    The time that they took to boot counts, and so does what they ran before this was asked.
     An app may take until `deadline` to answer at all, but one that answers badly for `patience`
     seconds on end is not going to get better.
     """
     started = time.monotonic()
     good, bad_since = 0, None
     while True:
+        watch.look()
         crash = watch.crashed(allowed=1)
         if crash:
             raise Refused("unhealthy", crash, logs=watch.logs())
@@ -153,7 +162,8 @@ def gate(
         now = time.monotonic()
         good = 0 if wrong else good + 1
         bad_since = (bad_since or now) if wrong and answered else None
-        if good >= watch.good_in_a_row and now - started >= settle:
+        settled = not waiting and watch.ran() >= settle
+        if good >= watch.good_in_a_row and settled:
             return
         late = now - started > deadline
         if late or (bad_since is not None and now - bad_since > patience):
@@ -161,7 +171,8 @@ def gate(
             why = wrong or "too few good answers in a row"
             raise Refused("unhealthy", "%s for %g s" % (why, limit), logs=watch.logs())
         # Good answers must not all fall into one lucky instant, and a slow boot costs nothing.
-        _pause(0.05, stop)
+        left = settle - watch.ran() if good >= watch.good_in_a_row else 0.0
+        _pause(max(0.05, left), stop)
 
 
 def soak(watch: Watch, seconds: float, failures: int, stop: threading.Event) -> None:
@@ -169,6 +180,7 @@ def soak(watch: Watch, seconds: float, failures: int, stop: threading.Event) -> 
     end = time.monotonic() + seconds
     bad = 0
     while time.monotonic() < end:
+        watch.look()
         crash = watch.crashed(allowed=0)
         wrong = watch.judge(serving=True).wrong
         bad = bad + 1 if wrong else 0

@@ -66,18 +66,19 @@ class Steps:
         files.write_link(path, target)
         return {}
 
-    def make_build(self, app: str, digest: str, manifest: str, uv: str, python: str) -> Result:
+    def make_build(self, app: str, digest: str, manifest: str, python: str) -> Result:
         parts = builds.parts_of(self._place, manifest)
         try:
-            builds.make_build(self._place, app, digest, manifest, uv, python)
+            builds.make_build(self._place, app, digest, manifest, python)
         except (OSError, Refused) as error:
-            if "os error 28" in str(error) or getattr(error, "errno", 0) == errno.ENOSPC:
+            if getattr(error, "errno", 0) == errno.ENOSPC:
                 self._claims.release(parts)
                 garbage.sweep_venvs(self._place, app)
                 garbage.sweep_blobs(self._place, self._claims.held())
                 raise Refused("disk-full", "the disk is full: %s" % error)
             raise
         self._claims.release(parts)
+        blobs.keep_hand(self._place)
         return {}
 
     def make_release(self, app: str, name: str, build: str, record: Dict[str, Any]) -> Result:

@@ -12,6 +12,7 @@ import re
 import threading
 import time
 import xmlrpc.client
+from collections import namedtuple
 
 from . import files, logfiles
 from .launch import clear_stale
@@ -21,7 +22,7 @@ from .wire import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterable, Iterator, List, Sequence, Set, Tuple
+    from typing import Any, Dict, Iterable, Iterator, List, Sequence, Set
 
     Info = Dict[str, Any]
 
@@ -41,6 +42,10 @@ START_WAIT = 120.0
 _UNIT = re.compile(r"steersman-([a-z0-9-]+)\.([a-z0-9-]+)\.(g\d+)(?:@(\d+)\.service|\.socket)")
 
 
+# `since` is when this hand first saw the pid: supervisord itself tells whole seconds only.
+Life = namedtuple("Life", ("pid", "restarts", "since"))
+
+
 class Supervisor:
     """The programs whose names start with `steersman-`."""
 
@@ -50,7 +55,7 @@ class Supervisor:
         self._changing = threading.Lock()
         self._counting = threading.Lock()
         # supervisord counts no restarts: a process whose pid changed since we last looked did.
-        self._lives: Dict[str, Tuple[int, int]] = {}
+        self._lives: Dict[str, Life] = {}
 
     def seen(self) -> Dict[str, List[Any]]:
         """Return {unit: [active state, sub state, main pid]} for what of ours runs or could."""
@@ -78,11 +83,12 @@ class Supervisor:
             name: {
                 "active": _state(units[name]),
                 "sub": str(units[name][0]["statename"]).lower(),
-                "restarts": sum(self._restarts(info) for info in units[name]),
+                "restarts": sum(self._life(info).restarts for info in units[name]),
                 "pid": units[name][0]["pid"],
                 "result": _result(units[name][0]),
                 "memory": _resident(units[name][0]["pid"]),
                 "since": units[name][0]["start"] * 1000000,
+                "ran": time.monotonic() - max(self._life(info).since for info in units[name]),
             }
             for name in names
             if name in units
@@ -148,17 +154,18 @@ class Supervisor:
         self._count(info for infos in found.values() for info in infos)
         return found
 
-    def _restarts(self, info: Info) -> int:
-        return self._lives.get(_key(info), (0, 0))[1]
+    def _life(self, info: Info) -> Life:
+        return self._lives.get(_key(info)) or Life(0, 0, time.monotonic())
 
     def _count(self, infos: Iterable[Info]) -> None:
         with self._counting:
-            lives: Dict[str, Tuple[int, int]] = {}
+            lives: Dict[str, Life] = {}
             for info in infos:
-                pid, key = int(info["pid"]), _key(info)
-                known, restarts = self._lives.get(key, (0, 0))
-                is_new = pid not in (0, known) and known != 0
-                lives[key] = (pid or known, restarts + is_new)
+                pid, known = int(info["pid"]), self._life(info)
+                is_new = pid not in (0, known.pid)
+                since = time.monotonic() if is_new else known.since
+                again = is_new and known.pid != 0
+                lives[_key(info)] = Life(pid or known.pid, known.restarts + again, since)
             self._lives = lives
 
     def _wait(self, names: Sequence[str], states: Sequence[int], timeout: float) -> List[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 
 from . import dbus
 from .place import CHILD_ENV, Place, must, run
@@ -61,11 +62,14 @@ class Systemd:
         return dbus.Signals()
 
     def details(self, names: Sequence[str]) -> Dict[str, Dict[str, object]]:
-        """Return state, restart count, main pid and result of the named services."""
+        """Return state, restart count, main pid, result and so on of the named services.
+
+        `ran` says for how many seconds a service that is active has been so.
+        """
 
         def ask(bus: dbus.Bus) -> Dict[str, Dict[str, object]]:
-            service = "org.freedesktop.systemd1.Service"
-            wanted = set(names)
+            unit, service = ("org.freedesktop.systemd1." + kind for kind in ("Unit", "Service"))
+            wanted, now = set(names), time.monotonic()
             return {
                 name: {
                     "active": active,
@@ -74,9 +78,8 @@ class Systemd:
                     "pid": bus.property(path, service, "MainPID"),
                     "result": bus.property(path, service, "Result"),
                     "memory": bus.property(path, service, "MemoryCurrent"),
-                    "since": bus.property(
-                        path, "org.freedesktop.systemd1.Unit", "ActiveEnterTimestamp"
-                    ),
+                    "since": bus.property(path, unit, "ActiveEnterTimestamp"),
+                    "ran": now - bus.property(path, unit, "ActiveEnterTimestampMonotonic") / 1e6,
                 }
                 for name, active, sub, path in bus.units(PATTERN)
                 if name in wanted
@@ -115,9 +118,13 @@ class Systemd:
         return self._ask(ask)
 
     def start(self, names: Sequence[str]) -> None:
+        self._forgive(names)
         # A unit that cannot start is the gate's to judge: it has the reason and the log.
-        run(["systemctl", "reset-failed", *names])
-        run(["systemctl", "start", "--", *names], timeout=120)
+        code, _ = run(["systemctl", "start", "--", *names], timeout=120)
+        if code != 0 and not self.seen().keys() >= set(names):
+            # New units are read as they start, unless systemd still believes that they are absent.
+            self.reload()
+            run(["systemctl", "start", "--", *names], timeout=120)
 
     def stop(self, names: Sequence[str], timeout: float) -> None:
         argv = ["systemctl", "stop", "--", *names]
@@ -125,7 +132,14 @@ class Systemd:
         # One that went away by itself is as good as stopped, though systemctl calls it a failure.
         if code != 0 and any(self.seen().get(name, ["gone"])[0] in LIVING for name in names):
             must(argv, timeout=timeout + 30)
-        run(["systemctl", "reset-failed", *names])
+        self._forgive(names)
+
+    def _forgive(self, names: Sequence[str]) -> None:
+        """Let those that failed begin anew; asking costs less than a child that finds nothing."""
+        seen = self.seen()
+        failed = [name for name in names if seen.get(name, [""])[0] == "failed"]
+        if failed:
+            run(["systemctl", "reset-failed", "--", *failed])
 
     def reload(self) -> None:
         must(["systemctl", "daemon-reload"])

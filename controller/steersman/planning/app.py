@@ -105,7 +105,7 @@ def _prepare(target: AppTarget, seen: HostSeen, *, is_starting: bool) -> Iterato
         why = "this build is not on the host"
         garbage = spare_now(target, seen)
         yield Upload(why, f"build {build.digest[:12]}", build.blobs, build.manifest, garbage)
-        yield MakeBuild(why, target.name, build.digest, build.manifest, build.uv, build.python)
+        yield MakeBuild(why, target.name, build.digest, build.manifest, build.python)
     if app.releases.get(target.release) != build.digest:
         why = f"release {target.number} is not on the host"
         yield MakeRelease(why, target.name, target.release, build.digest, dict(target.record))
@@ -114,9 +114,10 @@ def _prepare(target: AppTarget, seen: HostSeen, *, is_starting: bool) -> Iterato
         yield from plan_file(file, app.envs.get(name))
     units = [s for f in target.unit_files for s in plan_file(f, seen.files.get(f.path))]
     yield from units
-    if units:
+    # A unit that the supervisor does not know yet is read when it starts.
+    if units and any(unit in seen.units for unit in target.units):
         yield ReloadUnits("unit files changed")
-    elif is_starting and _stopped(target, seen):
+    elif is_starting and any(unit in seen.units for unit in _stopped(target, seen)):
         # Whoever wrote the files may have died before the supervisor read them.
         yield ReloadUnits("it may not have read the files of what starts now")
 

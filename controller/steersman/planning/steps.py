@@ -82,7 +82,6 @@ class MakeBuild(Step):
     app: str
     digest: str
     manifest: str
-    uv: str
     python: str
 
     @property

@@ -35,7 +35,6 @@ class BuildTarget:
 
     digest: str
     manifest: str
-    uv: str
     python: str
     blobs: tuple[str, ...]
 

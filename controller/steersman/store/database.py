@@ -1,8 +1,6 @@
-"""SQLite on one thread of its own: the only module that knows apsw."""
+"""The SQLite file: opening, checking and migrating it, and what its errors mean."""
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -10,11 +8,11 @@ from typing import Self, TypeVar
 import apsw
 
 from steersman.store.errors import StoreBusy, StoreDamaged, StoreError, StoreFull, StoreTooNew
+from steersman.store.lane import Lane, Session
 from steersman.store.migrations import APPLICATION_ID, MIGRATIONS
 from steersman.store.paths import prepared
 
 T = TypeVar("T")
-Value = str | int | float | bytes | None
 
 _BUSY_MS = 10_000
 _PRAGMAS = (
@@ -42,61 +40,57 @@ _TRANSLATED: tuple[tuple[type[apsw.Error], type[StoreError], str, str], ...] = (
 )
 
 
-class Session:
-    """SQL inside one transaction, on the database's thread."""
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
-
-    def rows(self, sql: str, *values: Value) -> list[tuple[Value, ...]]:
-        """Return every row of a statement."""
-        return list(self._connection.execute(sql, values))
-
-    def row(self, sql: str, *values: Value) -> tuple[Value, ...] | None:
-        """Return the first row of a statement, None if there is none."""
-        found = self.rows(sql, *values)
-        return found[0] if found else None
-
-    def run(self, sql: str, *values: Value) -> int:
-        """Run a statement and return how many rows it changed."""
-        before = self._connection.total_changes()
-        self._connection.execute(sql, values)
-        return self._connection.total_changes() - before
-
-    def script(self, sql: str) -> None:
-        """Run several statements that take no values."""
-        self._connection.execute(sql)
-
-
 class Database:
-    """One connection on one thread, so that calls queue up and the loop never waits on disk."""
+    """One connection that writes and one that reads, so that the loop never waits on disk."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        after: Callable[[Session], Callable[[], None] | None] = lambda session: None,
+    ) -> None:
         self.path = path
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._connection: apsw.Connection | None = None
+        self._writer = Lane("BEGIN IMMEDIATE", self._open, self._translated, after)
+        self._reader = Lane("BEGIN", self._open_reader, self._translated)
+        self._is_open = False
+
+    @property
+    def is_writing(self) -> bool:
+        return self._writer.is_busy
 
     async def open(self) -> Self:
         """Open, check and migrate the file; raises a StoreError that says what is wrong."""
         try:
-            await self._call(self._open)
+            await self._writer.bare(lambda connection: None)
         except BaseException:
-            await self.close()
+            await self._writer.close()
             raise
+        self._is_open = True
         return self
 
     async def read(self, work: Callable[[Session], T]) -> T:
         """Run `work` on one consistent view of the file."""
-        return await self._call(lambda: self._transact("BEGIN", work))
+        self._check_open()
+        return await self._reader.run(work)
 
     async def write(self, work: Callable[[Session], T]) -> T:
-        """Run `work` alone; when this returns, what it wrote survives a power cut."""
-        return await self._call(lambda: self._transact("BEGIN IMMEDIATE", work))
+        """Run `work` as if alone; when this returns, what it wrote survives a power cut.
+
+        It may run more than once, when what it shared a transaction with failed.
+        """
+        self._check_open()
+        return await self._writer.run(work)
+
+    async def bare(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Run `work` on the connection that writes, between its transactions."""
+        self._check_open()
+        return await self._writer.bare(work)
 
     async def close(self) -> None:
         """Close the file after the calls already queued; closing twice is harmless."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
-        self._thread.shutdown(wait=False)
+        if self._is_open:
+            self._is_open = False
+            await self._reader.close()
+            await self._writer.close()
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -109,45 +103,41 @@ class Database:
     ) -> None:
         await self.close()
 
-    async def _call(self, work: Callable[[], T]) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except apsw.Error as error:
-            raise translated(self.path, error) from error
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise StoreError(self.path, "it is closed", "open the store before using it")
 
-    def _open(self) -> None:
+    def _translated(self, error: apsw.Error) -> StoreError:
+        return translated(self.path, error)
+
+    def _open(self) -> apsw.Connection:
         with prepared(self.path):
             connection = apsw.Connection(str(self.path))
-            self._connection = connection
-            connection.set_busy_timeout(_BUSY_MS)
-            _check_ours(self.path, connection)
-            for pragma in _PRAGMAS:
-                connection.execute(pragma)
-            verdict = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
-            if verdict != ["ok"]:
-                raise StoreDamaged(self.path, f"it is damaged ({'; '.join(verdict)})", _RESTORE)
-            if _version(connection) < len(MIGRATIONS):
-                self._transact("BEGIN IMMEDIATE", lambda session: migrate(session, self.path))
+            try:
+                self._make_ready(connection)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
 
-    def _transact(self, begin: str, work: Callable[[Session], T]) -> T:
-        connection = self._connection
-        if connection is None:
-            raise StoreError(self.path, "it is closed", "open the store before using it")
-        connection.execute(begin)
-        try:
-            result = work(Session(connection))
+    def _make_ready(self, connection: apsw.Connection) -> None:
+        connection.set_busy_timeout(_BUSY_MS)
+        _check_ours(self.path, connection)
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+        verdict = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+        if verdict != ["ok"]:
+            raise StoreDamaged(self.path, f"it is damaged ({'; '.join(verdict)})", _RESTORE)
+        if _version(connection) < len(MIGRATIONS):
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                migrate(Session(connection), self.path)
             connection.execute("COMMIT")
-        except BaseException:
-            # SQLite has already rolled back by itself after some errors, such as a full disk.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        return result
 
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+    def _open_reader(self) -> apsw.Connection:
+        connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection.set_busy_timeout(_BUSY_MS)
+        return connection
 
 
 def migrate(session: Session, path: Path, steps: tuple[str, ...] = MIGRATIONS) -> None:

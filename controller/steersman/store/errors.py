@@ -80,12 +80,12 @@ class BadToken(SteersmanError):
 
 
 class BeingDeleted(SteersmanError):
-    """A finalizer was added to an object that is on its way out."""
+    """Something was added to an object that is on its way out."""
 
-    def __init__(self, kind: str, name: str, finalizers: Sequence[str]) -> None:
+    def __init__(self, kind: str, name: str, refused: str) -> None:
         super().__init__(
-            f"{kind} {name} is being deleted and takes no new finalizers "
-            f"({', '.join(finalizers)}); wait until it is gone and make it again"
+            f"{kind} {name} is being deleted and takes no new {refused}; "
+            f"wait until it is gone and make it again"
         )
 
 
@@ -105,6 +105,15 @@ class NotStored(SteersmanError):
     def __init__(self, kind: str, name: str) -> None:
         super().__init__(
             f"{kind} {name}: not found; `steer get {kind.lower()}` lists what there is"
+        )
+
+
+class NotWritable(SteersmanError):
+    """Objects of this kind are written by the store alone."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"kind {kind} is written by the controller only; `steer get {kind.lower()}s` lists them"
         )
 
 

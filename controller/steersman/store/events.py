@@ -1,51 +1,37 @@
 """Events in SQLite: repeats are counted, and each object keeps only its newest."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, cast
 
-from steersman.store.database import Session, Value
+from steersman.store.happenings import FOLD_WITHIN, KEPT_PER_OBJECT, forget, record, stamp
+from steersman.store.lane import Session, Value
 from steersman.store.protocol import Event
-
-FOLD_WITHIN = timedelta(hours=1)
-KEPT_PER_OBJECT = 200
+from steersman.store.tables import Table
 
 _COLUMNS = "id, kind, name, type, reason, message, host, count, first, last"
 
 
-def add(
-    session: Session,
-    kind: str,
-    name: str,
-    type: Literal["Normal", "Warning"],
-    reason: str,
-    message: str,
-    host: str | None,
-    now: datetime,
-) -> Event:
-    """Count an event that repeats within the hour, else add a row."""
+def add(session: Session, table: Table, new: Event) -> Event:
+    """Count an event that repeats within the hour, else add a row; `new` has no id yet."""
+    since = stamp(datetime.fromisoformat(new.last) - FOLD_WITHIN)
     row = session.row(
         f"UPDATE events SET count = count + 1, last = ? WHERE id = ("  # noqa: S608
         "  SELECT id FROM events WHERE kind = ? AND name = ? AND last >= ?"
         "  AND type = ? AND reason = ? AND message = ? AND host IS ?"
         f"  ORDER BY last DESC LIMIT 1) RETURNING {_COLUMNS}",
-        stamp(now),
-        kind,
-        name,
-        stamp(now - FOLD_WITHIN),
-        type,
-        reason,
-        message,
-        host,
+        *(new.last, new.kind, new.name, since, new.type, new.reason, new.message, new.host),
     )
-    if row is not None:
-        return _event(row)
-    rows = session.rows(
-        f"INSERT INTO events ({_COLUMNS})"  # noqa: S608
-        f" VALUES (NULL, ?, ?, ?, ?, ?, ?, 1, ?, ?) RETURNING {_COLUMNS}",
-        *(kind, name, type, reason, message, host, stamp(now), stamp(now)),
-    )
-    _forget_oldest(session, kind, name)
-    return _event(rows[0])
+    if row is None:
+        row = session.rows(
+            f"INSERT INTO events ({_COLUMNS})"  # noqa: S608
+            f" VALUES (NULL, ?, ?, ?, ?, ?, ?, 1, ?, ?) RETURNING {_COLUMNS}",
+            *(new.kind, new.name, new.type, new.reason, new.message, new.host),
+            *(new.first, new.last),
+        )[0]
+        _forget_oldest(session, table, new.kind, new.name)
+    event = _event(row)
+    record(table, event)
+    return event
 
 
 def newest(session: Session, kind: str | None, name: str | None, limit: int) -> tuple[Event, ...]:
@@ -60,19 +46,16 @@ def newest(session: Session, kind: str | None, name: str | None, limit: int) -> 
     return tuple(_event(row) for row in reversed(rows))
 
 
-def stamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with microseconds, so that text order is time order."""
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _forget_oldest(session: Session, kind: str, name: str) -> None:
-    session.run(
+def _forget_oldest(session: Session, table: Table, kind: str, name: str) -> None:
+    old = session.rows(
         "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE kind = ? AND name = ?"
-        " ORDER BY last DESC, id DESC LIMIT -1 OFFSET ?)",
+        " ORDER BY last DESC, id DESC LIMIT -1 OFFSET ?) RETURNING id",
         kind,
         name,
         KEPT_PER_OBJECT,
     )
+    for (id_,) in old:
+        forget(table, name, int(str(id_)))
 
 
 def _event(row: tuple[Value, ...]) -> Event:

@@ -9,8 +9,8 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from steersman.store.database import Session
 from steersman.store.errors import LeaseHeld, LeaseLost
+from steersman.store.lane import Session
 from steersman.store.protocol import Lease
 
 

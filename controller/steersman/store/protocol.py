@@ -26,6 +26,12 @@ another owner in the store stays as well.
 FOREGROUND = "foregroundDeletion"
 """The finalizer that the store itself sets and removes."""
 
+SECRET = "Secret"  # noqa: S105
+"""The kind whose values are kept apart, and go with the object."""
+
+EVENT = "Event"
+"""The kind of events: read as objects, written by `add_event` only."""
+
 UPDATE = "update"
 """Who owns the fields that `put` changed, unless it names another manager."""
 
@@ -202,8 +208,9 @@ class ObjectStore(Protocol):
 
     - Conflict when `expected_resource_version` is not the object's (0: it must not exist, None:
       whatever it is), UidConflict when `uid` is not its uid;
-    - BadObject for what is no object, BeingDeleted for a finalizer that is added to an object
-      being deleted, NoOwner for a new owner reference with a uid that no object has.
+    - BadObject for what is no object, and NotWritable for an Event;
+    - BeingDeleted for a finalizer that is added to an object being deleted (or a dependent, when
+      that is in the foreground), NoOwner for a new owner reference with a uid that no object has.
 
     With `dry_run` they answer (or raise) as they would, and change nothing; the object then has
     the resourceVersion that it has now, 0 if it does not exist.
@@ -320,34 +327,14 @@ class ObjectStore(Protocol):
     async def close(self) -> None: ...
 
 
-class Store(Protocol):
-    """The controller's memory, shared by processes; what a call has returned survives a crash.
+class Store(ObjectStore, Protocol):
+    """The controller's memory, shared by processes; what a call has returned survives a crash."""
 
-    Becomes an `ObjectStore`, with `compact`, as soon as SQLite is one.
-    """
+    async def compact(self, keep: int = 0) -> int:
+        """Forget all changes but the newest `keep`; return the oldest revision to watch from.
 
-    async def get(self, kind: str, name: str) -> Stored | None: ...
-
-    async def list(self, kind: str, selector: Selector | None = None) -> tuple[Stored, ...]:
-        """Return the objects of a kind, by name; release 10 comes after release 9."""
-        ...
-
-    async def put(self, target: Object, expected_resource_version: int | None = None) -> Stored:
-        """Remember what is wanted: metadata and spec; `status` and the store's own metadata in
-        `target` are ignored. 0 expects that the object does not exist, None expects nothing.
-
-        generation counts the changes of spec, resourceVersion every change. Raises Conflict.
+        Stores do this by themselves when the log has grown or aged; no object is ever lost.
         """
-        ...
-
-    async def put_status(
-        self, kind: str, name: str, status: Object, expected_resource_version: int | None = None
-    ) -> Stored:
-        """Remember what is; replaces the whole status. Raises NotStored or Conflict."""
-        ...
-
-    async def delete(self, kind: str, name: str) -> bool:
-        """Forget an object, and a Secret's values; events stay. False when it was not there."""
         ...
 
     async def add_event(
@@ -359,13 +346,10 @@ class Store(Protocol):
         message: str,
         host: str | None = None,
     ) -> Event:
-        """Record an event; one that repeats within the hour only raises its count."""
-        ...
+        """Record an event; one that repeats within the hour only raises its count.
 
-    async def events(
-        self, kind: str | None = None, name: str | None = None, limit: int = 50
-    ) -> tuple[Event, ...]:
-        """Return the newest `limit` events, oldest first."""
+        Each is an object of kind Event as well, so that it can be listed and watched.
+        """
         ...
 
     async def next_epoch(self, at_least: int = 1) -> int:
@@ -399,5 +383,3 @@ class Store(Protocol):
     async def get_secret(self, name: str) -> Mapping[str, str] | None:
         """Return a Secret's values, None when it has none."""
         ...
-
-    async def close(self) -> None: ...

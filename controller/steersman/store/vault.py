@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Mapping
 
-from steersman.store.database import Session
+from steersman.store.lane import Session
 
 
 def next_epoch(session: Session, at_least: int) -> int:

@@ -64,6 +64,8 @@ class Link:
         self._next_id = 1
         self._writable = asyncio.Event()
         self._writable.set()
+        self._ready = asyncio.Event()
+        self._packed = b""
         self._sending = asyncio.Lock()
         self._heard_at = self._loop.time()
         self._heard_bytes = 0
@@ -104,10 +106,13 @@ class Link:
     ) -> None:
         command = bundle.for_user(self.target.become)
         self._channel = await connection.start(command, self)
-        encoded = orjson.dumps(settings)
-        self._channel.write(bundle.packed + len(encoded).to_bytes(4, "big") + encoded)
+        self._packed = bundle.packed
+        store = f"{settings['root']}/store".encode() if "root" in settings else b""
+        self._write(_sized(store) + _sized(orjson.dumps(settings)))
         self._heard_at = self._loop.time()
         self._tick()
+        # Until then its standard input is not frames: it may have to take the hand first.
+        await self._ready.wait()
 
     async def call(
         self, op: str, /, *, body: bytes = b"", timeout: float | None = None, **args: Any
@@ -181,7 +186,7 @@ class Link:
         if self._loss is not None:
             return
         try:
-            frames = self._decoder.feed(self._preamble.skip(data))
+            frames = self._decoder.feed(self._skip_preamble(data))
         except ProtocolError as error:
             self._lose(partial(ProtocolError, self.name, error.why))
             return
@@ -191,6 +196,16 @@ class Link:
             self._heard_at, self._heard_bytes = self._loop.time(), 0
         for frame in frames:
             self._dispatch(frame)
+
+    def _skip_preamble(self, data: bytes) -> bytes:
+        """Return what of `data` is frames; gives the hand to a host that asks for it."""
+        frames = self._preamble.skip(data)
+        if self._preamble.is_hand_wanted and self._packed:
+            self._write(self._packed)
+            self._packed, self._heard_at = b"", self._loop.time()
+        if self._preamble.is_over:
+            self._ready.set()
+        return frames
 
     def stderr_received(self, data: bytes) -> None:
         self._tail.feed(data)
@@ -247,11 +262,11 @@ class Link:
                 await self._writable.wait()
             self._write(frame)
 
-    def _write(self, frame: bytes) -> None:
+    def _write(self, data: bytes) -> None:
         # Whoever waits for an answer learns of a loss by that, so there is nothing to raise here.
         if self._loss is None and self._channel is not None:
             with contextlib.suppress(BrokenPipeError):  # `ended` follows and tells why
-                self._channel.write(frame)
+                self._channel.write(data)
 
     def _cancel(self, number: int) -> None:
         self._write(pack({"id": _UNASKED, "op": "cancel", "target": number}))
@@ -268,7 +283,8 @@ class Link:
         if left <= 0:
             self._lose(lambda: HostUnreachable(self.name, f"it was silent for {silence:.0f} s"))
             return
-        self._write(pack({"id": _UNASKED, "op": "ping"}))
+        if self._preamble.is_over:
+            self._write(pack({"id": _UNASKED, "op": "ping"}))
         self._ticker = self._loop.call_later(min(self._timing.ping, left), self._tick)
 
     def _lose(self, make_error: Callable[[], SteersmanError]) -> None:
@@ -290,6 +306,11 @@ class Link:
         self.pushes.close()
         self.lost.set()
         self._writable.set()
+        self._ready.set()
+
+
+def _sized(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + data
 
 
 def _settle(answer: asyncio.Future[Frame], arrived: Frame | SteersmanError) -> None:

@@ -31,12 +31,19 @@ class Preamble:
         self._host = host
         self._text = b""
         self.is_over = False
+        self.is_hand_wanted = False
+        """Whether the host has no copy of the hand, and waits for one."""
 
     def skip(self, data: bytes) -> bytes:
         """Return what of `data` is the hand's."""
         if self.is_over:
             return data
-        before, ready, after = (self._text + data).partition(bundle.READY)
+        text = self._text + data
+        if not self.is_hand_wanted:
+            before, wanted, after = text.partition(bundle.WANTED)
+            self.is_hand_wanted = bool(wanted)
+            text = after if wanted else before
+        before, ready, after = text.partition(bundle.READY)
         self.is_over = bool(ready)
         self._text = b"" if ready else before
         if len(before) > _LONGEST_PREAMBLE:

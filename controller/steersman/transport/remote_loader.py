@@ -15,18 +15,29 @@ from _frozen_importlib_external import MAGIC_NUMBER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from types import CodeType, ModuleType
 
 PACKAGE = "steer_hand"
 
 
 class BundleFinder:
-    """Finds `steer_hand` and its modules in the bundle; compiled for this Python, or as source."""
+    """Finds `steer_hand` and its modules in the bundle; compiled for this Python, or as source.
 
-    def __init__(self, modules: Mapping[str, tuple[bytes, bytes]], has_bytecode: bool) -> None:
+    `packed` is the bundle of that `digest` if it came over the link; nothing if it was here.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, tuple[bytes, bytes]],
+        has_bytecode: bool,
+        digest: str,
+        packed: bytes,
+    ) -> None:
         self.modules = modules
         self.has_bytecode = has_bytecode
+        self.digest = digest
+        self.packed = packed
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> object:
         if fullname not in self.modules:
@@ -53,12 +64,14 @@ class BundleFinder:
 def run(
     modules: Mapping[str, tuple[bytes, bytes]],
     magic: bytes,
-    take: Callable[[int], bytes],
+    settings: bytes,
     ready: bytes,
+    digest: str,
+    packed: bytes,
 ) -> None:
-    """Start the hand. `take(n)` reads exactly n bytes from standard input."""
-    settings = take(int.from_bytes(take(4), "big"))
-    sys.meta_path.insert(0, BundleFinder(modules, magic == MAGIC_NUMBER))  # type: ignore[arg-type]
+    """Start the hand with `settings`, a JSON object."""
+    finder = BundleFinder(modules, magic == MAGIC_NUMBER, digest, packed)
+    sys.meta_path.insert(0, finder)  # type: ignore[arg-type]
     main = __import__(PACKAGE + ".main", fromlist=["main"]).main
     # The controller skips whatever a login script printed before this.
     os.write(1, ready)

@@ -44,7 +44,8 @@ def do_echo(state, header, body):
 
 def do_source(state, header, body):
     loader = sys.modules[__name__].__loader__
-    return {"bytecode": loader.has_bytecode, "text": loader.get_source("steer_hand.wire")}, b""
+    text = loader.get_source("steer_hand.wire")
+    return {"bytecode": loader.has_bytecode, "text": text, "sent": len(loader.packed)}, b""
 
 
 def do_refuse(state, header, body):

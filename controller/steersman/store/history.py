@@ -1,0 +1,106 @@
+"""The changes of a SQLite file: told to a feed as they are committed, by whatever process."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import apsw
+
+from steersman.store import versions
+from steersman.store.database import Database, translated
+from steersman.store.errors import Compacted
+from steersman.store.feed import Feed
+from steersman.store.lane import Session
+from steersman.store.tables import Logged
+
+_LOOK = 0.05
+"""Seconds between two looks whether another process has committed: 0.1 % of a core."""
+_TOLD_AT_ONCE = 1000
+
+
+class History:
+    """A database whose changes go to `feed` for as long as somebody watches."""
+
+    def __init__(self, path: Path) -> None:
+        self.database = Database(path, self._committed)
+        self.feed = Feed(self)
+        self._follower: asyncio.Task[None] | None = None
+        # These two belong to the writer's thread; nobody is told while `_told` is None.
+        self._told: int | None = None
+        self._others = 0
+
+    @property
+    def is_writing(self) -> bool:
+        return self.database.is_writing
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        await self.database.bare(partial(self._start, loop))
+        self._follower = loop.create_task(self._follow())
+
+    async def changes_after(self, since: int, limit: int) -> Sequence[Logged]:
+        return await self.database.read(lambda s: versions.changes_after(s, since, limit))
+
+    async def close(self) -> None:
+        self.feed.close()
+        if self._follower is not None:
+            self._follower.cancel()
+            await asyncio.wait([self._follower])
+        await self.database.close()
+
+    async def _follow(self) -> None:
+        """Look now and then whether another process has changed the file."""
+        loop = asyncio.get_running_loop()
+        try:
+            while not await self.feed.rest(self._stop):
+                await asyncio.sleep(_LOOK)
+                await self.database.bare(partial(self._look, loop))
+        except Exception as error:
+            # Whoever watches must hear why nothing comes any more.
+            self.feed.stop(error)
+
+    async def _stop(self) -> None:
+        await self.database.bare(self._forget)
+
+    def _start(self, loop: asyncio.AbstractEventLoop, connection: apsw.Connection) -> None:
+        self._told = versions.revision_of(Session(connection))
+        self._others = _others(connection)
+        # From here and not from the caller: what is committed next must be told after this.
+        loop.call_soon_threadsafe(self.feed.begin, self._told)
+
+    def _look(self, loop: asyncio.AbstractEventLoop, connection: apsw.Connection) -> None:
+        others = _others(connection)
+        if self._told is not None and others != self._others:
+            self._others = others
+            loop.call_soon_threadsafe(self._news(Session(connection), self._told))
+
+    def _forget(self, _: apsw.Connection) -> None:
+        self._told = None
+
+    def _committed(self, session: Session) -> Callable[[], None] | None:
+        if self._told is None or not session.log:
+            return None
+        if session.log[0].change.revision != self._told + 1:
+            # Another process was faster, and its changes come first.
+            return self._news(session, self._told)
+        self._told = session.log[-1].change.revision
+        return partial(self.feed.publish, session.log, self._told)
+
+    def _news(self, session: Session, told: int) -> Callable[[], None]:
+        """Read what is new in the log; a part of it if that is much, or not kept any more."""
+        changes: Sequence[Logged] = ()
+        try:
+            newest = versions.revision_of(session)
+            changes = versions.changes_after(session, told, _TOLD_AT_ONCE)
+        except apsw.Error as error:
+            return partial(self.feed.stop, translated(self.database.path, error))
+        except Compacted as error:
+            newest = error.newest
+        self._told = max(newest, changes[-1].change.revision if changes else newest)
+        return partial(self.feed.publish, changes, self._told)
+
+
+def _others(connection: apsw.Connection) -> int:
+    """Return a number that changes whenever another connection has committed (sqlite.org)."""
+    return int(str(connection.pragma("data_version")))
