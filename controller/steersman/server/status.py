@@ -22,12 +22,20 @@ from steersman.server.patches import BadPatch, ProbeFailed
 from steersman.server.policy import BadScope
 from steersman.server.tokens import TokenRefused, TokenTaken
 from steersman.store.errors import (
+    BadFieldSelector,
     BadObject,
     BadSelector,
+    BadToken,
+    BeingDeleted,
+    Compacted,
     Conflict,
+    FieldConflict,
     LeaseHeld,
+    NoOwner,
     NotStored,
+    OwnedField,
     StoreError,
+    UidConflict,
 )
 
 log = structlog.get_logger(__name__)
@@ -56,10 +64,17 @@ _CODES: tuple[tuple[type[SteersmanError], int], ...] = (
     (BadPatch, 400),
     (BadScope, 422),
     (BadSelector, 400),
+    (BadFieldSelector, 400),
+    (BadToken, 410),
+    (Compacted, 410),
     (BadObject, 400),
     (NotFound, 404),
     (NotStored, 404),
     (Conflict, 409),
+    (UidConflict, 409),
+    (FieldConflict, 409),
+    (BeingDeleted, 409),
+    (NoOwner, 422),
     (TokenTaken, 409),
     (StillUsed, 409),
     (LeaseHeld, 409),
@@ -133,6 +148,10 @@ def status_of(error: SteersmanError) -> dict[str, Any]:
         details["causes"] = error.causes
     if isinstance(error, NotAdmitted):
         details["causes"] = [{"reason": "NotAdmitted", "message": m} for m in error.problems]
+    if isinstance(error, FieldConflict):
+        details["causes"] = [_owned(each) for each in error.fields]
+    if isinstance(error, Conflict) and error.expected == 0:
+        reason = "AlreadyExists"
     return {
         "apiVersion": "v1",
         "kind": "Status",
@@ -143,6 +162,11 @@ def status_of(error: SteersmanError) -> dict[str, Any]:
         "details": details,
         "code": code,
     }
+
+
+def _owned(field: OwnedField) -> dict[str, str]:
+    message = f"managed by {field.manager}"
+    return {"reason": "FieldManagerConflict", "message": message, "field": field.path}
 
 
 def success(message: str, **details: Any) -> dict[str, Any]:
