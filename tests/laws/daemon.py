@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import queue
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,3 +154,32 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
         "XDG_CONFIG_HOME": str(folder / "config"),
     }
     return {**kept, **own, **more}
+
+
+@contextmanager
+def in_thread(folder: Path, **options: Any) -> Iterator[Daemon]:
+    """Run a daemon in a thread of its own, for tests that run `steer` in this one."""
+    started: queue.Queue[Daemon | BaseException] = queue.Queue()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def run() -> None:
+        try:
+            async with daemon(folder, **options) as one:
+                started.put(one)
+                await stop.wait()
+        except BaseException as error:
+            started.put(error)
+            raise
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(run(),), daemon=True)
+    thread.start()
+    one = started.get(timeout=60)
+    if isinstance(one, BaseException):
+        raise one
+    try:
+        yield one
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(60)
+        loop.close()
