@@ -4,14 +4,15 @@
 #   make test    all tests; as root on Debian also those on real systemd hosts
 #   make check   what must hold before every commit: linters, types, layers, fast tests
 #   make bench   the figures of the README, side by side with other tools
-#   make test-chaos  rollouts under many more faults than make test tries (ROUNDS=70)
+#   make test-chaos  every fault at every step: what make test tries a few of (ROUNDS=200)
+#   make mutations   plant faults in the code, and see a test notice each
 #   make lab     real hosts for you to play with (HOSTS=3); make lab-down removes them
 
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-ROUNDS ?= 70
-.PHONY: help demo test test-chaos check fast lint embedded acceptance bench lab lab-down packages clean
+ROUNDS ?= 200
+.PHONY: help demo test test-chaos mutations check fast lint embedded acceptance bench lab lab-down packages clean
 
 HOSTS ?= 3
 BIN := .venv/bin
@@ -56,8 +57,12 @@ acceptance: $(READY) packages
 	@$(BIN)/pytest -q -n 2 --dist loadfile --no-header tests/acceptance
 
 test-chaos: $(READY) packages
-	@echo "tests: rollouts under faults, $(ROUNDS) rounds"
-	@STEERSMAN_CHAOS=$(ROUNDS) $(BIN)/pytest -q --no-header tests/acceptance/test_chaos.py
+	@echo "tests: every fault at every step, $(ROUNDS) cut links, and RabbitMQ"
+	@STEERSMAN_CHAOS=$(ROUNDS) $(BIN)/pytest -q --no-header tests/acceptance/test_chaos.py \
+		tests/acceptance/test_workers.py
+
+mutations: $(READY)
+	@PYTHONPATH=tests $(BIN)/python -m mutations
 
 bench: $(READY) packages
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -102,10 +101,4 @@ class Pier:
             assert len(numbers) == 1, f"{where}: {host.name} runs {sorted(numbers)}"
 
     def started(self, *args: str, env: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
-        """Start `steer ARGS` without waiting for its end."""
-        pipe = subprocess.PIPE
-        command = [sys.executable, "-m", "steersman.cli", *args]
-        own = {**self.steer.env, **(env or {})}
-        return subprocess.Popen(
-            command, cwd=self.steer.folder, env=own, stdout=pipe, stderr=pipe, text=True
-        )
+        return self.steer.started(*args, env=env)

@@ -78,6 +78,15 @@ class Steer:
             assert ran.code == expect, f"steer {' '.join(args)}: {ran.said}"
         return ran
 
+    def started(self, *args: str, env: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
+        """Start `steer ARGS` without waiting for its end."""
+        pipe = subprocess.PIPE
+        command = [sys.executable, "-m", "steersman.cli", *args]
+        own = {**self.env, **(env or {})}
+        return subprocess.Popen(
+            command, cwd=self.folder, env=own, stdout=pipe, stderr=pipe, text=True
+        )
+
     def write(self, name: str, *documents: Document) -> str:
         """Write manifests; return the file's path for `-f`."""
         path = self.folder / name

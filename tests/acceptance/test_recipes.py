@@ -1,25 +1,21 @@
 """Each recipe of controller/docs/recipes.md on a real host, under load, with what it promises."""
 
-import json
-import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from acceptance.steer import EXAMPLES, Document, Ran, Repo, Steer, app, example
-from acceptance.web import WebSocket, get, post, serves
+from acceptance.recipe import Recipe
+from acceptance.steer import Repo, Steer, app
+from acceptance.web import WebSocket, get, serves
 from lab import seen
 from lab.commands import wait_until
-from lab.host import Host
 from lab.lab import Lab
-from load.background import Load
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -32,72 +28,13 @@ SERVERS = {
     "uvicorn-workers": "uvicorn asgi:application --no-access-log --workers 2",
     "hypercorn": "hypercorn asgi:application",
     "waitress": "waitress-serve wsgi:application",
+    "daphne": "daphne asgi:application",
+    "granian": "granian --interface asgi asgi:application",
 }
-VERSIONS = {"one": "1", "two": "2"}
+# What TERM ends at once; a deploy lets their connections end first.
+ABRUPT = {"waitress", "daphne", "granian"}
 CAP = 3.0
 RATE = 240
-
-
-@dataclass
-class Recipe:
-    """One app of the shared host; changing its document changes nothing until `apply`."""
-
-    name: str
-    host: Host
-    steer: Steer
-    document: Document
-
-    @property
-    def site(self) -> str:
-        return f"{self.name}.example.com"
-
-    @property
-    def web(self) -> Document:
-        web: Document = self.document["spec"]["processes"]["web"]
-        return web
-
-    @property
-    def env(self) -> Document:
-        env: Document = self.document["spec"]["config"]["env"]
-        return env
-
-    @property
-    def shown(self) -> str:
-        """Return the revision that the app will answer with, as its document is now."""
-        tag = self.document["spec"]["source"]["git"]["ref"]
-        return f"{VERSIONS[tag]}{self.env['MARK']}"
-
-    @property
-    def release(self) -> int:
-        shown = json.loads(self.steer.run("get", f"app/{self.name}", "-o", "json").out)
-        return int(shown["status"]["release"])
-
-    def main_pid(self, unit: str) -> str:
-        return self.host.run(["systemctl", "show", "--property=MainPID", "--value", unit]).strip()
-
-    def take(self, tag: str) -> None:
-        self.document["spec"]["source"]["git"]["ref"] = tag
-
-    def apply(self) -> Ran:
-        return self.steer.apply(self.document)
-
-    @contextmanager
-    def applying(self) -> Iterator[None]:
-        """Apply; the block runs once the new generation serves, and the deploy ends after it."""
-        with ThreadPoolExecutor() as pool:
-            ran = pool.submit(self.apply)
-            wait_until(lambda: serves(self.host, self.site, self.shown), "the switch")
-            yield
-            ran.result()
-
-    def read(self, book: str) -> list[str]:
-        """Return the lines that the app wrote down."""
-        path = self.host.root / f"srv/steersman/apps/{self.name}/shared/{book}"
-        return path.read_text().splitlines() if path.exists() else []
-
-    def load(self, rate: float) -> Load:
-        url = f"http://{self.host.address}/"
-        return Load([url], host=self.site, method="MIX", rate=rate)
 
 
 Crew = Callable[..., Recipe]
@@ -164,8 +101,8 @@ def test_no_deploy_of_code_or_configuration_loses_a_request(
     orders = Counter(recipe.read("orders"))
     wrong = [ident for ident in report.acknowledged if orders[ident] != 1]
     assert wrong == [] and len(report.acknowledged) > 300, "orders were lost or taken twice"
-    unit = f"steersman-{name}.web.g{recipe.release}@1.service"
-    assert recipe.host.run(["systemctl", "show", "-P", "MemoryMax", unit]).strip() == "512000000"
+    limit = recipe.host.run(["systemctl", "show", "-P", "MemoryMax", recipe.instance])
+    assert limit.strip() == "512000000"
 
 
 @pytest.mark.parametrize(
@@ -184,10 +121,10 @@ def test_configuration_that_the_app_refuses_never_serves(
     assert set(load.report.revisions) == {"1a"}
 
 
-@pytest.mark.parametrize("name", [name for name in SERVERS if name != "waitress"])
+@pytest.mark.parametrize("name", [name for name in SERVERS if name not in ABRUPT])
 def test_term_lets_a_request_under_way_end(crew: Crew, name: str) -> None:
     recipe = crew(name, SERVERS[name])
-    unit = f"steersman-{name}.web.g{recipe.release}@1.service"
+    unit = recipe.instance
     main = recipe.main_pid(unit)
     begun = len(recipe.read("slow"))
     with ThreadPoolExecutor() as pool:
@@ -224,62 +161,33 @@ def test_a_websocket_lives_on_behind_a_switch_until_its_own_end_or_the_cap(
         old.close()
 
 
-@pytest.fixture
-def desk(steer: Steer, hosts: Lab, tmp_path: Path) -> Iterator[Recipe]:
-    """Return the example with Celery, and Debian's Redis with nothing in it beside it."""
-    host = hosts.hosts[0]
-    document, _ = example("celery-desk", Repo(tmp_path / "desk", EXAMPLES / "celery-desk/src"))
-    spec = document["spec"]
-    spec["placement"], spec["rollout"] = {"hosts": [host.name]}, {"minReadySeconds": 0}
-    state = "/srv/steersman/apps/desk/shared"
-    spec["config"]["env"] |= {"BROKER": "redis://127.0.0.1:6399/0", "STATE_DIR": state}
-    redis = ["redis-server", "--port", "6399", "--save", "", "--dir", "/tmp"]
-    host.run(["systemd-run", "--quiet", "--unit=test-broker", "--collect", *redis])
-    steer.apply(*steer.hosts(host), document)
-    yield Recipe("desk", host, steer, document)
-    steer.run("delete", "app/desk")
-    host.run(["systemctl", "stop", "test-broker"])
-
-
-def test_celery_runs_each_task_once_across_deploys(
-    desk: Recipe, say: Callable[[str], None]
+def test_several_generations_drain_at_once_and_none_for_ever(
+    crew: Crew, say: Callable[[str], None]
 ) -> None:
-    with desk.load(40) as load:
-        for release in (1, 2, 3):
-            desk.env["GREETING"] = f"after {release}"
-            straddle(desk, release)
-    report = load.report
-    asked = [*report.acknowledged, "long-1", "long-2", "long-3"]
-    assert report.failed == 0, f"{report.failures}, {report.examples}"
-    assert len(report.acknowledged) > 100, "too few tasks prove nothing"
-
-    def times(what: str) -> Counter[str]:
-        return Counter(note.split()[1] for note in desk.read("notes") if note.startswith(what))
-
-    # By name: a task whose answer the load did not wait for ends too.
-    wait_until(lambda: times("end").keys() >= {*asked}, "the end of every task", 30)
-    started, ended = times("start"), times("end")
-    times_each = {order: (started[order], ended[order]) for order in asked}
-    wrong = {order: each for order, each in times_each.items() if each != (1, 1)}
-    told = [note for note in desk.read("notes") if any(order in note for order in wrong)]
-    assert wrong == {}, f"tasks were lost or run twice: {told}"
-    assert any(note.startswith("tidy ") for note in desk.read("notes")), "beat never ticked"
-    say(f"celery: 3 deploys, {len(asked)} tasks through Redis, each run once")
-    log = desk.steer.run("logs", "app/desk", "-p", "worker", "--tail=-1").out
-    assert "ready." in log and "DuplicateNodename" not in log
-
-
-def straddle(desk: Recipe, release: int) -> None:
-    """Deploy while a task of seconds runs: the old worker ends it, among those of the new one."""
-    order = f"long-{release}"
-    assert post(desk.host, desk.site, "/orders?seconds=5", order.encode()).status == 201
-    start, end = f"start {order} {release}", f"end {order} {release}"
-    wait_until(lambda: start in desk.read("notes"), "the start of the long task")
-    desk.apply()
-    notes = desk.read("notes")
-    assert end in notes, "the deploy ended before the task of the old worker"
-    during = notes[notes.index(start) : notes.index(end)]
-    assert any(re.fullmatch(rf"end \S+ {release + 1}", note) for note in during)
+    recipe = crew("drains", SERVERS["uvicorn"])
+    recipe.web["stop"] = {"timeout": "8s"}
+    recipe.apply()
+    sockets, marks = [], []
+    with ExitStack() as stack:
+        began = time.monotonic()
+        for mark in "bc":
+            marks.append(recipe.shown)
+            sockets.append(stack.enter_context(WebSocket(recipe.host, recipe.site, "/")))
+            assert sockets[-1].ask("ahoy") == f"{marks[-1]} ahoy"
+            recipe.env["MARK"] = mark
+            file = recipe.steer.write(f"{mark}.yaml", recipe.document)
+            # The second takes over from the first, which still waits for its old generation.
+            stack.enter_context(recipe.steer.started("apply", "-f", file))
+            wait_until(lambda: serves(recipe.host, recipe.site, recipe.shown), "the switch")
+        wait_until(lambda: recipe.states() == ["draining", "draining", "serving"], "two that drain")
+        for socket, mark in zip(sockets, marks, strict=True):
+            assert socket.ask("still here") == f"{mark} still here"
+        with recipe.load(50) as load:
+            assert [socket.wait_for_close(30) for socket in sockets] == [1012, 1012]
+        assert time.monotonic() - began < 30
+    say(f"2 old generations drained at once; {load.report.sent} requests meanwhile")
+    assert load.report.failed == 0 and set(load.report.revisions) == {recipe.shown}
+    wait_until(lambda: recipe.states() == ["serving"], "the end of what drained")
 
 
 def test_a_process_deaf_to_term_is_killed_with_its_children(crew: Crew) -> None:

@@ -7,9 +7,9 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from steersman.builds import Blob, BlobStore, Platform, Wheel
+from steersman.builds import BlobStore, Platform, Wheel
 from steersman.builds.cache import Cache
-from steersman.builds.packs import Packer
+from steersman.builds.packs import Pack, Packer
 
 _BACKEND = """
 import base64, hashlib, zipfile
@@ -78,7 +78,7 @@ def project_files(name: str, version: str) -> dict[str, str]:
     }
 
 
-async def make_pack(folder: Path, blobs: BlobStore, wheel: Path) -> Blob:
+async def make_pack(folder: Path, blobs: BlobStore, wheel: Path) -> Pack:
     """Return the pack of a wheel for this Python, made into `blobs`; `folder` is its cache."""
     whole = blobs.add_file(wheel)
     packer = Packer(Cache(folder), blobs, Platform.here())

@@ -75,9 +75,10 @@ async def big(bench: Bench, app: str, number: int, size: int, wheel: Path | None
     """Return a release of `app` with a file of `size` bytes that no other release has."""
     source = bench.blobs.add_file(SOURCE)
     filler = bench.blobs.add_bytes(number.to_bytes(2, "big") * (size // 2))
-    packs = []
+    packs: list[list[object]] = []
     if wheel is not None:
-        packs = [[wheel.name, (await make_pack(wheel.parent, bench.blobs, wheel)).sha256]]
+        pack = await make_pack(wheel.parent, bench.blobs, wheel)
+        packs = [[wheel.name, pack.blob.sha256, pack.need.size, pack.need.files]]
     listed = {
         "files": [["serve.py", 0o644, source.sha256], ["filler", 0o644, filler.sha256]],
         "links": [],
@@ -85,7 +86,7 @@ async def big(bench: Bench, app: str, number: int, size: int, wheel: Path | None
         "compiled": True,
     }
     manifest = bench.blobs.add_bytes(json.dumps(listed).encode())
-    used = (source.sha256, filler.sha256, manifest.sha256, *(pack[1] for pack in packs))
+    used = (source.sha256, filler.sha256, manifest.sha256, *(str(pack[1]) for pack in packs))
     python = str(bench.link.hello["python"])
     build = BuildTarget(manifest.sha256, manifest.sha256, python, used)
     return replace(bench.wanted(app, number, count=1), build=build)

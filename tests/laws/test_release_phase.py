@@ -162,6 +162,17 @@ def test_one_that_was_lost_is_not_run_again(deck: Deck) -> None:
     assert (deck.ran, deck.serving()) == (["1", "2"], "1")
 
 
+def test_one_that_was_lost_is_begun_again_if_it_may_be(deck: Deck) -> None:
+    deck.release["idempotent"] = True
+    deck.apply()
+    deck.apply(expect=-signal.SIGKILL, failpoint="during:release-command", TENTHS="20")
+    for pid in [*running("Runs a release's command"), *running("migrate.py")]:
+        os.kill(pid, signal.SIGKILL)
+    told = deck.apply(TENTHS="20")
+    assert "begins" in told and "mood calm" in told
+    assert (deck.diary, deck.serving()) == (["+1", "-1", "+2", "+2", "-2"], "2")
+
+
 def test_the_next_release_waits_for_the_command_of_the_last(deck: Deck) -> None:
     deck.apply(expect=-signal.SIGKILL, failpoint="during:release-command", TENTHS="20")
     deck.apply()

@@ -21,7 +21,7 @@ FAULTS = (
     Fault(
         "folder-of-file-not-synced",
         f"{HAND}/files.py",
-        "        _discard(temporary)\n        raise\n    sync_dir(folder)\n\n\ndef write_link",
+        "        _discard(temporary)\n        raise\n    sync(folder)\n\n\ndef write_new",
         "        _discard(temporary)\n        raise\n\n\ndef write_link",
         f"{CUT}::test_a_file_is_the_old_one_or_the_new_one[proven]",
     ),
@@ -36,7 +36,7 @@ FAULTS = (
     Fault(
         "new-folders-not-synced",
         f"{HAND}/files.py",
-        "        sync_dir(os.path.dirname(folder))\n",
+        "        sync(os.path.dirname(folder))\n",
         "",
         f"{CUT}::test_a_folder_that_was_made_stays",
     ),
@@ -50,7 +50,7 @@ FAULTS = (
     Fault(
         "link-not-synced",
         f"{HAND}/files.py",
-        "        raise\n    sync_dir(folder)\n\n\ndef _temporary",
+        "        raise\n    sync(folder)\n\n\ndef _temporary",
         "        raise\n\n\ndef _temporary",
         f"{CUT}::test_a_link_points_at_the_old_or_the_new",
     ),
@@ -71,7 +71,7 @@ FAULTS = (
     Fault(
         "store-not-synced",
         f"{HAND}/blobs.py",
-        "    files.sync_dir(place.store)\n",
+        "    files.sync(place.store)\n",
         "",
         f"{CUT}::test_a_blob_has_its_name_only_when_it_is_whole",
     ),
@@ -99,7 +99,7 @@ FAULTS = (
     Fault(
         "release-not-synced",
         f"{HAND}/builds.py",
-        "    os.rename(stage, final)\n    files.sync_dir(os.path.dirname(final))\n",
+        "    os.rename(stage, final)\n    files.sync(os.path.dirname(final))\n",
         "    os.rename(stage, final)\n",
         f"{CUT}::test_a_release_is_whole_or_absent",
     ),
@@ -221,9 +221,16 @@ FAULTS = (
     Fault(
         "release-command-begun-again",
         f"{HAND}/phase.py",
-        "    if not phase.is_begun():\n",
-        "    if True:\n",
+        "if not phase.is_begun() or",
+        "if True or",
         f"{PHASE}::test_a_killed_controller_does_not_make_it_run_twice",
+    ),
+    Fault(
+        "lost-release-command-always-begun-again",
+        f"{HAND}/phase.py",
+        'asked["idempotent"] and phase.is_lost()',
+        "phase.is_lost()",
+        f"{PHASE}::test_one_that_was_lost_is_not_run_again",
     ),
     Fault(
         "release-command-begins-before-its-record",
@@ -244,6 +251,6 @@ FAULTS = (
         f"{HAND}/jobrun.py",
         "        fcntl.flock(fd, fcntl.LOCK_EX)\n",
         "        pass\n",
-        "tests/unit/test_hand_jobrun.py::test_runs_that_overlap_do_not_mix",
+        "tests/unit/test_hand_jobrun.py::test_a_run_waits_for_one_that_writes_its_record",
     ),
 )

@@ -71,10 +71,10 @@ def place_of(folder: Path) -> Place:
 async def by_us(folder: Path, wheel: Path) -> Path:
     """Return a venv with the wheel as the hand makes it."""
     own, place = BlobStore(folder), place_of(folder)
-    pack = await make_pack(folder, own, wheel)
+    pack = (await make_pack(folder, own, wheel)).blob
     Path(place.store).mkdir(parents=True)
     Path(place.store, pack.sha256).write_bytes(own.path(pack.sha256).read_bytes())
-    packs = [[wheel.name, pack.sha256]]
+    packs = [(wheel.name, pack.sha256)]
     return Path(venvs.venv_of(place, "shop", packs, HERE.python, True))
 
 
@@ -189,7 +189,7 @@ async def test_a_pack_is_made_once_for_each_python(tmp_path: Path) -> None:
     assert Packer(cache, own, HERE).known(wheel) == made
     other = Packer(cache, own, replace(HERE, python="3.99"))
     assert other.known(wheel) is None and not other.compiles
-    own.path(made.sha256).unlink()
+    own.path(made.blob.sha256).unlink()
     assert first.known(wheel) is None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from laws.fake_host import FakeHost
 from laws.test_planning import plan, run, target
 from steersman.api.host import Host
 from steersman.api.objects import dump_object, parse_object
-from steersman.builds.footprint import footprint
+from steersman.builds.footprint import footprint, unpacked
 from steersman.planning.disk import Need, Room, parse_room, shortage_of
 from steersman.planning.garbage import plan_garbage, spare_now
 from steersman.planning.seen import BadAnswer
@@ -89,22 +88,19 @@ def test_a_release_that_still_drains_does_not_go() -> None:
 
 @pytest.mark.parametrize(
     ("is_compiled", "blocks", "inodes"),
-    # The copy of run of 6000 bytes, big of 1000000 and c.py of 100, the folders a, d and two tops;
-    # where the host compiles, b.py to 8000 and c.py to 133 bytes and, of two trees, five folders.
-    [(True, 2 + 245 + 1 + 4, 2 + 2 + 4), (False, 252 + 2 + 1 + 5, 8 + 2 + 5)],
+    # What the pack says, the copy of run of 6000 bytes, a and the top; where the host compiles,
+    # b.py to 8000 bytes and, of its cache, three folders.
+    [(True, 300 + 2 + 2, 20 + 2 + 2), (False, 304 + 2 + 3, 24 + 1 + 3)],
 )
 def test_an_estimate_counts_what_is_sent_unpacked_and_compiled(
     tmp_path: Path, is_compiled: bool, blocks: int, inodes: int
 ) -> None:
-    rows = [["d/big", 0o644, 1_000_000, False], ["c.py", 0o644, 100, False]]
-    index = json.dumps(rows).encode()
-    pack = zlib.compress(len(index).to_bytes(4, "big") + index + b"\0" * 1_000_100)
-    for name, data in (("pack", pack), ("py", b"x = 1\n" * 1000), ("sh", b"#!" * 3000)):
+    for name, data in (("pack", b"packed"), ("py", b"x = 1\n" * 1000), ("sh", b"#!" * 3000)):
         (tmp_path / name).write_bytes(data)
     listed = {
         "files": [["a/b.py", 0o644, "py"], ["run", 0o755, "sh"]],
         "links": [],
-        "packs": [["big-1-py3-none-any.whl", "pack"]],
+        "packs": [["big-1-py3-none-any.whl", "pack", 4096 * 300, 20]],
         "compiled": is_compiled,
     }
     (tmp_path / "manifest").write_text(json.dumps(listed))
@@ -112,6 +108,10 @@ def test_an_estimate_counts_what_is_sent_unpacked_and_compiled(
     assert nothing_new == Need(128 * 1024 + 4096 * blocks, 64 + inodes)
     all_new = footprint("manifest", ["pack", "py", "sh"], tmp_path.joinpath)
     assert all_new.size == nothing_new.size + 4096 * (1 + 2 + 2)
+
+
+def test_files_take_whole_blocks_and_folders_too() -> None:
+    assert unpacked([("d/big", 1_000_000), ("c.py", 100)]) == Need(4096 * (245 + 1 + 2), 4)
 
 
 @pytest.mark.parametrize(

@@ -255,3 +255,40 @@ def test_a_full_disk_keeps_no_part_of_a_blob(place: Place, monkeypatch: pytest.M
         patched.setattr(os, "write", full)
         blobs.put(place, sha256, len(data), 200, data[200:])
     assert os.listdir(place.store) == []
+
+
+def test_small_blobs_come_together(place: Place) -> None:
+    data = [b"one", b"", b"three"]
+    named = [[hashlib.sha256(each).hexdigest(), len(each)] for each in data]
+    assert blobs.put_all(place, named, b"".join(data)) == {"stored": 3}
+    assert {Path(place.store, str(name)).read_bytes() for name, _ in named} == set(data)
+    assert sorted(os.listdir(place.store)) == sorted(str(name) for name, _ in named)
+
+
+def test_one_damaged_blob_keeps_the_others_out(place: Place) -> None:
+    named = [[hashlib.sha256(each).hexdigest(), 3] for each in (b"one", b"two")]
+    with pytest.raises(Refused, match="arrived damaged"):
+        blobs.put_all(place, named, b"oneTWO")
+    assert blobs.missing(place, [str(name) for name, _ in named]) == [name for name, _ in named]
+
+
+def test_a_small_tree_is_synced_by_itself_and_a_large_one_with_its_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole: list[str] = []
+    synced: list[str] = []
+    monkeypatch.setattr(files, "sync_filesystem", whole.append)
+    monkeypatch.setattr(files, "sync", synced.append)
+    blob = tmp_path / "blob"
+    blob.write_bytes(b"durable already")
+    top = tmp_path / "top"
+    (top / "deep").mkdir(parents=True)
+    os.link(blob, top / "linked")
+    (top / "deep/copied").write_bytes(b"new")
+    (top / "deep/link").symlink_to("copied")
+    files.sync_tree(str(top))
+    assert sorted(synced) == sorted(str(top / name) for name in ("", "deep", "deep/copied"))
+    for number in range(files.FEW):
+        (top / str(number)).mkdir()
+    files.sync_tree(str(top))
+    assert whole == [str(top)]

@@ -80,7 +80,7 @@ def test_good_answers_must_come_in_a_row(ship: Ship) -> None:
 def test_an_app_has_until_the_deadline_to_answer_and_no_longer(ship: Ship) -> None:
     ship.answers = iter([SILENT] * 1000 + [FINE])
     assert 50 <= ship.pass_gate(deadline=60) <= 51
-    ship.answers = iter([SILENT] * 1200)
+    ship.answers = iter([SILENT] * 1200 + [FINE])
     with pytest.raises(Refused, match=r"web: web.sock: Connection refused for 40 s") as refused:
         ship.pass_gate(deadline=40)
     assert refused.value.kind == "unhealthy" and refused.value.detail["logs"] == ["ahoy"]

@@ -1,5 +1,6 @@
 """What stands around each run of a job: the program as systemd runs it, on folders of its own."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -187,6 +188,24 @@ def test_runs_that_overlap_do_not_mix(host: Host) -> None:
     assert host.states == ["failed", "running"]
     left = sorted(path.name for path in host.run.iterdir())
     assert left == ["backup@two.job", "backup@two.run"]
+
+
+def test_a_run_waits_for_one_that_writes_its_record(host: Host) -> None:
+    folder = os.open(host.definition.parent, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    words = [sys.executable, "-I", str(RUNNER), "begin", str(host.definition), "one"]
+    env = {"PATH": os.environ["PATH"], "INVOCATION_ID": "a"}
+    with subprocess.Popen(words, env=env) as run:
+        # proc_locks(5): an arrow stands before whoever waits.
+        while f" {run.pid} " not in "".join(waiting := waiting_for_locks()):
+            assert run.poll() is None, f"it did not wait: {waiting}"
+        assert host.runs == []
+        os.close(folder)
+    assert host.states == ["running"]
+
+
+def waiting_for_locks() -> list[str]:
+    return [line for line in Path("/proc/locks").read_text().splitlines() if "->" in line]
 
 
 def test_without_a_release_the_run_fails_and_says_so(host: Host) -> None:

@@ -34,15 +34,16 @@ def stored(place: Place, data: bytes) -> str:
     return digest
 
 
-def wheel(place: Place, folder: Path, name: str) -> list[str]:
+def wheel(place: Place, folder: Path, name: str) -> list[object]:
     """Put the pack of a package with one small module into the store, as a manifest lists it."""
     make_wheel(folder, name, "1")
     path, own = folder / f"{name}-1-py3-none-any.whl", BlobStore(folder)
     pack = asyncio.run(make_pack(folder, own, path))
-    return [path.name, stored(place, own.path(pack.sha256).read_bytes())]
+    digest = stored(place, own.path(pack.blob.sha256).read_bytes())
+    return [path.name, digest, pack.need.size, pack.need.files]
 
 
-def build(place: Place, code: str, *packs: list[str], is_compiled: bool = True) -> str:
+def build(place: Place, code: str, *packs: list[object], is_compiled: bool = True) -> str:
     """Make the build of one file and these packs; return its digest."""
     files = [["app.py", 0o644, stored(place, code.encode())]]
     manifest = {"files": files, "links": [], "packs": packs, "compiled": is_compiled}
@@ -89,12 +90,23 @@ def test_a_venv_that_a_crash_left_half_is_made_again(place: Place, tmp_path: Pat
 
 def test_a_pack_that_the_disk_has_lost_is_asked_for_again(place: Place, tmp_path: Path) -> None:
     rope = wheel(place, tmp_path, "rope")
-    path = Path(place.store, rope[1])
+    digest = str(rope[1])
+    path = Path(place.store, digest)
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(Refused, match=r"the pack of rope-1-py3-none-any\.whl was damaged"):
         build(place, "1", rope)
-    assert blobs.missing(place, [rope[1]]) == [rope[1]]
+    assert blobs.missing(place, [digest]) == [digest]
     assert os.listdir(place.app("shop", "venvs")) == os.listdir(place.app("shop", "builds")) == []
+
+
+def test_a_build_of_an_older_steersman_is_in_nobodys_way(place: Place) -> None:
+    new = build(place, "1")
+    older = stored(place, json.dumps({"files": [], "links": [], "wheels": [], "uv": "f"}).encode())
+    folder = Path(place.app("shop", "builds", older))
+    folder.mkdir()
+    (folder / builds.MARK).write_text(json.dumps({"manifest": older}))
+    garbage.collect(place, "shop", [], [], [], set())
+    assert {new, older} <= set(os.listdir(place.store))
 
 
 def test_a_host_with_another_python_compiles_by_itself(place: Place, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_a_release_command_is_a_change_and_fenced(hand: Hand, tmp_path: Path) ->
     folder = tmp_path / "srv/apps/shop/releases/1-abc"
     (folder / "src").mkdir(parents=True)
     asked = {"app": "shop", "release": "1-abc", "argv": ["touch", str(tmp_path / "ran")]}
-    asked |= {"user": "", "envs": [], "sandbox": [], "timeout": 10}
+    asked |= {"user": "", "envs": [], "sandbox": [], "timeout": 10, "idempotent": False}
     assert hand.ask(1, "remove_file", epoch=7, path=str(tmp_path / "srv/file"))["ok"] is True
     refused = hand.ask(2, "release_phase", epoch=6, **asked)
     assert (refused["ok"], refused["error"]["kind"]) == (False, "stale")

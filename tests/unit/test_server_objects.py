@@ -216,7 +216,7 @@ async def test_a_watch_tells_every_change_after_a_revision(api: httpx.AsyncClien
 
 async def test_a_watch_without_a_revision_begins_with_what_there_is(api: httpx.AsyncClient) -> None:
     await api.post(f"{ROOT}/hosts", json=host("h1"))
-    told = await lines(api, "/hosts?watch=true&idleSeconds=1", 2)
+    told = await lines(api, "/hosts?watch=true&idleMilliseconds=500", 2)
     assert [each["type"] for each in told] == ["ADDED", "BOOKMARK"]
     over = await lines(api, "/hosts?watch=true&timeoutSeconds=1", 9)
     assert [each["type"] for each in over] == ["ADDED"]

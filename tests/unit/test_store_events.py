@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from steersman.store.events import KEPT_PER_OBJECT
+from steersman.store.happenings import KEPT_PER_OBJECT
 from steersman.store.sqlite import SqliteStore
 
 
@@ -30,17 +30,6 @@ async def test_a_repeat_is_counted(tmp_path: Path) -> None:
         assert event.first == "2026-11-01T12:00:00.000000Z"
         assert event.last == "2026-11-01T12:05:00.000000Z"
         assert await store.events("App", "shop") == (event,)
-
-
-async def test_what_differs_is_not_folded(tmp_path: Path) -> None:
-    async with SqliteStore(tmp_path / "s") as store:
-        await store.add_event("App", "shop", "Normal", "Deployed", "release 1", "h1")
-        await store.add_event("App", "shop", "Normal", "Deployed", "release 1", "h2")
-        await store.add_event("App", "shop", "Normal", "Deployed", "release 1")
-        await store.add_event("App", "shop", "Normal", "Deployed", "release 2", "h1")
-        await store.add_event("App", "blog", "Normal", "Deployed", "release 1", "h1")
-        assert [event.count for event in await store.events()] == [1, 1, 1, 1, 1]
-        assert len(await store.events("App", "shop")) == 4
 
 
 async def test_a_repeat_after_an_hour_is_a_new_event(tmp_path: Path) -> None:
@@ -73,3 +62,5 @@ async def test_an_object_keeps_a_bounded_number(tmp_path: Path) -> None:
         assert len(kept) == KEPT_PER_OBJECT
         assert kept[0].message == "step 3"
         assert len(await store.events("App", "quiet")) == 1
+        listed = await store.list("Event")
+        assert [one.name for one in listed] == ["quiet-1", *(f"shop-{one.id}" for one in kept)]

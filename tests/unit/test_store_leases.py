@@ -1,4 +1,4 @@
-"""Two commands on one app take turns, and nobody waits for the dead."""
+"""Nobody waits for the dead; what else leases promise is in the laws of stores."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from steersman.store.errors import LeaseHeld, LeaseLost
+from steersman.store.errors import LeaseHeld
 from steersman.store.leases import started
 from steersman.store.sqlite import SqliteStore
 
@@ -26,37 +26,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-async def test_a_held_name_is_refused_with_its_holder(tmp_path: Path) -> None:
-    async with SqliteStore(tmp_path / "s") as store:
-        lease = await store.acquire_lease("app/shop", "steer apply")
-        with pytest.raises(LeaseHeld, match=rf"steer apply \(pid {os.getpid()}\)") as refused:
-            await store.acquire_lease("app/shop", "steer delete")
-        assert refused.value.retryable
-        await store.acquire_lease("app/blog", "steer apply")
-        await store.release_lease(lease)
-        await store.acquire_lease("app/shop", "steer delete")
-
-
-async def test_a_late_holder_is_replaced_and_told(tmp_path: Path) -> None:
-    async with SqliteStore(tmp_path / "s") as store:
-        late = await store.acquire_lease("app/shop", "slow", ttl=0)
-        current = await store.acquire_lease("app/shop", "quick")
-        with pytest.raises(LeaseLost):
-            await store.renew_lease(late)
-        await store.release_lease(late)
-        await store.renew_lease(current)
-        with pytest.raises(LeaseHeld, match="quick"):
-            await store.acquire_lease("app/shop", "third")
-
-
-async def test_renewing_prolongs(tmp_path: Path) -> None:
-    async with SqliteStore(tmp_path / "s") as store:
-        lease = await store.acquire_lease("app/shop", "first", ttl=0)
-        await store.renew_lease(lease, ttl=60)
-        with pytest.raises(LeaseHeld):
-            await store.acquire_lease("app/shop", "second")
 
 
 @contextmanager

@@ -1,6 +1,5 @@
-"""Epochs, the digest key and secret values."""
+"""Epochs, the digest key and secret values, as a file keeps them."""
 
-import asyncio
 from pathlib import Path
 
 from steersman.store.sqlite import SqliteStore
@@ -8,20 +7,11 @@ from steersman.store.sqlite import SqliteStore
 CANARY = "c4n4ry-Zx9!"
 
 
-async def test_epochs_only_rise(tmp_path: Path) -> None:
+async def test_epochs_outlive_the_process(tmp_path: Path) -> None:
     async with SqliteStore(tmp_path / "s") as store:
-        assert await store.next_epoch() == 1
-        assert await store.next_epoch() == 2
-        assert await store.next_epoch(at_least=40) == 40
-        assert await store.next_epoch(at_least=3) == 41
+        assert await store.next_epoch(at_least=41) == 41
     async with SqliteStore(tmp_path / "s") as store:
         assert await store.next_epoch() == 42
-
-
-async def test_epochs_are_unique_between_tasks_and_openers(tmp_path: Path) -> None:
-    async with SqliteStore(tmp_path / "s") as one, SqliteStore(tmp_path / "s") as two:
-        epochs = await asyncio.gather(*(s.next_epoch() for s in (one, two) for _ in range(20)))
-    assert sorted(epochs) == list(range(1, 41))
 
 
 async def test_the_key_is_made_once(tmp_path: Path) -> None:
@@ -32,17 +22,6 @@ async def test_the_key_is_made_once(tmp_path: Path) -> None:
         assert await store.key() == key
     async with SqliteStore(tmp_path / "other") as store:
         assert await store.key() != key
-
-
-async def test_secret_values_come_back_exactly(tmp_path: Path) -> None:
-    values = {"DATABASE_URL": "postgres://ü:'\"\n$@db", "EMPTY": "", "TOKEN": CANARY}
-    async with SqliteStore(tmp_path / "s") as store:
-        assert await store.get_secret("shop") is None
-        assert await store.put_secret("shop", values)
-        assert await store.get_secret("shop") == values
-        assert not await store.put_secret("shop", values)
-        assert await store.put_secret("shop", {"TOKEN": CANARY})
-        assert await store.get_secret("shop") == {"TOKEN": CANARY}
 
 
 async def test_deleting_the_secret_wipes_its_values(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steersman.transport.blobs import SMALL, batches
 from steersman.transport.errors import ProtocolError
 from steersman.transport.frames import MAX_BODY, MAX_HEADER, Decoder, pack
 from steersman.transport.inbox import Inbox
@@ -121,3 +122,13 @@ async def test_an_inbox_is_limited_in_bytes():
 
 def test_orjson_is_what_pack_writes():
     assert pack({"id": 1}) == raw(orjson.dumps({"id": 1}))
+
+
+def test_small_blobs_travel_together_and_large_ones_alone() -> None:
+    sizes = {"a": SMALL, "b": SMALL + 1, "c": 0, **{f"s{n:02}": SMALL for n in range(20)}}
+    made = list(batches(sizes))
+    assert ["b"] in made
+    assert sorted(name for batch in made for name in batch) == sorted(sizes)
+    assert all(sum(sizes[name] for name in batch) <= MAX_BODY for batch in made)
+    assert len(made) == 3
+    assert list(batches({})) == []

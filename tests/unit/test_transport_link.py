@@ -13,7 +13,7 @@ import asyncssh
 import pytest
 
 from steersman.api.errors import HostUnreachable
-from steersman.transport.bundle import Bundle
+from steersman.transport.bundle import Bundle, hand_bundle
 from steersman.transport.errors import (
     BundleRefused,
     CallTimedOut,
@@ -380,6 +380,21 @@ async def test_a_copy_that_others_may_have_made_is_not_run(server, tmp_path, cop
 async def test_a_copy_of_another_user_is_not_run(server, tmp_path, copy):
     os.chown(copy, 65534, 65534)
     assert await sent(server, tmp_path) == len(BUNDLE.packed)
+
+
+def test_the_hand_is_packed_once_and_for_all(tmp_path):
+    first = hand_bundle(tmp_path)
+    hand_bundle.cache_clear()
+    (path,) = tmp_path.iterdir()
+    assert path.read_bytes().endswith(b"\n" + first.packed)
+    for content in (path.read_bytes()[:-1], b"", b"0\nnonsense"):
+        path.write_bytes(content)
+        hand_bundle.cache_clear()
+        assert len(hand_bundle(tmp_path).packed) > 100_000
+    hand_bundle.cache_clear()
+    (tmp_path / "file").touch()
+    assert hand_bundle(tmp_path / "file" / "none").packed
+    hand_bundle.cache_clear()
 
 
 def test_the_command_is_one_constant_line_without_quotes_inside():

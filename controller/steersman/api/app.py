@@ -65,11 +65,15 @@ class ReleaseCommand(Model):
     `contract` says that releases before this one no longer work once it ran, as after a migration
     that drops a column. Going back to one of them needs `steer rollout undo --force`, and a host
     that has switched stays with this release even if it is rejected.
+
+    `idempotent` says that running it once more does no harm: one that was lost with a reboot of its
+    host is then begun again, and does not reject the release.
     """
 
     command: Command
     timeout: Timeout = 600.0
     contract: Flag = False
+    idempotent: Flag = False
 
 
 class AppSpec(Model):

@@ -9,11 +9,12 @@ from steersman.api.app import App
 from steersman.api.errors import SteersmanError
 from steersman.api.event import Event
 from steersman.api.host import Host
+from steersman.api.installation import Installation
 from steersman.api.job import Job
 from steersman.api.release import Release
 from steersman.api.secret import Secret
 
-AnyObject = App | Host | Secret | Job | Release | Event
+AnyObject = App | Host | Secret | Job | Release | Installation | Event
 
 KINDS: Mapping[str, type[AnyObject]] = {
     "App": App,
@@ -21,6 +22,7 @@ KINDS: Mapping[str, type[AnyObject]] = {
     "Secret": Secret,
     "Job": Job,
     "Release": Release,
+    "Installation": Installation,
     "Event": Event,
 }
 MANIFEST_KINDS = ("Host", "Secret", "App", "Job")

@@ -34,11 +34,14 @@ async def deliver(build: Build, packer: Packer, progress: Progress) -> Delivery:
     listed = {
         "files": files,
         "links": [[link.path, link.target] for link in build.manifest.symlinks],
-        "packs": [[w.filename, p.sha256] for w, p in zip(wheels, packs, strict=True)],
+        "packs": [
+            [wheel.filename, pack.blob.sha256, pack.need.size, pack.need.files]
+            for wheel, pack in zip(wheels, packs, strict=True)
+        ],
         "compiled": packer.compiles,
     }
     manifest = packer.blobs.add_bytes(orjson.dumps(listed)).sha256
-    parts = {manifest, *(str(file[2]) for file in files), *(pack.sha256 for pack in packs)}
+    parts = {manifest, *(str(file[2]) for file in files), *(pack.blob.sha256 for pack in packs)}
     made = Delivery(manifest, tuple(sorted(parts)))
     packer.remember(build.digest, asdict(made))
     return made

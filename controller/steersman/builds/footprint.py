@@ -1,6 +1,5 @@
 """How much of a host's disk a build will take, told from its parts before any of them is sent."""
 
-import zlib
 from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -10,7 +9,6 @@ import orjson
 from steersman.planning.disk import Need
 
 _BLOCK = 4096
-_CHUNK = 64 * 1024
 _VENV = Need(128 * 1024, 64)
 
 PathOf = Callable[[str], Path]
@@ -35,34 +33,21 @@ def _making(manifest: str, path_of: PathOf) -> Need:
     """Return what the build takes beside its blobs."""
     listed = orjson.loads(path_of(manifest).read_bytes())
     files = [(path, mode, path_of(sha256).stat().st_size) for path, mode, sha256 in listed["files"]]
-    trees = [[(path, size) for path, _, size in files]]
     needs = [_VENV, Need(0, len(files)), _folders(path for path, _, _ in files)]
     needs += [Need(_file(size).size) for _, mode, size in files if mode != 0o644]
-    for _, sha256 in listed["packs"]:
-        rows = _packed(path_of(sha256))
-        needs += [*(_file(size) for _, size in rows), _folders(path for path, _ in rows)]
-        trees.append(rows)
+    needs += [Need(size, count) for _, _, size, count in listed["packs"]]
     if not listed["compiled"]:
-        needs += [_compiled(tree) for tree in trees]
+        needs.append(compiled((path, size) for path, _, size in files))
     return sum(needs, Need())
 
 
-@lru_cache(maxsize=1024)
-def _packed(path: Path) -> list[tuple[str, int]]:
-    """Return path and size of each file of a pack (see `packs.py`), reading only its index."""
-    packed = zlib.decompressobj()
-    with path.open("rb") as file:
-        data = packed.decompress(file.read(_CHUNK))
-        while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big"):
-            chunk = file.read(_CHUNK)
-            if not chunk:
-                raise ValueError(f"{path} is no pack; remove it and apply again")
-            data += packed.decompress(chunk)
-    size = int.from_bytes(data[:4], "big")
-    return [(row[0], row[2]) for row in orjson.loads(data[4 : 4 + size])]
+def unpacked(files: Iterable[tuple[str, int]]) -> Need:
+    """Return what files of these paths and sizes take with their folders."""
+    listed = list(files)
+    return sum((_file(size) for _, size in listed), _folders(path for path, _ in listed))
 
 
-def _compiled(files: Iterable[tuple[str, int]]) -> Need:
+def compiled(files: Iterable[tuple[str, int]]) -> Need:
     """Return what the modules among `files` take that the host compiles.
 
     A compiled module is 1.1 to 1.4 times its source: measured on the standard library, pip,

@@ -9,7 +9,7 @@ import asyncio
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
@@ -20,14 +20,24 @@ from steersman.builds import bytecode
 from steersman.builds.blobs import BlobStore, BlobWriter
 from steersman.builds.cache import Cache
 from steersman.builds.errors import DependencyError
+from steersman.builds.footprint import compiled, unpacked
 from steersman.builds.installed import Installed, installed
 from steersman.builds.model import Blob, FileEntry, Wheel, digest_of
 from steersman.builds.platforms import Platform
+from steersman.planning.disk import Need
 
 # Raised when the same wheel would give another pack than before.
 _PACKER = 1
 _LEVEL = 6
 _CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A pack, and what its files take on a host's disk."""
+
+    blob: Blob
+    need: Need
 
 
 class Packer:
@@ -45,22 +55,26 @@ class Packer:
         """Whether packs hold bytecode; hosts compile by themselves if not."""
         return self._magic != ""
 
-    def known(self, wheel: Wheel) -> Blob | None:
-        return self._kept("packs", [_PACKER, wheel.sha256, self._platform.python, self._magic])
+    def known(self, wheel: Wheel) -> Pack | None:
+        record = self._cache.record("packs", self._key(wheel))
+        pack = Pack(Blob(**record["blob"]), Need(**record["need"])) if record is not None else None
+        return pack if pack is not None and self.blobs.has(pack.blob.sha256) else None
 
-    async def pack(self, wheel: Wheel) -> Blob:
+    async def pack(self, wheel: Wheel) -> Pack:
         """Return the pack of `wheel`, made now unless it is known."""
         known = self.known(wheel)
         if known is not None:
             return known
         async with self._slots:
             with self._cache.scratch() as scratch:
-                blob = await self._make(wheel, scratch)
-        key = [_PACKER, wheel.sha256, self._platform.python, self._magic]
-        self._cache.keep("packs", digest_of(key), asdict(blob))
-        return blob
+                pack = await self._make(wheel, scratch)
+        self._cache.keep("packs", self._key(wheel), asdict(pack))
+        return pack
 
-    async def _make(self, wheel: Wheel, scratch: Path) -> Blob:
+    def _key(self, wheel: Wheel) -> str:
+        return digest_of([_PACKER, wheel.sha256, self._platform.python, self._magic])
+
+    async def _make(self, wheel: Wheel, scratch: Path) -> Pack:
         try:
             with ZipFile(self.blobs.path(wheel.sha256)) as archive:
                 files = installed(wheel.filename, archive, self._platform.python)
@@ -68,10 +82,28 @@ class Packer:
                 await asyncio.to_thread(_extract, archive, modules, scratch)
                 pairs = {f.path: _numbered(scratch, n) for n, f in enumerate(modules)}
                 await bytecode.compile_all(pairs.values())
-                return await asyncio.to_thread(_write, archive, files, pairs, self.blobs)
+                return await asyncio.to_thread(self._write, archive, files, pairs)
         except (BadZipFile, zlib.error, EOFError) as error:
             way_out = "remove the file from the cache and apply again"
             raise DependencyError(f"wheel {wheel.filename}", str(error), way_out) from error
+
+    def _write(
+        self, archive: ZipFile, files: Iterable[Installed], pairs: dict[str, tuple[Path, Path]]
+    ) -> Pack:
+        rows: list[tuple[str, int, int, bool]] = []
+        parts: list[Installed | Path] = []
+        for file in files:
+            size = file.member.file_size if file.member is not None else len(file.text)
+            rows.append((file.path, file.mode, size, file.is_script))
+            parts.append(file)
+            made = pairs[file.path][1] if file.path in pairs else None
+            if made is not None and made.exists():
+                path = bytecode.cached_path(file.path)
+                rows.append((path, 0o644, made.stat().st_size, False))
+                parts.append(made)
+        sizes = [(path, size) for path, _, size, _ in rows]
+        need = unpacked(sizes) if self.compiles else unpacked(sizes) + compiled(sizes)
+        return Pack(_packed(archive, orjson.dumps(rows), parts, self.blobs), need)
 
     async def compiled(self, files: Sequence[FileEntry]) -> list[tuple[str, Blob]]:
         """Return path and blob of the bytecode of those files that are modules."""
@@ -123,24 +155,9 @@ def _extract(archive: ZipFile, modules: Sequence[Installed], scratch: Path) -> N
             _numbered(scratch, number)[0].write_bytes(archive.read(module.member))
 
 
-def _write(
-    archive: ZipFile,
-    files: Iterable[Installed],
-    compiled: dict[str, tuple[Path, Path]],
-    blobs: BlobStore,
+def _packed(
+    archive: ZipFile, index: bytes, parts: Iterable[Installed | Path], blobs: BlobStore
 ) -> Blob:
-    rows: list[tuple[str, int, int, bool]] = []
-    parts: list[Installed | Path] = []
-    for file in files:
-        size = file.member.file_size if file.member is not None else len(file.text)
-        rows.append((file.path, file.mode, size, file.is_script))
-        parts.append(file)
-        bytecode_of = compiled.get(file.path, (None, None))[1]
-        if bytecode_of is not None and bytecode_of.exists():
-            size = bytecode_of.stat().st_size
-            rows.append((bytecode.cached_path(file.path), 0o644, size, False))
-            parts.append(bytecode_of)
-    index = orjson.dumps(rows)
     with blobs.writer() as writer:
         packer = _Packing(writer)
         packer.write(len(index).to_bytes(4, "big") + index)

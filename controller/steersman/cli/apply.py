@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@filename(required=True)
+@filename(required=False)
+@click.option(
+    "--plan",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Do what `steer diff --save` planned, or nothing where a host has moved since.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what `steer diff` prints, and change nothing.")
 @click.option("--prune", is_flag=True, help="Delete what the set had before and has no more.")
 @inventory
@@ -29,6 +36,7 @@ def apply(
     tools: Tools,
     filenames: tuple[str, ...],
     recursive: bool,
+    plan: Path | None,
     dry_run: bool,
     prune: bool,
     inventory: str | None,
@@ -44,6 +52,7 @@ def apply(
       steer apply -f shop.yaml                 steer apply -f manifests/ -R
       steer apply -f hosts.yaml -f shop.yaml   generate | steer apply -f -
       steer apply -f manifests/ --prune --inventory shop-team
+      steer diff -f shop.yaml --save plan.json && steer apply --plan plan.json
 
     A job that runs once has run when this ends; Ctrl-C leaves it running.
 
@@ -51,6 +60,13 @@ def apply(
     with the annotation steersman/prune: "false", hosts that hold something and secrets in use are
     kept and named. -l applies only what has the labels.
     """
+    if plan is not None:
+        if filenames or prune or inventory or selector:
+            raise click.UsageError("a plan says all there is to apply; leave the other options out")
+        asyncio.run(_apply_plan(tools, plan, is_dry=dry_run, is_verbose=verbose))
+        return
+    if not filenames:
+        raise click.UsageError("name manifests with -f, or a plan with --plan")
     wanted = set_of(read(filenames, recursive), selector, inventory, is_pruned=prune)
     if dry_run:
         from steersman.cli.diff import show
@@ -85,3 +101,25 @@ async def _apply(tools: Tools, wanted: Set, is_verbose: bool) -> None:
         click.echo("warning: nothing was pruned, as not everything is as wanted", err=True)
     tell_protected(pruned.protected if pruned is not None else {})
     conclude(applied.outcomes, report, applied.jobs, pruned.errors if pruned is not None else ())
+
+
+async def _apply_plan(tools: Tools, file: Path, *, is_dry: bool, is_verbose: bool) -> None:
+    from steersman.cli.context import opened
+    from steersman.cli.outcomes import conclude
+    from steersman.cli.planfile import load_plan
+    from steersman.cli.progress import progress
+    from steersman.cli.text import printable
+
+    plan, sourced = load_plan(file)
+    if is_dry:
+        for app, planned in plan.apps.items():
+            for host, part in planned.hosts.items():
+                lines = [*part.lines, *planned.jobs.get(host, ())] or ["nothing to do"]
+                told = "".join(f"  {line}\n" for line in lines)
+                click.echo(printable(f"app/{app} on {host}:\n{told}"), nl=False)
+        return
+    with progress(is_verbose=is_verbose) as report:
+        async with opened(tools, report, is_verbose=is_verbose) as work:
+            objects = await work.secrets.read(sourced)
+            applied = await work.controller.plans.apply(plan, objects)
+    conclude(applied.outcomes, report, applied.jobs, applied.errors)

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +19,7 @@ from steersman.cli.text import is_colourful, printable
 if TYPE_CHECKING:
     from steersman.control.jobs import JobSteps
     from steersman.control.outcome import HostOutcome, Outcome
+    from steersman.planning.plans import Plan
     from steersman.planning.steps import Step
 
 SAME, DIFFERS, FAILED = 0, 1, 2
@@ -26,9 +28,21 @@ SAME, DIFFERS, FAILED = 0, 1, 2
 @click.command()
 @click.argument("apps", nargs=-1, metavar="[app/NAME]...", shell_complete=complete_objects)
 @filename(required=False)
+@click.option(
+    "--save",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a plan for `steer apply --plan`, which does this or nothing.",
+)
 @common
 @click.pass_obj
-def diff(tools: Tools, apps: tuple[str, ...], filenames: tuple[str, ...], recursive: bool) -> None:
+def diff(
+    tools: Tools,
+    apps: tuple[str, ...],
+    filenames: tuple[str, ...],
+    recursive: bool,
+    save: Path | None,
+) -> None:
     """Print what would be done, and do nothing: for manifests, or for apps as remembered.
 
     Exits 0 when nothing would be done, 1 when something would, above 1 on an error.
@@ -36,21 +50,29 @@ def diff(tools: Tools, apps: tuple[str, ...], filenames: tuple[str, ...], recurs
     \b
       steer diff -f shop.yaml      what applying it would do
       steer diff app/shop          what drifted on its hosts
+      steer diff -f shop.yaml --save plan.json && steer apply --plan plan.json
+
+    A saved plan names each host's steps, and holds no value of a Secret. It is for the release
+    that the source is now, and applied where nothing has moved meanwhile.
     """
     tools.failure_code = FAILED
     if bool(apps) == bool(filenames):
         raise click.UsageError("name manifests with -f, or apps as app/NAME")
     if filenames:
-        differs = asyncio.run(show(tools, set_of(read(filenames, recursive))))
+        differs = asyncio.run(show(tools, set_of(read(filenames, recursive)), save))
     else:
-        differs = asyncio.run(_drift(tools, [app_of(word) for word in apps]))
+        differs = asyncio.run(_drift(tools, [app_of(word) for word in apps], save))
     raise click.exceptions.Exit(DIFFERS if differs else SAME)
 
 
-async def show(tools: Tools, wanted: Set) -> bool:
-    """Print what applying would do; return whether that is anything. Raises what is wrong."""
+async def show(tools: Tools, wanted: Set, save: Path | None = None) -> bool:
+    """Print what applying would do; return whether that is anything. Raises what is wrong.
+
+    The plan is written into the file `save`, unless something is wrong.
+    """
     from steersman.cli.changes import object_diff
     from steersman.cli.context import opened
+    from steersman.cli.planfile import with_sources
     from steersman.cli.progress import OnlySaid, progress
     from steersman.cli.sets import tell_protected, would_prune
 
@@ -58,26 +80,39 @@ async def show(tools: Tools, wanted: Set) -> bool:
         async with opened(tools, OnlySaid(report)) as work:
             objects = await work.secrets.read(wanted.objects)
             changes = await work.looks.changes(objects)
-            outcomes = await work.controller.diff(objects)
-            jobs = await work.controller.jobs.diff([each.obj for each in objects])
+            planned = await work.controller.plans.make(objects, [])
             pruning = await would_prune(work, wanted)
+            plan = planned.plan
+            if save is not None and plan is not None:
+                plan = await with_sources(work, plan, wanted.objects)
     for change in changes:
         click.echo(_coloured(object_diff(change)), nl=False)
     for key in pruning.remove:
         click.echo(f"{key} pruned (dry run)")
     tell_protected(pruning.protected)
-    return _print_plans(outcomes, jobs) or bool(changes or pruning.remove)
+    have_steps = _print_plans(planned.outcomes, planned.jobs)
+    _save(plan, save)
+    return have_steps or bool(changes or pruning.remove)
 
 
-async def _drift(tools: Tools, apps: Sequence[str]) -> bool:
+async def _drift(tools: Tools, apps: Sequence[str], save: Path | None) -> bool:
     from steersman.cli.context import opened
     from steersman.cli.progress import OnlySaid, progress
 
     with progress(to_stderr=True) as report:
         async with opened(tools, OnlySaid(report)) as work:
-            outcomes = await work.controller.drift(apps)
-            jobs = await work.controller.jobs.diff([await work.memory.app(name) for name in apps])
-    return _print_plans(outcomes, jobs)
+            planned = await work.controller.plans.make([], apps)
+    have_steps = _print_plans(planned.outcomes, planned.jobs)
+    _save(planned.plan, save)
+    return have_steps
+
+
+def _save(plan: "Plan | None", file: Path | None) -> None:
+    from steersman.cli.planfile import save
+
+    if file is not None and plan is not None:
+        save(plan, file)
+        click.echo(f"plan saved to {file}; to carry it out: steer apply --plan {file}", err=True)
 
 
 def _print_plans(outcomes: Sequence["Outcome"], jobs: "Mapping[str, JobSteps]") -> bool:

@@ -51,10 +51,16 @@ class Api:
         data: Any = None,
         params: Params | None = None,
         type_: str = "application/json",
+        is_new: bool = False,
     ) -> httpx.Response:
-        """Return the answer to one request; raises the daemon's error, or that there is none."""
+        """Return the answer to one request; raises the daemon's error, or that there is none.
+
+        With `is_new` it is refused where the object is there already.
+        """
         for attempt in range(TRIES):
             request = self._request(method, path, data, params, type_, PATIENCE)
+            if is_new:
+                request.headers["If-None-Match"] = "*"
             try:
                 response = await self._client.send(request)
             except httpx.HTTPError as error:

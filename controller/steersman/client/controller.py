@@ -15,19 +15,24 @@ from steersman.client.errors import OnlyHere
 from steersman.client.paths import path_of
 from steersman.control.answers import (
     decode_applied,
+    decode_edited,
     decode_job_plans,
     decode_outcome,
     decode_outcomes,
+    decode_planned,
+    encode_plan,
 )
-from steersman.control.apply import Applied
+from steersman.control.editing import Edit, Edited
 from steersman.control.faults import decode_error
 from steersman.control.jobs import JobSteps
 from steersman.control.memory import Memory
-from steersman.control.outcome import Outcome
+from steersman.control.outcome import Applied, Outcome
+from steersman.control.plans import Planned
 from steersman.control.prune import Pruner
 from steersman.control.report import Silent
 from steersman.control.verbs import Cascade
 from steersman.manifests.document import Sourced
+from steersman.planning.plans import Plan
 
 
 class RemoteController:
@@ -40,6 +45,8 @@ class RemoteController:
         self.cordons = RemoteCordons(api)
         self.jobs = RemoteJobs(api)
         self.job_runs = RemoteRuns(api)
+        self.plans = RemotePlans(api)
+        self.editing = RemoteEditing(api)
 
     @property
     def pruner(self) -> Pruner:
@@ -56,9 +63,22 @@ class RemoteController:
         told = [await self._api.told(f"{path_of('App', name)}/diff") for name in names]
         return [outcome for each in told for outcome in decode_outcomes(each)]
 
+    async def delete_app(self, name: str, cascade: Cascade) -> Outcome:
+        return (await self.delete("App", name, cascade))[0]
+
+    async def delete_host(self, name: str, cascade: Cascade) -> list[Outcome]:
+        return await self.delete("Host", name, cascade)
+
+    async def delete_secret(self, name: str) -> None:
+        await self.delete("Secret", name)
+
     async def delete(self, kind: str, name: str, cascade: Cascade = "background") -> list[Outcome]:
-        body = {"propagationPolicy": cascade.capitalize()}
-        return decode_outcomes(await self._api.told(path_of(kind, name), body, method="DELETE"))
+        return decode_outcomes(await deleted(self._api, kind, name, cascade))
+
+
+async def deleted(api: Api, kind: str, name: str, cascade: Cascade) -> Any:
+    body = {"propagationPolicy": cascade.capitalize()}
+    return await api.told(path_of(kind, name), body, method="DELETE")
 
 
 class RemoteSteering:
@@ -127,6 +147,44 @@ class RemoteJobs:
         names = [job.name for job in jobs]
         told = await self._api.told("/jobrefresh", {"names": names}) if names else {}
         return {host: decode_error(error) for host, error in told.items()}
+
+    async def delete(self, name: str, cascade: Cascade) -> dict[str, SteersmanError]:
+        try:
+            await deleted(self._api, "Job", name, cascade)
+        except ExceptionGroup as errors:
+            faults = [each for each in errors.exceptions if isinstance(each, SteersmanError)]
+            return {str(number): each for number, each in enumerate(faults)}
+        return {}
+
+
+class RemotePlans:
+    """The same methods as `control.plans.Plans`."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def make(self, sourced: Sequence[Sourced], names: Sequence[str]) -> Planned:
+        data = sent(self._api, sourced) | {"names": list(names)}
+        return decode_planned(await self._api.told("/plans", data))
+
+    async def apply(self, plan: Plan, sourced: Sequence[Sourced]) -> Applied:
+        data = sent(self._api, sourced) | {"plan": encode_plan(plan)}
+        return decode_applied(await self._api.told("/planned", data))
+
+
+class RemoteEditing:
+    """The same method as `control.editing.Editing`."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def put(self, edits: Sequence[Edit], *, manager: str, is_dry: bool = False) -> Edited:
+        listed = [
+            {"object": wire(each.target), "expected": each.expected, "word": each.word}
+            for each in edits
+        ]
+        data = {"edits": listed, "manager": manager, "dry": is_dry}
+        return decode_edited(await self._api.told("/edits", data))
 
 
 class RemoteRuns:

@@ -14,7 +14,7 @@ from steersman.client.errors import DaemonLost, DaemonUnreachable, OnlyHere
 from steersman.client.paths import path_of
 from steersman.control.faults import decode_error
 from steersman.control.memory import NotFound
-from steersman.store.errors import Conflict
+from steersman.store.errors import BadObject, NotStored, NotWritable
 from steersman.store.protocol import (
     EVERYTHING,
     UPDATE,
@@ -99,7 +99,7 @@ class RemoteStore:
 
     async def _watched(self, since: int, query: Query, idle: float) -> AsyncGenerator[Change]:
         params = {**_params(query), "watch": "true", "resourceVersion": since}
-        params["idleSeconds"] = max(1, min(30, round(idle)))
+        params["idleMilliseconds"] = max(1, min(30_000, round(idle * 1000)))
         async with aclosing(self._api.lines("GET", "/objects", params=params)) as lines:
             async for line in lines:
                 obj = line["object"]
@@ -121,17 +121,10 @@ class RemoteStore:
         manager: str = UPDATE,
         dry_run: bool = False,
     ) -> Stored:
-        kind, name = target["kind"], target["metadata"]["name"]
-        body = _sent(target, expected_resource_version or None, uid)
-        params = _written(manager, dry_run)
-        if expected_resource_version == 0:
-            return await self._write("POST", path_of(kind), body, params)
-        try:
-            return await self._write("PUT", path_of(kind, name), body, params)
-        except NotFound:
-            if expected_resource_version is not None or uid is not None:
-                raise Conflict(kind, name, expected_resource_version or 0, 0) from None
-        return await self._write("POST", path_of(kind), body, params)
+        path = _path(target)
+        body = _sent(target, expected_resource_version, uid)
+        is_new = expected_resource_version == 0
+        return await self._write("PUT", path, body, _written(manager, dry_run), is_new=is_new)
 
     async def apply(
         self,
@@ -145,8 +138,8 @@ class RemoteStore:
     ) -> Stored:
         body = _sent(target, expected_resource_version, uid)
         params = {**_written(manager, dry_run), "force": "true" if force else "false"}
-        path = path_of(target["kind"], target["metadata"]["name"])
-        return await self._write("PATCH", path, body, params, "application/apply-patch+yaml")
+        type_, is_new = "application/apply-patch+yaml", expected_resource_version == 0
+        return await self._write("PATCH", _path(target), body, params, type_, is_new=is_new)
 
     async def put_status(
         self,
@@ -158,7 +151,11 @@ class RemoteStore:
         uid: str | None = None,
         dry_run: bool = False,
     ) -> Stored:
-        _refuse("a status")
+        """Only of objects that a client keeps for itself: others' the controller writes."""
+        metadata = {"name": name}
+        body = _sent({"kind": kind, "metadata": metadata}, expected_resource_version, uid)
+        path, params = f"{path_of(kind, name)}/status", _written("", dry_run)
+        return await self._write("PUT", path, {**body, "status": status}, params)
 
     async def delete(
         self,
@@ -171,20 +168,14 @@ class RemoteStore:
         dry_run: bool = False,
     ) -> Stored | None:
         """Delete with all that the object left on hosts, as `steer delete` does."""
-        before = await self.get(kind, name)
         wanted = {"uid": uid, "resourceVersion": expected_resource_version}
         conditions = {key: value for key, value in wanted.items() if value is not None}
         body = {"propagationPolicy": propagation.capitalize(), "preconditions": conditions}
         params = {"dryRun": "All"} if dry_run else {}
         try:
-            await self._api.call("DELETE", path_of(kind, name), data=body, params=params)
-        except NotFound:
+            return await self._write("DELETE", path_of(kind, name), body, params)
+        except (NotFound, NotStored):
             return None
-        after = before if dry_run else await self.get(kind, name)
-        left = after if after is not None else before
-        if left is None:
-            return None
-        return Stored(left.object, "deleted" if after is None or dry_run else "configured")
 
     async def events(
         self, kind: str | None = None, name: str | None = None, limit: int = 50
@@ -202,10 +193,18 @@ class RemoteStore:
         """Whoever connected to the daemon closes the connection."""
 
     async def _write(
-        self, method: str, path: str, body: Object, params: Mapping[str, str], type_: str = ""
+        self,
+        method: str,
+        path: str,
+        body: Object,
+        params: Mapping[str, str],
+        type_: str = "application/json",
+        *,
+        is_new: bool = False,
     ) -> Stored:
-        type_ = type_ or "application/json"
-        found = await self._api.call(method, path, data=body, params=params, type_=type_)
+        found = await self._api.call(
+            method, path, data=body, params=params, type_=type_, is_new=is_new
+        )
         change: Any = found.headers.get(CHANGE, "unchanged")
         return _stored(found.content, change)
 
@@ -249,6 +248,17 @@ def _refuse(what: str) -> NoReturn:
     raise OnlyHere(f"a daemon gives nobody {what}; run this where it runs, with --context local")
 
 
+def _path(target: Object) -> str:
+    """Return the path of an object; raises what a store raises for what is none."""
+    kind, metadata = target.get("kind"), target.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, Mapping) else None
+    if not isinstance(kind, str) or not kind or not isinstance(name, str) or not name:
+        raise BadObject("an object without a kind and a name cannot be stored")
+    if kind == "Event":
+        raise NotWritable(kind)
+    return path_of(kind, name)
+
+
 def _params(query: Query) -> dict[str, Any]:
     """Return what chooses the objects of a query, as the API's parameters."""
     labels = ",".join(term.text for term in query.labels.terms)
@@ -272,7 +282,7 @@ def _sent(target: Object, version: int | None, uid: str | None) -> Object:
     """Return an object as it is sent, with the state in which it is expected."""
     owned = ("uid", "resourceVersion", "managedFields")
     metadata = {key: value for key, value in target["metadata"].items() if key not in owned}
-    metadata |= {"resourceVersion": version} if version is not None else {}
+    metadata |= {"resourceVersion": version} if version else {}
     metadata |= {"uid": uid} if uid is not None else {}
     rest = {key: value for key, value in target.items() if key not in ("metadata", "status")}
     return {**rest, "metadata": metadata}

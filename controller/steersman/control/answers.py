@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from steersman.api.errors import SteersmanError
 from steersman.api.job import JobStatus
 from steersman.api.objects import dump_object, parse_object
 from steersman.api.release import Release
-from steersman.control.apply import Applied
+from steersman.control.editing import Edited
 from steersman.control.faults import decode_error, encode_error
 from steersman.control.jobs import JobOutcome, JobSteps
-from steersman.control.outcome import HostOutcome, Outcome
+from steersman.control.outcome import Applied, HostOutcome, Outcome
+from steersman.control.plans import Planned
 from steersman.control.report import Verdict
 from steersman.control.told import ToldStep
+from steersman.planning.plans import Plan
 from steersman.planning.steps import Step
 
 Data = dict[str, Any]
@@ -57,6 +60,7 @@ def encode_applied(applied: Applied) -> Data:
         "changes": [list(each) for each in applied.changes],
         "outcomes": encode_outcomes(applied.outcomes),
         "jobs": [_job(each) for each in applied.jobs],
+        "errors": [encode_error(each) for each in applied.errors],
     }
 
 
@@ -65,7 +69,53 @@ def decode_applied(data: Mapping[str, Any]) -> Applied:
         changes=tuple((str(key), str(change)) for key, change in data["changes"]),
         outcomes=tuple(decode_outcomes(data["outcomes"])),
         jobs=tuple(_told_job(each) for each in data["jobs"]),
+        errors=tuple(decode_error(each) for each in data["errors"]),
     )
+
+
+def encode_edited(edited: Edited) -> Data:
+    return {
+        "results": [
+            {"error": encode_error(each)} if isinstance(each, SteersmanError) else {"change": each}
+            for each in edited.results
+        ],
+        "outcomes": encode_outcomes(edited.outcomes),
+        "jobs": [_job(each) for each in edited.jobs],
+    }
+
+
+def decode_edited(data: Mapping[str, Any]) -> Edited:
+    return Edited(
+        results=tuple(
+            decode_error(each["error"]) if "error" in each else str(each["change"])
+            for each in data["results"]
+        ),
+        outcomes=tuple(decode_outcomes(data["outcomes"])),
+        jobs=tuple(_told_job(each) for each in data["jobs"]),
+    )
+
+
+def encode_planned(planned: Planned) -> Data:
+    plan = planned.plan
+    return {
+        "outcomes": encode_outcomes(planned.outcomes),
+        "jobs": encode_job_plans(planned.jobs),
+        "plan": None if plan is None else encode_plan(plan),
+    }
+
+
+def decode_planned(data: Mapping[str, Any]) -> Planned:
+    plan = data["plan"]
+    return Planned(
+        outcomes=tuple(decode_outcomes(data["outcomes"])),
+        jobs=decode_job_plans(data["jobs"]),
+        plan=None if plan is None else Plan.model_validate(plan, by_alias=True, by_name=False),
+    )
+
+
+def encode_plan(plan: Plan) -> Data:
+    data: Data = plan.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return data
 
 
 def encode_job_plans(plans: Mapping[str, JobSteps]) -> Data:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -17,14 +17,18 @@ from steersman.api.objects import AnyObject
 from steersman.api.secret import Secret
 from steersman.control.admission import admit, admit_jobs, placed
 from steersman.control.artifacts import Artifacts
+from steersman.control.binding import Binding
 from steersman.control.busy import Busy
 from steersman.control.choose import Aim, Secrets
 from steersman.control.converge import Unhealthy
 from steersman.control.cordon import Cordons
+from steersman.control.editing import Editing
 from steersman.control.job_runs import JobRuns
 from steersman.control.jobs import JobOutcome, Jobs
 from steersman.control.memory import Memory, NotFound
+from steersman.control.outcome import Applied as Applied
 from steersman.control.outcome import Outcome
+from steersman.control.plans import Plans
 from steersman.control.prune import Pruner
 from steersman.control.release import OVERTAKEN
 from steersman.control.rollout import Rollout
@@ -38,20 +42,6 @@ from steersman.planning.inventory import marked
 
 class StillUsed(SteersmanError):
     """An object that others need is not removed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What became of the objects and of each app."""
-
-    changes: tuple[tuple[str, str], ...]
-    outcomes: tuple[Outcome, ...]
-    jobs: tuple[JobOutcome, ...] = ()
-
-    @property
-    def is_good(self) -> bool:
-        are_jobs_good = all(job.error is None for job in self.jobs)
-        return are_jobs_good and all(outcome.is_good for outcome in self.outcomes)
 
 
 class Controller:
@@ -81,19 +71,27 @@ class Controller:
             return await self._apply(objects)
 
     async def _apply(self, objects: Sequence[AnyObject]) -> Applied:
-        changes = []
-        for obj in objects:
-            if isinstance(obj, Secret):
-                change = await self._session.vault.put(obj, obj.given())
-            else:
-                change = await self._memory.put(obj)
-            key = f"{obj.kind.lower()}/{obj.name}"
-            self._session.report.object_changed(key, change)
-            changes.append((key, change))
+        changes = [await self.remember(obj) for obj in objects]
         names = await self._touched(objects)
-        outcomes = await asyncio.gather(*(self._tried(name) for name in names))
-        jobs = await self.job_runs.settle([o for o in objects if isinstance(o, Job)], names)
+        outcomes, jobs = await self._settle(names, [o for o in objects if isinstance(o, Job)])
         return Applied(tuple(changes), tuple(outcomes), tuple(jobs))
+
+    async def remember(self, obj: AnyObject) -> tuple[str, str]:
+        """Remember what a manifest says; return the object's key, and what changed of it."""
+        if isinstance(obj, Secret):
+            change = await self._session.vault.put(obj, obj.given())
+        else:
+            change = await self._memory.put(obj)
+        key = f"{obj.kind.lower()}/{obj.name}"
+        self._session.report.object_changed(key, change)
+        return key, change
+
+    async def _settle(
+        self, names: Sequence[str], given: Sequence[Job]
+    ) -> tuple[Sequence[Outcome], Sequence[JobOutcome]]:
+        """Converge apps and their jobs, and wait for those given that run once."""
+        outcomes = await asyncio.gather(*(self._tried(name) for name in names))
+        return outcomes, await self.job_runs.settle(given, names)
 
     async def admit(self, objects: Sequence[AnyObject]) -> None:
         """Raise NotAdmitted unless these objects fit to each other and to all that are known."""
@@ -142,10 +140,14 @@ class Controller:
         """Bring an app to what it asks for, without asking what became of its source since."""
         return await self._rolled(name, "stays")
 
-    async def _rolled(self, name: str, aim: Aim) -> Outcome:
+    async def carry_out(self, name: str, binding: Binding) -> Outcome:
+        """Bring one app to what a plan says; hosts that moved since are left alone."""
+        return await self._rolled(name, "newest", binding)
+
+    async def _rolled(self, name: str, aim: Aim, binding: Binding | None = None) -> Outcome:
         async with self.held(name):
             app, hosts = await self._memory.app(name), await self._memory.hosts()
-            rollout = Rollout(self._session, self._artifacts)
+            rollout = Rollout(self._session, self._artifacts, binding=binding)
             outcome = await rollout.run(app, hosts, aim)
             await self._remember(app, hosts, outcome)
         return outcome
@@ -272,6 +274,18 @@ class Controller:
     def steering(self) -> Steering:
         """What people ask of an app's releases."""
         return Steering(self._memory, self.reconcile, self.go_on)
+
+    @property
+    def editing(self) -> Editing:
+        """What changes objects as people do by hand."""
+        return Editing(
+            self._session, self.busy, admit=self.admit, touched=self._touched, settle=self._settle
+        )
+
+    @property
+    def plans(self) -> Plans:
+        """What makes plans, and carries them out."""
+        return Plans(self._session, self)
 
     @property
     def pruner(self) -> Pruner:

@@ -13,6 +13,7 @@ from steersman.api.names import release_name
 from steersman.api.release import Release, ReleaseSpec, ReleaseTemplate
 from steersman.builds import Platform, Resolved
 from steersman.control.artifacts import Artifacts, platform_of, resolved_again
+from steersman.control.binding import Binding
 from steersman.control.hosts import HostLink
 from steersman.control.memory import is_pinned
 from steersman.control.release import (
@@ -43,7 +44,13 @@ class Chooser:
     """Makes releases, and says what a host needs to run one."""
 
     def __init__(
-        self, session: Session, artifacts: Artifacts, pretended: Secrets, *, is_dry: bool
+        self,
+        session: Session,
+        artifacts: Artifacts,
+        pretended: Secrets,
+        *,
+        is_dry: bool,
+        binding: Binding | None = None,
     ) -> None:
         self._session = session
         self._memory = session.memory
@@ -51,6 +58,7 @@ class Chooser:
         self._report = session.report
         self._artifacts = artifacts
         self._is_dry = is_dry
+        self._binding = binding
 
     async def choose(
         self, app: App, links: list[HostLink], shares: Shares, aim: Aim = "newest"
@@ -70,7 +78,7 @@ class Chooser:
         known = releases[-1] if releases and aim == "stays" else None
         resolved, versions, digest = await self._asked(app, shares, known)
         if releases and releases[-1].spec.digest == digest:
-            return releases[-1]
+            return self._checked(releases[-1])
         template = await self._template(app, resolved, links)
         is_commit = resolved.kind == "git"
         spec = ReleaseSpec(
@@ -105,7 +113,10 @@ class Chooser:
         A `known` release of the same source says what that resolved to when it was made.
         """
         versions = await self._versions(app.spec.config.secrets)
-        if known is not None and known.spec.source == app.spec.source:
+        if self._binding is not None:
+            # What a branch has come to since does not matter: the plan was of this.
+            resolved = self._binding.resolved(app.spec.source)
+        elif known is not None and known.spec.source == app.spec.source:
             resolved = resolved_again(known)
         else:
             resolved = await self._artifacts.resolve(app.spec.source)
@@ -148,18 +159,24 @@ class Chooser:
         versions = await self._versions(old.template.config.secrets)
         digest = digest_again(old, app, versions)
         if releases[-1].spec.digest == digest:
-            return releases[-1]
+            return self._checked(releases[-1])
         again = {"number": next_number(releases, []), "digest": digest}
         spec = old.model_copy(update={**again, "secret_versions": versions})
         return await self._remember(app, spec, f"release {spec.number}: as release {number}")
 
     async def _remember(self, app: App, spec: ReleaseSpec, what: str) -> Release:
         meta = ObjectMeta(name=release_name(app.name, spec.number), owner_references=(app.ref,))
-        release = Release(api_version=API_VERSION, metadata=meta, spec=spec)
+        release = self._checked(Release(api_version=API_VERSION, metadata=meta, spec=spec))
         self._report.said(app.name, what)
         if not self._is_dry:
             await self._memory.put_release(release)
             await self._memory.note("App", app.name, "ReleaseMade", what)
+        return release
+
+    def _checked(self, release: Release) -> Release:
+        """Return the release if it is what a plan says; raises PlanOutdated."""
+        if self._binding is not None:
+            self._binding.check_release(release.spec)
         return release
 
     async def wanted(

@@ -6,14 +6,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from steersman.api.errors import SteersmanError
+from steersman.store.errors import FieldConflict, OwnedField
 
 # What verbs ask of an error besides its text, by the name of its class; subclasses have it too.
 _ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
+    "Compacted": ("since", "oldest", "newest"),
     "Conflict": ("expected", "found"),
     "HandError": ("host", "kind", "message"),
     "HostUnreachable": ("host",),
     "LeaseHeld": ("holder", "pid"),
     "Rejected": ("is_aborted",),
+    "UidConflict": ("expected", "found"),
 }
 
 
@@ -25,6 +28,8 @@ def encode_error(error: SteersmanError) -> dict[str, Any]:
     """Return {"type", "message", "retryable"} and, where verbs need them, "attributes"."""
     names = [name for each in type(error).__mro__ for name in _ATTRIBUTES.get(each.__name__, ())]
     attributes = {name: getattr(error, name) for name in names}
+    if isinstance(error, FieldConflict):
+        attributes["fields"] = [[each.path, each.manager] for each in error.fields]
     told = {"type": type(error).__name__, "message": str(error), "retryable": error.retryable}
     return {**told, **({"attributes": attributes} if attributes else {})}
 
@@ -41,6 +46,8 @@ def decode_error(data: Mapping[str, Any]) -> SteersmanError:
     for name in names:
         value = given.get(name) if isinstance(given, Mapping) else None
         setattr(error, name, value if value is not None else "")
+    if isinstance(error, FieldConflict) and isinstance(given, Mapping):
+        error.fields = tuple(OwnedField(*each) for each in given.get("fields", ()))
     if bool(data.get("retryable")) != error.retryable:
         error.retryable = bool(data.get("retryable"))  # type: ignore[misc]
     return error

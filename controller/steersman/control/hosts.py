@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from steersman.drivers.hosts import facts_of, layout_of
 from steersman.drivers.model import Facts, Layout
 from steersman.planning.seen import BadAnswer, HostSeen, parse_seen
 from steersman.planning.steps import Step, Upload
-from steersman.transport.blobs import put_blob
+from steersman.transport.blobs import batches, put_blob, put_blobs
 from steersman.transport.errors import HandError, ProtocolError
 from steersman.transport.frames import Reply
 from steersman.transport.link import Link
@@ -240,21 +240,27 @@ class HostLink:
         # What the host asks for is data: only what this upload offered may leave.
         missing = set(reply.header["missing"]) & set(step.blobs)
         await make_room(self, step, missing, reply.header.get("disk"), self._blob_path)
-        sending = [self._sending(sha256) for sha256 in sorted(missing)]
+        sending = self._sending(missing)
         for outcome in await asyncio.gather(*sending, return_exceptions=True):
             if isinstance(outcome, HandError) and outcome.kind == "disk-full":
                 await drop(self, step)
             if isinstance(outcome, BaseException):
                 raise outcome
 
-    def _sending(self, sha256: str) -> asyncio.Task[None]:
-        """Return the one task that sends a blob, whichever apps are waiting for it."""
-        task = self._uploads.get(sha256)
+    def _sending(self, missing: Collection[str]) -> set[asyncio.Task[None]]:
+        """Return the tasks that send these blobs: one for each, whichever apps wait for it."""
         # One that is done tells nothing: the blob may have been swept since.
-        if task is None or task.done():
-            task = self._uploads[sha256] = asyncio.create_task(self._send(sha256))
-        return task
+        under_way = {sha256 for sha256, task in self._uploads.items() if not task.done()}
+        new = [sha256 for sha256 in missing if sha256 not in under_way]
+        for batch in batches({sha256: self._blob_path(sha256).stat().st_size for sha256 in new}):
+            self._uploads |= dict.fromkeys(batch, asyncio.create_task(self._send(batch)))
+        return {self._uploads[sha256] for sha256 in missing}
 
-    async def _send(self, sha256: str) -> None:
+    async def _send(self, batch: Sequence[str]) -> None:
+        paths = {sha256: self._blob_path(sha256) for sha256 in batch}
         async with self._slots:
-            await put_blob(self, sha256, self._blob_path(sha256))
+            if len(paths) > 1:
+                await put_blobs(self, paths)
+                return
+            for sha256, path in paths.items():
+                await put_blob(self, sha256, path)

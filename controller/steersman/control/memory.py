@@ -24,12 +24,18 @@ from steersman.control.release import (
     SCALE,
 )
 from steersman.planning.inventory import INVENTORY
-from steersman.store.protocol import Store, Stored
+from steersman.store.protocol import UPDATE, Store, Stored
 
 AnyStatus = AppStatus | HostStatus | JobStatus | ReleaseStatus | SecretStatus
 Marked = TypeVar("Marked", bound=Object)
 
+APPLY = "steer-apply"
+"""The manager of the fields that manifests say."""
+
+STEERING = (PINNED, RESTARTED_AT, SCALE, PAUSED, PAUSING, PROMOTED, ABORTED)
+"""The annotations of an App that say how it is rolled out."""
 OURS = (RESTARTED_AT, SCALE, PAUSED, PAUSING, PROMOTED, ABORTED, CORDON, INVENTORY)
+"""What a manifest leaves as it is unless it names it."""
 
 
 class NotFound(SteersmanError):
@@ -120,19 +126,39 @@ class Memory:
     async def put(self, obj: AnyObject) -> str:
         """Remember what somebody wants; return created, configured or unchanged."""
         obj = await self.with_our_annotations(obj)
-        return (await self.store.put(dump_object(obj))).change
+        return (await self.store.put(dump_object(obj), manager=APPLY)).change
+
+    async def put_whole(
+        self, obj: AnyObject, expected: int, manager: str, *, is_dry: bool = False
+    ) -> str:
+        """Remember an object exactly so; raises Conflict unless it was read at `expected`."""
+        stored = await self.store.put(dump_object(obj), expected, manager=manager, dry_run=is_dry)
+        return stored.change
+
+    async def find(self, kind: str, name: str) -> AnyObject | None:
+        """Return an object of any kind, None if there is none."""
+        stored = await self.store.get(kind, name)
+        return None if stored is None else self._parse(stored)
 
     async def everything(self) -> list[AnyObject]:
         """Return every object of the kinds that people write."""
         return [self._parse(s) for kind in MANIFEST_KINDS for s in await self.store.list(kind)]
 
     async def with_our_annotations(self, obj: Marked) -> Marked:
-        """Return `obj` as it is put: a manifest undoes no scale, cordon or rollout verb,
-        and takes nothing out of an inventory."""
+        """Return `obj` as it is put: a manifest undoes no scale, cordon or rollout verb, takes
+        nothing out of an inventory, and leaves labels and annotations that others set."""
         stored = await self.store.get(obj.kind, obj.name)
-        known = self._parse(stored).metadata.annotations if stored is not None else {}
-        ours = {key: known[key] for key in OURS if key in known}
-        return _annotated(obj, {**ours, **obj.metadata.annotations})
+        if stored is None:
+            return obj
+        known, given = self._parse(stored).metadata, obj.metadata
+        others = {*OURS, *_marks_of_others(stored, "annotations")}
+        annotations = {k: v for k, v in known.annotations.items() if k in others}
+        labels = {k: known.labels[k] for k in _marks_of_others(stored, "labels")}
+        merged = {
+            "annotations": {**annotations, **given.annotations},
+            "labels": {**labels, **given.labels},
+        }
+        return obj.model_copy(update={"metadata": given.model_copy(update=merged)})
 
     async def as_applied(self, app: App, status: AppStatus) -> App:
         """Return `app` as it would be remembered, with the status that it has."""
@@ -233,3 +259,14 @@ def _changed(obj: Marked, annotations: Mapping[str, str | None]) -> Marked:
 def _annotated(obj: Marked, annotations: Mapping[str, str]) -> Marked:
     metadata = obj.metadata.model_copy(update={"annotations": annotations})
     return obj.model_copy(update={"metadata": metadata})
+
+
+def _marks_of_others(stored: Stored, part: Literal["labels", "annotations"]) -> set[str]:
+    """Return the keys of labels or annotations that neither a manifest nor we ourselves set."""
+    return {
+        key.removeprefix("f:")
+        for entry in stored.managed_fields
+        if entry["manager"] not in (APPLY, UPDATE)
+        for key in entry["fieldsV1"].get("f:metadata", {}).get(f"f:{part}", {})
+        if key.startswith("f:") and key.removeprefix("f:") in (stored.metadata.get(part) or {})
+    }

@@ -112,7 +112,8 @@ class Mover:
     ) -> HostOutcome:
         try:
             if self._is_dry:
-                steps: Sequence[Step] = plan(seen if seen is not None else await link.observe())
+                seen = seen if seen is not None else await link.observe()
+                steps: Sequence[Step] = plan(seen)
             else:
                 steps = (await converge(link, app, plan, self._report, seen)).steps
         except OtherController:
@@ -123,7 +124,7 @@ class Mover:
             return HostOutcome(link.name, verdict, error=error)
         verdict = done if steps or done == "removed" else "unchanged"
         self._report.host_ended(link.name, app, verdict, "")
-        return HostOutcome(link.name, verdict, tuple(steps))
+        return HostOutcome(link.name, verdict, tuple(steps), seen=seen if self._is_dry else None)
 
 
 def _target(link: HostLink, wanted: Wanted, seen: HostSeen) -> AppTarget:

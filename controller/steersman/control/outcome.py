@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
 from steersman.api.release import Release
 from steersman.control.report import Verdict
 from steersman.planning.placement import Shares
+from steersman.planning.seen import HostSeen
 from steersman.planning.steps import Step
+
+if TYPE_CHECKING:
+    from steersman.control.jobs import JobOutcome
 
 
 @dataclass(frozen=True, slots=True)
 class HostOutcome:
-    """How one app fared on one host."""
+    """How one app fared on one host; `seen` is what was planned from, where nothing was done."""
 
     host: str
     verdict: Verdict
     steps: tuple[Step, ...] = ()
     error: SteersmanError | None = None
+    seen: HostSeen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,23 @@ class Outcome:
 
         error = self.error if self.error is not None else second.error
         return replace(second, hosts=tuple(map(joined, second.hosts)), error=error)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of the objects and of each app."""
+
+    changes: tuple[tuple[str, str], ...]
+    outcomes: tuple[Outcome, ...]
+    jobs: tuple[JobOutcome, ...] = ()
+    errors: tuple[SteersmanError, ...] = ()
+    """What belongs to no app or job alone."""
+
+    @property
+    def is_good(self) -> bool:
+        are_jobs_good = all(job.error is None for job in self.jobs)
+        are_apps_good = all(outcome.is_good for outcome in self.outcomes)
+        return are_jobs_good and are_apps_good and not self.errors
 
 
 class Rejected(SteersmanError):

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Literal
 
+from steersman.api.app import ReleaseCommand
 from steersman.api.errors import HostUnreachable, SteersmanError
 from steersman.api.meta import Condition, find_condition, is_true, set_condition
 from steersman.api.release import Release
@@ -99,7 +100,7 @@ async def run_release_command(
     report.said(app, f"release command on {link.name}: {' '.join(command.command)}")
     phase = _Phase(mine, link, report)
     try:
-        code = await phase.run(command.command, command.timeout)
+        code = await phase.run(command)
     finally:
         await _remember(release, memory, "False", link.name, phase.lines)
     failpoints.reached("after", FAILPOINT)
@@ -123,7 +124,8 @@ def _fault(code: int | None, timeout: float, *, is_late: bool) -> str:
     if code is None:
         return (
             "its release command was lost with a reboot of the host, and whether it did its work"
-            " is not known; look at what it changes, then run it anew by another release"
+            " is not known; look at what it changes, then run it anew by another release, or say"
+            " `release: {idempotent: true}` if it may always be run again"
         )
     if is_late:
         return f"its release command did not end within {timeout:g} s and was killed"
@@ -141,11 +143,11 @@ class _Phase:
         self.lines: deque[str] = deque(maxlen=KEPT)
         self.is_late = False
 
-    async def run(self, argv: Sequence[str], timeout: float) -> int | None:
+    async def run(self, command: ReleaseCommand) -> int | None:
         """Return its exit code, or None if nobody knows."""
         for _ in range(REOPENS):
             try:
-                return await self._watch(argv, timeout)
+                return await self._watch(command)
             except HostUnreachable:
                 await self._link.reopen()
             except HandError as error:
@@ -154,20 +156,21 @@ class _Phase:
                 raise Unhealthy(
                     self._link.name, self._wanted.app.name, error.message, list(self.lines)
                 ) from error
-        return await self._watch(argv, timeout)
+        return await self._watch(command)
 
-    async def _watch(self, argv: Sequence[str], timeout: float) -> int | None:
+    async def _watch(self, command: ReleaseCommand) -> int | None:
         app, link = self._wanted.app, self._link
         replies = link.link.stream(
             "release_phase",
             epoch=await link.epoch(),
             app=app.name,
             release=self._wanted.release_name,
-            argv=list(argv),
+            argv=list(command.command),
             user=app.user,
             envs=[str(self._wanted.release.spec.number)],
             sandbox=one_off(link.layout, app.name),
-            timeout=timeout,
+            timeout=command.timeout,
+            idempotent=command.idempotent,
         )
         code: int | None = None
         number = 0

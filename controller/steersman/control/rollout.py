@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from steersman.api.app import App
@@ -13,6 +13,8 @@ from steersman.api.host import Host
 from steersman.api.release import Release
 from steersman.control.admission import placed
 from steersman.control.artifacts import Artifacts
+from steersman.control.binding import Binding, HostMoved
+from steersman.control.choice import Choice
 from steersman.control.choose import Aim, Chooser, Secrets
 from steersman.control.converge import Unhealthy
 from steersman.control.hosts import HostLink
@@ -27,38 +29,13 @@ from steersman.control.outcome import (
     Stopped,
 )
 from steersman.control.phase import part_by_contract, run_release_command
-from steersman.control.release import ABORTED, last_good, relayed
+from steersman.control.release import ABORTED, relayed
+from steersman.control.report import Verdict
 from steersman.control.session import Session
 from steersman.control.target import Wanted
 from steersman.control.walk import Trip, Walk, Walked
 from steersman.control.wishes import Wishes, is_aborted
 from steersman.planning.placement import Places, Shares, gaining, held_by, place, while_moving
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What a rollout is about: the release, those there were, who runs them and how much."""
-
-    app: App
-    release: Release
-    releases: Sequence[Release]
-    links: Sequence[HostLink]
-    shares: Shares
-
-    @property
-    def previous(self) -> Release | None:
-        """The last good release before this one."""
-        return last_good(self.releases, self.release.spec.number)
-
-    @property
-    def served(self) -> str:
-        """What serves when this release does not, in words."""
-        before = self.previous
-        return (
-            "nothing serves yet"
-            if before is None
-            else f"release {before.spec.number} serves as before"
-        )
 
 
 class Rollout:
@@ -71,13 +48,15 @@ class Rollout:
         *,
         is_dry: bool = False,
         pretended: Secrets | None = None,
+        binding: Binding | None = None,
     ) -> None:
         self._session = session
         self._memory: Memory = session.memory
         self._report = session.report
         self._is_dry = is_dry
         self._mover = Mover(session.report, is_dry=is_dry)
-        self._chooser = Chooser(session, artifacts, pretended or {}, is_dry=is_dry)
+        self._binding = binding
+        self._chooser = Chooser(session, artifacts, pretended or {}, is_dry=is_dry, binding=binding)
 
     async def run(self, app: App, hosts: Mapping[str, Host], aim: Aim = "newest") -> Outcome:
         """Converge `app`; errors of single hosts are in the outcome and stop no other host.
@@ -88,6 +67,9 @@ class Rollout:
         places = place(app, hosts)
         former = [n for n in app.status.hosts if n in hosts and n not in places.hosts]
         links, errors = await self._session.connect_all([*places.hosts, *former], hosts)
+        if self._binding is not None:
+            errors |= await self._binding.moved(app, links.values())
+            links = {name: link for name, link in links.items() if name not in errors}
         lost = self._lost(app, errors)
         placed_links = [links[name] for name in places.hosts if name in links]
         if not placed_links:
@@ -95,6 +77,11 @@ class Rollout:
             return Outcome(app.name, None, tuple(lost), error)
         try:
             choice = await self._choice(app, placed_links, places.shares, aim)
+            choice, differing = await self._bound(choice)
+            errors |= differing
+            lost += self._lost(app, differing)
+            if not choice.links:
+                return Outcome(app.name, choice.release, tuple(lost))
             deployed = await self._spread(choice, places)
         except SteersmanError as error:
             return Outcome(app.name, None, tuple(lost), error)
@@ -102,6 +89,15 @@ class Rollout:
         if deployed.is_there and not errors.keys() & gaining(app, places):
             removed = await self._remove(app, [links[name] for name in former if name in links])
         return replace(deployed, hosts=(*lost, *removed, *deployed.hosts))
+
+    async def _bound(self, choice: Choice) -> tuple[Choice, dict[str, SteersmanError]]:
+        """Return the choice without the hosts where it is not what was planned, and why not."""
+        if self._binding is None:
+            return choice, {}
+        wanted = await self._wanted(choice, choice.release)
+        differing = await self._binding.differing(choice.links, wanted)
+        there = [link for link in choice.links if link.name not in differing]
+        return replace(choice, links=there), differing
 
     async def _spread(self, choice: Choice, places: Places) -> Outcome:
         """Deploy with nobody running less than before; once all is there, with what is wanted."""
@@ -139,9 +135,12 @@ class Rollout:
         return list(await asyncio.gather(*(self._mover.remove(link, app) for link in links)))
 
     def _lost(self, app: App, errors: Mapping[str, SteersmanError]) -> list[HostOutcome]:
+        lost = []
         for name, error in errors.items():
-            self._report.host_ended(name, app.name, "unreachable", str(error))
-        return [HostOutcome(name, "unreachable", error=error) for name, error in errors.items()]
+            verdict: Verdict = "failed" if isinstance(error, HostMoved) else "unreachable"
+            self._report.host_ended(name, app.name, verdict, str(error))
+            lost.append(HostOutcome(name, verdict, error=error))
+        return lost
 
     async def _choice(self, app: App, links: list[HostLink], shares: Shares, aim: Aim) -> Choice:
         release = await self._chooser.choose(app, links, shares, aim)

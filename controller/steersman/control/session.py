@@ -22,6 +22,7 @@ from steersman.control.vault import Vault
 from steersman.drivers.hosts import settings_of
 from steersman.sealing.keyring import Keyring
 from steersman.store.protocol import Store
+from steersman.transport.bundle import hand_bundle
 from steersman.transport.link import Link
 from steersman.transport.pool import LinkPool
 from steersman.transport.target import Target
@@ -119,7 +120,8 @@ class Session:
             return self._epoch
 
     async def _open(self, target: Target) -> Link:
-        return await Link.open(target, self._settings[target.name], trust_files=self._trust_files)
+        settings, bundle = self._settings[target.name], hand_bundle(self.cache / "hand")
+        return await Link.open(target, settings, trust_files=self._trust_files, bundle=bundle)
 
     async def _remember(self, link: HostLink) -> None:
         if link.host.metadata.uid is None:

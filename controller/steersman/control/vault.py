@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
@@ -13,12 +14,12 @@ from steersman.api.mask import Masks
 from steersman.api.objects import dump_object
 from steersman.api.release import Release
 from steersman.api.secret import Secret, SecretStatus
-from steersman.control.memory import Memory, NotFound
+from steersman.control.memory import APPLY, Memory, NotFound
 from steersman.control.release import kept, secret_version
 from steersman.sealing.age import BadKey, NotOpened
 from steersman.sealing.keyring import Keyring
 from steersman.sealing.values import open_value, seal_value
-from steersman.store.protocol import Object, Stored
+from steersman.store.protocol import Object, Store, Stored
 
 Values = Mapping[str, str]
 Write = Callable[[Object], Awaitable[Stored]]
@@ -43,6 +44,10 @@ class NotKept(SteersmanError):
         )
 
 
+async def _put(store: Store, expected: int | None, manager: str, target: Object) -> Stored:
+    return await store.put(target, expected, manager=manager)
+
+
 class Vault:
     """Keeps every version of a Secret that a release may still need.
 
@@ -56,13 +61,27 @@ class Vault:
         self._keys = keys
         self._opened: dict[tuple[str, str], Values] = {}
 
-    async def put(self, secret: Secret, values: Values, *, write: Write | None = None) -> str:
-        """Remember a Secret; return created, configured or unchanged.
+    async def put(
+        self,
+        secret: Secret,
+        values: Values,
+        *,
+        expected: int | None = None,
+        manager: str = APPLY,
+        write: Write | None = None,
+    ) -> str:
+        """Remember a Secret, if it was read at `expected`; return created, configured, unchanged.
 
-        `write` puts the object, with digests in place of the values, if not the store's `put`.
+        Raises Conflict before any value is kept. `write` puts the object, with digests in place of
+        the values, if not the store's `put`.
         """
         store = self._memory.store
         merged = await self.with_kept(secret, values)
+        masked = await self.masked(secret, merged)
+        if expected is None:
+            masked = await self._memory.with_our_annotations(masked)
+        else:
+            await store.put(dump_object(masked), expected, manager=manager, dry_run=True)
         version = await self.version_of(merged)
         before = await self._memory.secret_version(secret.name)
         texts = dict(await store.get_secret(secret.name) or {})
@@ -70,9 +89,9 @@ class Vault:
             self._keys.make()
             texts[version] = self._seal(secret.name, version, merged)
             await store.put_secret(secret.name, texts)
-        marked = await self._memory.with_our_annotations(await self.masked(secret, merged))
-        masked = dump_object(marked)
-        stored = await (store.put(masked) if write is None else write(masked))
+        target = dump_object(masked)
+        put = write if write is not None else partial(_put, store, expected, manager)
+        stored = await put(target)
         status = SecretStatus(observed_generation=stored.generation, version=version)
         await self._memory.set_secret_status(secret.name, status)
         # Last: a crash before this leaves a version too many, never one too few.

@@ -8,11 +8,13 @@ from typing import Literal, Protocol
 from steersman.api.errors import SteersmanError
 from steersman.api.job import Job, JobRun
 from steersman.api.objects import AnyObject
-from steersman.control.apply import Applied
+from steersman.control.editing import Edit, Edited
 from steersman.control.jobs import JobSteps
-from steersman.control.outcome import Outcome
+from steersman.control.outcome import Applied, Outcome
+from steersman.control.plans import Planned
 from steersman.control.prune import Pruner
 from steersman.manifests.document import Sourced
+from steersman.planning.plans import Plan
 
 Cascade = Literal["background", "orphan"]
 
@@ -44,12 +46,26 @@ class JobVerbs(Protocol):
 
     async def diff(self, objects: Sequence[AnyObject]) -> dict[str, JobSteps]: ...
     async def refresh(self, jobs: Collection[Job]) -> dict[str, SteersmanError]: ...
+    async def delete(self, name: str, cascade: Cascade) -> dict[str, SteersmanError]: ...
 
 
 class RunVerbs(Protocol):
     """See `control.job_runs.JobRuns`."""
 
     async def run(self, job: Job, host: str, say: Callable[[str], None]) -> JobRun: ...
+
+
+class PlanVerbs(Protocol):
+    """See `control.plans.Plans`."""
+
+    async def make(self, sourced: Sequence[Sourced], names: Sequence[str]) -> Planned: ...
+    async def apply(self, plan: Plan, sourced: Sequence[Sourced]) -> Applied: ...
+
+
+class EditVerbs(Protocol):
+    """See `control.editing.Editing`."""
+
+    async def put(self, edits: Sequence[Edit], *, manager: str, is_dry: bool = False) -> Edited: ...
 
 
 class Verbs(Protocol):
@@ -66,12 +82,19 @@ class Verbs(Protocol):
 
     @property
     def pruner(self) -> Pruner: ...
+    @property
+    def plans(self) -> PlanVerbs: ...
+    @property
+    def editing(self) -> EditVerbs: ...
 
     async def apply(
         self, sourced: Sequence[Sourced], *, inventory: str | None = None
     ) -> Applied: ...
     async def diff(self, sourced: Sequence[Sourced]) -> list[Outcome]: ...
     async def drift(self, names: Sequence[str]) -> list[Outcome]: ...
+    async def delete_app(self, name: str, cascade: Cascade) -> Outcome: ...
+    async def delete_host(self, name: str, cascade: Cascade) -> list[Outcome]: ...
+    async def delete_secret(self, name: str) -> None: ...
     async def delete(
         self, kind: str, name: str, cascade: Cascade = "background"
     ) -> list[Outcome]: ...

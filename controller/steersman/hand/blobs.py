@@ -7,13 +7,14 @@ import threading
 from collections import Counter
 
 from . import files
+from .digest import sha256 as digest_of
 from .digest import sha256_of
 from .place import Place
 from .wire import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Iterable, List, Set
+    from typing import Any, Dict, Iterable, List, Set
 
 
 PART = ".part-"
@@ -59,17 +60,21 @@ def begin(place: Place, sha256: str, size: int) -> Dict[str, object]:
     if offset > size:
         os.unlink(partial)
         offset = 0
+    _check_room(place, size - offset)
+    return {"have": False, "offset": offset}
+
+
+def _check_room(place: Place, size: int) -> None:
     free = os.statvfs(place.root)
     room = free.f_bavail * free.f_frsize
-    if room < (size - offset) * 1.2:
+    if room < size * 1.2:
         raise Refused(
             "disk-full",
-            "a blob of %d bytes does not fit: %d bytes are free in %s; make room there"
+            "%d bytes do not fit: %d bytes are free in %s; make room there"
             % (size, room, place.root),
             need=size,
             free=room,
         )
-    return {"have": False, "offset": offset}
 
 
 def put(place: Place, sha256: str, size: int, offset: int, body: bytes) -> Dict[str, object]:
@@ -103,8 +108,28 @@ def put(place: Place, sha256: str, size: int, offset: int, body: bytes) -> Dict[
         os.unlink(partial)
         raise Refused("corrupt", "blob %s arrived damaged and was dropped; send it again" % sha256)
     os.rename(partial, final)
-    files.sync_dir(place.store)
+    files.sync(place.store)
     return {"received": received, "stored": True}
+
+
+def put_all(place: Place, blobs: "List[List[Any]]", body: bytes) -> Dict[str, object]:
+    """Store several blobs, [[sha256, size]] of which `body` holds one after the other."""
+    start = 0
+    parts = {}
+    for digest, size in blobs:
+        parts[path_of(place, digest)] = digest, body[start : start + size]
+        start += size
+    for digest, data in parts.values():
+        if digest_of(data).hexdigest() != digest:
+            raise Refused("corrupt", "blob %s arrived damaged; send it again" % digest)
+    os.makedirs(place.store, exist_ok=True)
+    _check_room(place, start)
+    for path, (digest, data) in parts.items():
+        if not os.path.exists(path):
+            files.write_new(_partial(place, digest), data, 0o644)
+            os.rename(_partial(place, digest), path)
+    files.sync(place.store)
+    return {"stored": len(parts)}
 
 
 def sweep_partial(place: Place, held: Set[str]) -> None:
@@ -128,7 +153,8 @@ def keep_hand(place: Place) -> None:
     packed = getattr(globals().get("__loader__"), "packed", b"")
     if packed:
         try:
-            files.write_file(path_of(place, own_digest()), packed, 0o644)
+            files.write_new(_partial(place, own_digest()), packed, 0o644)
+            os.rename(_partial(place, own_digest()), path_of(place, own_digest()))
         except OSError:
             # It only saves time, and a full disk is for those to report who need room.
             pass

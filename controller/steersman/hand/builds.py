@@ -20,7 +20,7 @@ def make_build(place: Place, app: str, digest: str, manifest: str, python: str) 
     """Make apps/<app>/builds/<digest>/{src,venv}; the mark, written last, says it is whole.
 
     `manifest` is the blob of a JSON object with `files` [[path, mode, sha256]], `links`
-    [[path, target]], `packs` [[wheel's filename, sha256]], and whether there is bytecode among
+    [[path, target]], `packs` [[wheel's filename, sha256, …]], and whether there is bytecode among
     all these (`compiled`). The folder is built under its final name, and the mark is its commit
     point; `venv` is a link to the one of all builds with these packs.
     """
@@ -34,18 +34,19 @@ def make_build(place: Place, app: str, digest: str, manifest: str, python: str) 
     try:
         _make_tree(place, os.path.join(folder, "src"), wanted)
         is_compiled = bool(wanted["compiled"])
-        venv = venvs.venv_of(place, app, wanted["packs"], python, is_compiled)
+        packs = [(name, sha256) for name, sha256, *_ in wanted["packs"]]
+        venv = venvs.venv_of(place, app, packs, python, is_compiled)
         os.symlink(os.path.relpath(venv, folder), os.path.join(folder, "venv"))
         if not is_compiled:
             venvs.compile_all(venv, os.path.join(folder, "src"))
-        files.sync_filesystem(folder)
+        files.sync_tree(folder)
         mark = {"digest": digest, "manifest": manifest, "python": python}
         files.write_file(os.path.join(folder, MARK), json.dumps(mark).encode(), 0o644)
     except BaseException:
         # On a full disk half a build would be in everybody's way until somebody tries again.
         files.remove(folder)
         raise
-    files.sync_dir(os.path.dirname(folder))
+    files.sync(os.path.dirname(folder))
 
 
 def _make_tree(place: Place, top: str, wanted: Dict[str, Any]) -> None:
@@ -84,7 +85,7 @@ def make_release(place: Place, app: str, name: str, build: str, record: Dict[str
     data = json.dumps({**record, "build": build}, sort_keys=True).encode()
     files.write_file(os.path.join(stage, "release.json"), data, 0o644)
     os.rename(stage, final)
-    files.sync_dir(os.path.dirname(final))
+    files.sync(os.path.dirname(final))
 
 
 def used_by(place: Place, app: str, digest: str) -> Set[str]:
@@ -103,4 +104,6 @@ def parts_of(place: Place, manifest: str) -> Set[str]:
             wanted = json.load(file)
     except FileNotFoundError:
         return set()
-    return {manifest, *(f[2] for f in wanted["files"]), *(p[1] for p in wanted["packs"])}
+    # Builds of a steersman that installed wheels here have no packs, and are whole without them.
+    packs = {pack[1] for pack in wanted.get("packs", ())}
+    return {manifest, *(f[2] for f in wanted["files"])} | packs

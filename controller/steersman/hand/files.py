@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     Signature = Tuple[int, int, int, int]
     FileSeen = List[object]  # [sha256, mode, "owner:group"]
 
+# Files and folders that are synced one by one.
+FEW = 64
 
-def sync_dir(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+
+def sync(path: str) -> None:
+    """Make a file's content, or a folder's names, durable."""
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:
@@ -37,11 +41,31 @@ def make_folders(path: str) -> None:
             os.mkdir(folder)
         except FileExistsError:
             continue  # made for another app, or no folder: the next one will tell
-        sync_dir(os.path.dirname(folder))
+        sync(os.path.dirname(folder))
+
+
+def sync_tree(top: str) -> None:
+    """Make everything under `top` durable; hard links are to files that are already.
+
+    Thousands of fsyncs would take seconds, and a few less than a whole file system.
+    """
+    paths: List[str] = []
+    for folder, _, names in os.walk(top):
+        paths.append(folder)
+        for name in names:
+            path = os.path.join(folder, name)
+            status = os.lstat(path)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                paths.append(path)
+        if len(paths) > FEW:
+            sync_filesystem(top)
+            return
+    for path in paths:
+        sync(path)
 
 
 def sync_filesystem(path: str) -> None:
-    """Make everything under `path` durable at once; thousands of fsyncs would take seconds."""
+    """Make everything on the file system of `path` durable."""
     import ctypes
 
     fd = os.open(path, os.O_RDONLY)
@@ -92,24 +116,32 @@ def write_file(path: str, data: bytes, mode: int, owner: str = "") -> None:
     """Replace `path` in one step: temporary in the same folder, fsync, rename, fsync."""
     folder, temporary = os.path.dirname(path), _temporary(path)
     make_folders(folder)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     try:
-        fd = os.open(temporary, flags, 0o600)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
-            os.fchmod(fd, mode)
-            if owner:
-                chown(temporary, owner)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        write_new(temporary, data, mode, owner)
         os.rename(temporary, path)
     except (OSError, Refused):
         _discard(temporary)
         raise
-    sync_dir(folder)
+    sync(folder)
+
+
+def write_new(temporary: str, data: bytes, mode: int, owner: str = "") -> None:
+    """Write a file that is going to be renamed, content and all, or leave none."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    fd = os.open(temporary, flags, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fchmod(fd, mode)
+        if owner:
+            chown(temporary, owner)
+        os.fsync(fd)
+    except (OSError, Refused):
+        _discard(temporary)
+        raise
+    finally:
+        os.close(fd)
 
 
 def write_link(path: str, target: str) -> None:
@@ -123,7 +155,7 @@ def write_link(path: str, target: str) -> None:
     except OSError:
         _discard(temporary)
         raise
-    sync_dir(folder)
+    sync(folder)
 
 
 def _temporary(path: str) -> str:

@@ -169,6 +169,8 @@ class Hand:
         self._pass_fence(request)
         if op == "put":
             return blobs.put(self._place, body=body, **args)
+        if op == "put_all":
+            return blobs.put_all(self._place, body=body, **args)
         if op in LONG:
             args["stop"] = self._stops[request["id"]]
         return self._steps.find(op)(**args)

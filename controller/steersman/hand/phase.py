@@ -4,7 +4,8 @@ Its record, `phase.json` in the release's folder, says that it began and how it 
 durable before anybody is told. What it writes is in `phase.log` beside it. Until it ends, what
 keeps the command says that it runs: a transient unit on systemd, elsewhere a guard (guard.py)
 that holds a lock. A command whose record says that it began and which nobody keeps any more was
-lost with a reboot: whether it did its work is not known, so it is not begun again.
+lost with a reboot: whether it did its work is not known, so it is not begun again unless its
+manifest says that it may.
 """
 
 from __future__ import annotations
@@ -42,15 +43,16 @@ def attend(
 ) -> Iterator[Dict[str, Any]]:
     """Begin the command unless it began before, and see it through to its end.
 
-    `asked` is app, release, argv, user, envs, sandbox (as for `exec`) and timeout (in seconds).
-    Yields {"line"} for each that it wrote since it began, then {"exit", "timed_out"}; exit is None
-    for one that was lost. `stop` ends the watching only.
+    `asked` is app, release, argv, user, envs, sandbox (as for `exec`), timeout (in seconds) and
+    idempotent: whether one that was lost is begun again. Yields {"line"} for each that it wrote
+    since it began, then {"exit", "timed_out"}; exit is None for one that was lost. `stop` ends the
+    watching only.
     """
     kind = Transient if execs.has_units(place) else Guarded
     phase = kind(place, supervisor, asked)
     while phase.has_running_sibling():
         _pause(stop)
-    if not phase.is_begun():
+    if not phase.is_begun() or (asked["idempotent"] and phase.is_lost()):
         phase.begin()
     log = Reader(phase.log, None)
     while (ended := phase.ended()) is None:
@@ -83,6 +85,14 @@ class Phase:
         self.stem = "steersman-%s.release.g%s" % (self._app, asked["release"].partition("-")[0])
         self.log = os.path.join(self._folder, LOG)
         self._cwd = os.path.join(self._folder, "src")
+
+    def ended(self) -> Optional[Dict[str, Any]]:
+        """Return {"exit", "timed_out"} of one that began, exit None if lost; None while it runs."""
+        raise NotImplementedError
+
+    def is_lost(self) -> bool:
+        ended = self.ended()
+        return ended is not None and ended["exit"] is None
 
     def record(self) -> Optional[Record]:
         try:

@@ -13,7 +13,7 @@ from .wire import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import BinaryIO, Iterator, List, Set
+    from typing import BinaryIO, Iterator, List, Set, Tuple
 
 MARK = "steersman.json"
 MOST_INDEX = 64 << 20
@@ -23,7 +23,7 @@ MOST_SHEBANG = 127
 
 
 def venv_of(
-    place: Place, app: str, packs: "List[List[str]]", python: str, is_compiled: bool
+    place: Place, app: str, packs: "List[Tuple[str, str]]", python: str, is_compiled: bool
 ) -> str:
     """Return the app's venv of these packs, made if it is not there whole.
 
@@ -68,7 +68,9 @@ def base_python(python: str) -> str:
     raise Refused("missing-program", "python%s is not installed here" % python)
 
 
-def _make(place: Place, venv: str, packs: "List[List[str]]", python: str, program: str) -> None:
+def _make(
+    place: Place, venv: str, packs: "List[Tuple[str, str]]", python: str, program: str
+) -> None:
     site = os.path.join(venv, "lib", "python" + python, "site-packages")
     programs = os.path.join(venv, "bin")
     os.makedirs(site)

@@ -1,7 +1,7 @@
 """YAML manifests -> objects, or every problem in them with its file, line and column."""
 
-from steersman.manifests.document import Sourced
-from steersman.manifests.loading import Loaded, Sound, load, load_sound
+from steersman.manifests.document import Sourced, Text
+from steersman.manifests.loading import Loaded, Sound, load, load_sound, load_texts
 from steersman.manifests.problem import ManifestErrors, Mark, Problem
 from steersman.manifests.schema import json_schema
 
@@ -12,7 +12,9 @@ __all__ = [
     "Problem",
     "Sound",
     "Sourced",
+    "Text",
     "json_schema",
     "load",
     "load_sound",
+    "load_texts",
 ]

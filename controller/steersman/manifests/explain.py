@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from steersman.api.refusal import Path, Refused, quoted
 from steersman.manifests.problem import Mark
-from steersman.manifests.schema import choices_in, describe, keys_at, schema_at
+from steersman.manifests.schema import Schema, choices_in, describe, keys_at, schema_at
 from steersman.manifests.tree import Entries, Items, Node, Scalar
 
 _OTHER_WORDS = {
@@ -53,8 +53,11 @@ class Fault:
     hint: str | None = None
 
 
-def explain(error: ValidationError, kind: str, root: Node) -> Iterator[Fault]:
-    """Yield what pydantic found wrong with a `kind` read from `root`, each at its place."""
+def explain(error: ValidationError, kind: str | Schema, root: Node) -> Iterator[Fault]:
+    """Yield what pydantic found wrong with a `kind` read from `root`, each at its place.
+
+    What is no kind, such as a chart's own file, gives its schema instead.
+    """
     for each in error.errors(include_url=False, include_input=False):
         path: Path = each["loc"]
         refused = each.get("ctx", {}).get("error")
@@ -144,7 +147,7 @@ def _refused(path: Path, refused: Refused, root: Node) -> Iterator[Fault]:
         yield Fault(mark_of(root, inner), inner, each.found, each.allowed)
 
 
-def _unknown_key(path: Path, kind: str, root: Node) -> Fault:
+def _unknown_key(path: Path, kind: str | Schema, root: Node) -> Fault:
     key = str(path[-1])
     keys = keys_at(kind, path[:-1])
     return Fault(
@@ -156,7 +159,7 @@ def _unknown_key(path: Path, kind: str, root: Node) -> Fault:
     )
 
 
-def _misfit(path: Path, kind: str, root: Node) -> Fault:
+def _misfit(path: Path, kind: str | Schema, root: Node) -> Fault:
     node = find(root, path)
     schema = schema_at(kind, path)
     found = _kind_of(node) if kind == "Secret" and path[:1] == ("spec",) else described(node)

@@ -71,9 +71,18 @@ def load(
     if not loader.problems and not loader.sourced:
         names = ", ".join(str(path) for path in paths) or "no files"
         loader.complain(names, "no objects", "at least one; folders need -R to look into theirs")
-    if loader.problems:
-        raise ManifestErrors(loader.problems)
-    return Loaded(tuple(sorted(loader.sourced.values(), key=_rank)))
+    return loader.loaded()
+
+
+def load_texts(texts: Sequence[Text]) -> Loaded:
+    """Return every object in texts that are no files, such as what a chart renders; it may be none.
+
+    Raises ManifestErrors with everything that is wrong.
+    """
+    loader = _Loader(None)
+    for text in texts:
+        loader.take(text)
+    return loader.loaded()
 
 
 class _Loader:
@@ -130,12 +139,21 @@ class _Loader:
             refused = Refused(f"the byte 0x{data[error.start]:02x}", "UTF-8 text")
             self.problems.append(source.problem(fault_of(_end(before), (), refused)))
             return
-        source = Text(name, base_dir, text)
-        if bad := _UNPRINTABLE.search(text):
+        self.take(Text(name, base_dir, text))
+
+    def take(self, source: Text) -> None:
+        """Read a text that is already decoded."""
+        if bad := _UNPRINTABLE.search(source.text):
             refused = Refused(f"the character U+{ord(bad[0]):04X}", "printable text")
-            self.problems.append(source.problem(fault_of(_end(text[: bad.start()]), (), refused)))
+            place = _end(source.text[: bad.start()])
+            self.problems.append(source.problem(fault_of(place, (), refused)))
             return
         self._load_text(source)
+
+    def loaded(self) -> Loaded:
+        if self.problems:
+            raise ManifestErrors(self.problems)
+        return Loaded(tuple(sorted(self.sourced.values(), key=_rank)))
 
     def _load_text(self, source: Text) -> None:
         found: list[Problem] = []

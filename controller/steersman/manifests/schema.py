@@ -67,16 +67,17 @@ def schema_of(kind: str) -> Schema:
     return json_schema(kind)
 
 
-def schema_at(kind: str, path: Path) -> Schema:
-    """Return the schema of the value at `path` in a `kind`; empty when there is none."""
-    root = schema_of(kind)
+def schema_at(kind: str | Schema, path: Path) -> Schema:
+    """Return the schema of the value at `path` in a `kind`, or in what has a schema of its own;
+    empty when there is none."""
+    root = schema_of(kind) if isinstance(kind, str) else kind
     here = _resolved(root, root)
     for part in path:
         here = _resolved(root, _child(here, part))
     return here
 
 
-def keys_at(kind: str, path: Path) -> tuple[str, ...]:
+def keys_at(kind: str | Schema, path: Path) -> tuple[str, ...]:
     """Return the keys that the mapping at `path` may have, as far as they are fixed."""
     return tuple(schema_at(kind, path).get("properties", ()))
 

@@ -31,7 +31,7 @@ def parse(resource: Resource, data: Any, name: str | None) -> AnyObject:
     """Return the object that a body says; raises ApiError with every fault and its field."""
     if not isinstance(data, dict):
         raise ApiError(400, "the body is not a JSON object; send {...}")
-    data = {**data, "metadata": _unmanaged(data.get("metadata"))}
+    data = {**data, "metadata": unmanaged(data.get("metadata"))}
     for key, wanted in (("apiVersion", "steersman/v1"), ("kind", resource.kind)):
         if data.get(key) != wanted:
             found = str(data.get(key, "nothing"))[:60]
@@ -47,7 +47,7 @@ def parse(resource: Resource, data: Any, name: str | None) -> AnyObject:
     return obj
 
 
-def _unmanaged(metadata: Any) -> Any:
+def unmanaged(metadata: Any) -> Any:
     """Return metadata without who manages which field: what was read is sent back whole."""
     if not isinstance(metadata, dict):
         return metadata

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from steersman.api.errors import SteersmanError
-from steersman.server import access, hosts, looking, objects, programs, verbs, watch
+from steersman.server import access, hosts, looking, objects, plain, programs, verbs, watch
 from steersman.server.ask import Ask
 from steersman.server.policy import VERBS, Verb
 from steersman.server.resources import ROOT, Resource
@@ -100,6 +100,14 @@ def _objects(resource: Resource) -> list[Door]:
         Door("GET", one, "get", kind, objects.get),
         Door("GET", f"{one}/status", "get", kind, objects.status),
     ]
+    if resource.is_plain:
+        return [
+            *read,
+            Door("PUT", one, "create", kind, plain.replace),
+            Door("PATCH", one, "create", kind, plain.apply),
+            Door("PUT", f"{one}/status", "create", kind, plain.put_status),
+            Door("DELETE", one, "delete", kind, plain.delete),
+        ]
     if not resource.is_written:
         return read
     return [
@@ -121,6 +129,9 @@ def _verbs() -> list[Door]:
     return [
         Door("POST", f"{ROOT}/apply", "apply", "App", verbs.apply),
         Door("POST", f"{ROOT}/diff", "diff", "App", verbs.diff),
+        Door("POST", f"{ROOT}/plans", "diff", "App", verbs.plan),
+        Door("POST", f"{ROOT}/planned", "apply", "App", verbs.carry_out),
+        Door("POST", f"{ROOT}/edits", "apply", "App", verbs.edit),
         Door("POST", f"{ROOT}/jobplans", "diff", "Job", verbs.job_plans),
         Door("POST", f"{ROOT}/changes", "changes", "App", verbs.changes),
         Door("POST", f"{app}/diff", "drift", "App", verbs.drift),

@@ -29,7 +29,7 @@ CHANGE = "Steersman-Change"
 
 
 async def get(ask: Ask) -> Response:
-    return _answered(ask, await found(ask))
+    return answered(ask, await found(ask))
 
 
 async def found(ask: Ask) -> Stored:
@@ -82,16 +82,18 @@ async def create(ask: Ask) -> Response:
         raise ApiError(400, "metadata.uid is given by the store; leave it out of what is new")
     check_scope(ask, obj, None)
     stored = await written(ask, obj, 0, manager=_manager(ask))
-    return _answered(ask, stored, 201)
+    return answered(ask, stored, 201)
 
 
 async def replace(ask: Ask) -> Response:
-    """Replace an object whole; metadata.resourceVersion says which state was changed."""
+    """Replace an object whole, or make it; metadata.resourceVersion says which state was changed,
+    and the header `If-None-Match: *` that there is none yet."""
     obj = parse(_writable(ask), await ask.body(), ask.named)
-    before = await found(ask)
-    check_scope(ask, obj, before.object)
-    stored = await written(ask, obj, _expected(obj), manager=_manager(ask))
-    return _answered(ask, stored)
+    before = await ask.parts.store.get(ask.kind, ask.named)
+    check_scope(ask, obj, None if before is None else before.object)
+    is_new = ask.request.headers.get("if-none-match") == "*"
+    stored = await written(ask, obj, 0 if is_new else _expected(obj), manager=_manager(ask))
+    return answered(ask, stored, 201 if stored.change == "created" else 200)
 
 
 async def patch(ask: Ask) -> Response:
@@ -107,7 +109,7 @@ async def patch(ask: Ask) -> Response:
     # Whoever changed it meanwhile is not overwritten; the patch can be sent again.
     expected = _expected(obj) or before.resource_version
     stored = await written(ask, obj, expected, manager=_manager(ask))
-    return _answered(ask, stored)
+    return answered(ask, stored)
 
 
 async def _apply(ask: Ask, data: Any) -> Response:
@@ -122,7 +124,7 @@ async def _apply(ask: Ask, data: Any) -> Response:
     stored = await written(
         ask, obj, expected, manager=manager, force=ask.flag("force"), is_apply=True
     )
-    return _answered(ask, stored, 201 if stored.change == "created" else 200)
+    return answered(ask, stored, 201 if stored.change == "created" else 200)
 
 
 def _checked(target: Any, before: Stored) -> Any:
@@ -157,7 +159,7 @@ async def status(ask: Ask) -> Response:
     return await get(ask)
 
 
-def _answered(ask: Ask, stored: Stored, code: int = 200) -> Response:
+def answered(ask: Ask, stored: Stored, code: int = 200) -> Response:
     """Answer with an object, and in a header with what was done to it."""
     made = answer(stored.shown if ask.flag("managedFields") else stored.object, code)
     made.headers[CHANGE] = stored.change

@@ -14,19 +14,27 @@ ROOT = f"/apis/{GROUP}/{VERSION}"
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A kind of objects; people write the `is_written` ones, the controller all others."""
+    """A kind of objects; people write the `is_written` ones, the controller all others.
+
+    What `is_plain` is what an admin's client keeps for itself: it is stored as it comes, its status
+    too, and nothing is done for it.
+    """
 
     kind: str
     model: type[AnyObject]
     is_written: bool
+    is_plain: bool = False
 
     @property
     def plural(self) -> str:
         return plural_of(self.kind)
 
 
+PLAIN = frozenset({"Installation"})
+
 RESOURCES: Mapping[str, Resource] = {
-    kind: Resource(kind, model, kind in MANIFEST_KINDS) for kind, model in KINDS.items()
+    kind: Resource(kind, model, kind in MANIFEST_KINDS, is_plain=kind in PLAIN)
+    for kind, model in KINDS.items()
 }
 
 

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from pydantic import ValidationError
 from starlette.responses import Response
 
 from steersman.api.secret import Secret
 from steersman.control.answers import (
     encode_applied,
+    encode_edited,
     encode_job_plans,
     encode_outcome,
     encode_outcomes,
+    encode_planned,
 )
 from steersman.control.apply import Controller
 from steersman.control.changes import changes_of
+from steersman.control.editing import Edit
 from steersman.control.memory import NotFound
 from steersman.manifests.document import Sourced
+from steersman.planning.plans import Plan
 from steersman.server.admission import check_scope, parse, sourced, with_values
 from steersman.server.ask import Ask, mapping, typed
-from steersman.server.objects import json_answer
-from steersman.server.status import ApiError, success
+from steersman.server.objects import answered, found, json_answer
+from steersman.server.policy import Verb
+from steersman.server.status import ApiError, invalid
 from steersman.server.streams import NDJSON, told
+from steersman.store.protocol import Stored
 
 MOST_OBJECTS = 1000
 MOST_COUNT = 10_000
@@ -72,6 +79,68 @@ async def changes(ask: Ask) -> Response:
     return json_answer({"changes": [each._asdict() for each in found]})
 
 
+async def plan(ask: Ask) -> Response:
+    """Tell what applying objects would do, or bringing named apps back, as a plan to keep."""
+    body = mapping(await ask.body(), ("objects", "names"))
+    objects, names = await _given(ask, body), typed(body, "names", list, [])
+    _check_apps(ask, "diff", names)
+
+    async def work() -> Any:
+        return encode_planned(await ask.parts.controller.plans.make(objects, names))
+
+    return told(ask, work)
+
+
+async def carry_out(ask: Ask) -> Response:
+    """Do what a plan says, or nothing where something has moved."""
+    body = mapping(await ask.body(), ("objects", "plan"))
+    objects, given = await _given(ask, body), typed(body, "plan", dict, {})
+    try:
+        planned = Plan.model_validate(given, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise invalid("Plan", error) from None
+    _check_apps(ask, "rollout", planned.apps)
+
+    async def work() -> Any:
+        for name in planned.apps:
+            await ask.note("Applied", f"carried out a plan for app/{name}", kind="App", name=name)
+        return encode_applied(await ask.parts.controller.plans.apply(planned, objects))
+
+    return told(ask, work)
+
+
+def _check_apps(ask: Ask, verb: Verb, names: Iterable[Any]) -> None:
+    for name in names:
+        if not isinstance(name, str):
+            raise ApiError(422, "names: a list of apps")
+        ask.must(verb, "App", {"metadata": {"name": name}})
+
+
+async def edit(ask: Ask) -> Response:
+    """Remember whole objects, each as somebody read and changed it, and roll out what changed."""
+    body = mapping(await ask.body(), ("edits", "manager", "dry"))
+    listed, manager = typed(body, "edits", list, []), typed(body, "manager", str, "api")
+    is_dry = typed(body, "dry", bool, False)
+    if not manager.isprintable() or not 0 < len(manager) <= 128:
+        raise ApiError(422, "manager: a name of 1 to 128 printable characters")
+    given = [mapping(each, ("object", "expected", "word")) for each in listed]
+    objects = await _given(ask, {"objects": [each.get("object") for each in given]})
+    edits = [
+        Edit(obj.obj, typed(each, "expected", int, 0), typed(each, "word", str, "configured")[:40])
+        for obj, each in zip(objects, given, strict=True)
+    ]
+
+    async def work() -> Any:
+        for each in edits if not is_dry else ():
+            target = each.target
+            key = f"{target.kind.lower()}/{target.name}"
+            await ask.note("Changed", f"{each.word} {key}", kind=target.kind, name=target.name)
+        put = ask.parts.controller.editing.put
+        return encode_edited(await put(edits, manager=manager, is_dry=is_dry))
+
+    return told(ask, work)
+
+
 async def drift(ask: Ask) -> Response:
     async def work() -> Any:
         return encode_outcomes(await ask.parts.controller.drift([ask.named]))
@@ -118,7 +187,8 @@ async def delete(ask: Ask) -> Response:
     cascade = _cascade(ask, body)
     await _check_preconditions(ask, body)
     if ask.is_dry or body.get("dryRun"):
-        return json_answer(success(f"{ask.kind.lower()} {ask.named} would be deleted"))
+        before = await found(ask)
+        return answered(ask, Stored(before.object, "deleted", before.managed))
 
     async def work() -> Any:
         await ask.note("Deleted", f"deletes {ask.kind.lower()}/{ask.named} ({cascade})")
@@ -126,8 +196,9 @@ async def delete(ask: Ask) -> Response:
 
     if NDJSON in ask.request.headers.get("accept", ""):
         return told(ask, work)
+    before = await found(ask)
     await work()
-    return json_answer(success(f"{ask.kind.lower()} {ask.named} was deleted", name=ask.named))
+    return answered(ask, Stored(before.object, "deleted", before.managed))
 
 
 def _cascade(ask: Ask, body: Mapping[str, Any]) -> Cascade:

@@ -32,7 +32,7 @@ async def watch(ask: Ask) -> Response:
     since = ask.number("resourceVersion") or None
     query = query_of(ask)
     limit = ask.number("timeoutSeconds", most=LONGEST) or LONGEST
-    idle = ask.number("idleSeconds", most=3600) or IDLE
+    idle = (ask.number("idleMilliseconds", most=3600_000) or IDLE * 1000) / 1000
     first: list[Change] = []
     if since is None:
         page = await ask.parts.store.page(query)

@@ -124,9 +124,10 @@ class Deletion:
         if row is None or row.uid in self._doomed or FOREGROUND not in row.finalizers:
             return
         below = self._below(row)
+        # With the object itself among them when it is part of a circle.
         if not all(each.is_being_deleted and _waits(each) for each in below):
             return
-        for each in reversed(below):
+        for each in reversed([one for one in below if one.uid != row.uid]):
             self._leave(each)
         left = [each for each in row.finalizers if each != FOREGROUND]
         bare = _with(row, finalizers=left)
@@ -136,13 +137,13 @@ class Deletion:
             self._leave(Row(bare, b"", row.managed))
 
     def _below(self, top: Row) -> list[Row]:
-        found, todo = {top.uid: top}, deque([top])
+        found, todo = dict[str, Row](), deque([top])
         while todo:
             for each in self._table.dependents(todo.popleft()):
                 if each.uid not in found and each.uid not in self._doomed:
                     found[each.uid] = each
                     todo.append(each)
-        return list(found.values())[1:]
+        return list(found.values())
 
     def _mark(self, row: Row, *finalizers: str) -> Row:
         """Say when its deletion began, once, and what else it waits for."""

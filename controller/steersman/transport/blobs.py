@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from steersman.transport.errors import BlobUnreadable, ProtocolError
-from steersman.transport.frames import Reply
+from steersman.transport.frames import MAX_BODY, Reply
 
 # As many bytes as this times that are under way at once, and in our memory.
 _CHUNK = 256 * 1024
 _AHEAD = 4
+# Blobs up to this size travel together: a request of its own would cost more than they do.
+SMALL = 64 * 1024
 
 
 class Caller(Protocol):
@@ -43,6 +45,30 @@ async def put_blob(link: Caller, sha256: str, path: Path, **args: Any) -> bool:
     if last.header.get("stored") is not True:
         raise ProtocolError(link.name, f"it took all of {sha256} and did not store it")
     return True
+
+
+def batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """Split blobs (by size) into what goes in one request each: small ones in company."""
+    batch: list[str] = []
+    filled = 0
+    for sha256, size in sorted(sizes.items()):
+        if size > SMALL:
+            yield [sha256]
+            continue
+        if filled + size > MAX_BODY:
+            yield batch
+            batch, filled = [], 0
+        batch.append(sha256)
+        filled += size
+    if batch:
+        yield batch
+
+
+async def put_blobs(link: Caller, paths: Mapping[str, Path], **args: Any) -> None:
+    """Store small files on the host under their digests, in one request."""
+    bodies = {sha256: await asyncio.to_thread(path.read_bytes) for sha256, path in paths.items()}
+    listed = [[sha256, len(body)] for sha256, body in bodies.items()]
+    await link.call("put_all", body=b"".join(bodies.values()), blobs=listed, **args)
 
 
 async def _send_chunks(link: Caller, args: dict[str, Any], offset: int, file: BinaryIO) -> Reply:

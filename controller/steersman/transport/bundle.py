@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
 import marshal
+import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import chain
+from pathlib import Path
 from typing import Literal
 
 PACKAGE = "steer_hand"
@@ -95,15 +99,25 @@ def make_bundle(sources: Mapping[str, bytes]) -> Bundle:
 
     Each goes as source and as bytecode of this Python: a host with the same one compiles nothing.
     """
+    return _bundle(_packed(sources))
+
+
+def _packed(sources: Mapping[str, bytes]) -> bytes:
     modules = {
         PACKAGE if name == "__init__" else f"{PACKAGE}.{name}": source
         for name, source in sources.items()
     }
     compiled = {name: (source, _compile(name, source)) for name, source in sorted(modules.items())}
-    loader = resources.files("steersman.transport").joinpath("remote_loader.py").read_bytes()
     # Version 2 of marshal, without references, is what every Python since 2.5 reads alike.
-    content = marshal.dumps((loader, importlib.util.MAGIC_NUMBER, compiled), 2)
-    packed = zlib.compress(content)
+    content = marshal.dumps((_loader(), importlib.util.MAGIC_NUMBER, compiled), 2)
+    return zlib.compress(content, 9)
+
+
+def _loader() -> bytes:
+    return resources.files("steersman.transport").joinpath("remote_loader.py").read_bytes()
+
+
+def _bundle(packed: bytes) -> Bundle:
     digest = hashlib.sha256(packed).hexdigest()
     script = _BOOTSTRAP.format(
         size=len(packed),
@@ -118,11 +132,46 @@ def make_bundle(sources: Mapping[str, bytes]) -> Bundle:
 
 
 @cache
-def hand_bundle() -> Bundle:
-    """Return the bundle of `steersman.hand`, packed once for each controller process."""
+def hand_bundle(kept: Path | None = None) -> Bundle:
+    """Return the bundle of `steersman.hand`, packed once for each controller process.
+
+    With a folder to be `kept` in it is packed once and for all. Compiling takes a while, and does
+    not give the same bytes each time, by which hosts know the copy that they have.
+    """
     folder = resources.files("steersman.hand")
     files = [f for f in folder.iterdir() if f.name.endswith(".py") and f.name not in APART]
-    return make_bundle({file.name.removesuffix(".py"): file.read_bytes() for file in files})
+    sources = {file.name.removesuffix(".py"): file.read_bytes() for file in files}
+    if kept is None:
+        return make_bundle(sources)
+    parts = [importlib.util.MAGIC_NUMBER, _loader(), *chain(*sorted(_named(sources)))]
+    path = kept / hashlib.sha256(b"\0".join(parts)).hexdigest()
+    packed = _recall(path)
+    if packed is None:
+        packed = _packed(sources)
+        _keep(path, packed)
+    return _bundle(packed)
+
+
+def _named(sources: Mapping[str, bytes]) -> Iterator[tuple[bytes, bytes]]:
+    return ((name.encode(), source) for name, source in sources.items())
+
+
+def _recall(path: Path) -> bytes | None:
+    try:
+        digest, packed = path.read_bytes().split(b"\n", 1)
+    except (OSError, ValueError):
+        return None
+    return packed if hashlib.sha256(packed).hexdigest().encode() == digest else None
+
+
+def _keep(path: Path, packed: bytes) -> None:
+    # It only saves time: a folder that cannot be written is no reason to fail.
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+            whole = Path(scratch, "hand")
+            whole.write_bytes(hashlib.sha256(packed).hexdigest().encode() + b"\n" + packed)
+            whole.replace(path)
 
 
 def _compile(name: str, source: bytes) -> bytes:

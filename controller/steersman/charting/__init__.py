@@ -1,0 +1,1 @@
+"""Charts: parameterised manifests. Values and templates in, manifests out; rendered elsewhere."""

@@ -1,0 +1,111 @@
+"""Celery behind real brokers of Debian's: deploys lose no task and run none twice.
+
+Redis is part of the lab's image. RabbitMQ is installed into a host by `make test-chaos` alone: it
+brings all of Erlang.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from acceptance.recipe import Recipe
+from acceptance.steer import EXAMPLES, Repo, Steer, example
+from acceptance.web import post
+from lab.commands import wait_until
+from lab.host import Host
+from lab.lab import Lab
+from lab.packages import install
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+
+REDIS = ["redis-server", "--port", "6399", "--save", "", "--dir", "/tmp"]
+IS_EXTENDED = "STEERSMAN_CHAOS" in os.environ
+
+
+def start_redis(host: Host) -> str:
+    host.run(["systemd-run", "--quiet", "--unit=test-broker", "--collect", *REDIS])
+    return "redis://127.0.0.1:6399/0"
+
+
+def start_rabbit(host: Host) -> str:
+    install(host, ["rabbitmq-server"])
+    host.run(["systemctl", "start", "rabbitmq-server"])
+    host.run(["rabbitmqctl", "await_startup"])
+    return "amqp://guest:guest@127.0.0.1:5672//"
+
+
+def stop(host: Host) -> None:
+    for unit in ("test-broker", "rabbitmq-server"):
+        host.run(["sh", "-c", f"! systemctl is-active {unit} || systemctl stop {unit}"])
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(start_redis, id="redis"),
+        pytest.param(
+            start_rabbit,
+            id="rabbitmq",
+            marks=pytest.mark.skipif(not IS_EXTENDED, reason="RabbitMQ: `make test-chaos` only"),
+        ),
+    ]
+)
+def desk(
+    request: pytest.FixtureRequest, steer: Steer, hosts: Lab, tmp_path: Path
+) -> Iterator[Recipe]:
+    """Return the example with Celery, and a broker with nothing in it beside it."""
+    host = hosts.hosts[0]
+    document, _ = example("celery-desk", Repo(tmp_path / "desk", EXAMPLES / "celery-desk/src"))
+    spec = document["spec"]
+    spec["placement"], spec["rollout"] = {"hosts": [host.name]}, {"minReadySeconds": 0}
+    state = "/srv/steersman/apps/desk/shared"
+    spec["config"]["env"] |= {"BROKER": request.param(host), "STATE_DIR": state}
+    steer.apply(*steer.hosts(host), document)
+    yield Recipe("desk", host, steer, document)
+    steer.run("delete", "app/desk")
+    stop(host)
+
+
+def test_celery_runs_each_task_once_across_deploys(
+    desk: Recipe, request: pytest.FixtureRequest, say: Callable[[str], None]
+) -> None:
+    with desk.load(40) as load:
+        for release in (1, 2, 3):
+            desk.env["GREETING"] = f"after {release}"
+            straddle(desk, release)
+    report = load.report
+    asked = [*report.acknowledged, "long-1", "long-2", "long-3"]
+    assert report.failed == 0, f"{report.failures}, {report.examples}"
+    assert len(report.acknowledged) > 100, "too few tasks prove nothing"
+
+    def times(what: str) -> Counter[str]:
+        return Counter(note.split()[1] for note in desk.read("notes") if note.startswith(what))
+
+    # By name: a task whose answer the load did not wait for ends too.
+    wait_until(lambda: times("end").keys() >= {*asked}, "the end of every task", 30)
+    started, ended = times("start"), times("end")
+    times_each = {order: (started[order], ended[order]) for order in asked}
+    wrong = {order: each for order, each in times_each.items() if each != (1, 1)}
+    told = [note for note in desk.read("notes") if any(order in note for order in wrong)]
+    assert wrong == {}, f"tasks were lost or run twice: {told}"
+    assert any(note.startswith("tidy ") for note in desk.read("notes")), "beat never ticked"
+    broker = request.node.callspec.id
+    say(f"celery: 3 deploys, {len(asked)} tasks through {broker}, each run once")
+    log = desk.steer.run("logs", "app/desk", "-p", "worker", "--tail=-1").out
+    assert "ready." in log and "DuplicateNodename" not in log
+
+
+def straddle(desk: Recipe, release: int) -> None:
+    """Deploy while a task of seconds runs: the old worker ends it, among those of the new one."""
+    order = f"long-{release}"
+    assert post(desk.host, desk.site, "/orders?seconds=5", order.encode()).status == 201
+    start, end = f"start {order} {release}", f"end {order} {release}"
+    wait_until(lambda: start in desk.read("notes"), "the start of the long task")
+    desk.apply()
+    notes = desk.read("notes")
+    assert end in notes, "the deploy ended before the task of the old worker"
+    during = notes[notes.index(start) : notes.index(end)]
+    assert any(re.fullmatch(rf"end \S+ {release + 1}", note) for note in during)
