@@ -64,7 +64,7 @@ def _install(
 
 
 async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> None:
-    from steersman.cli.context import opened
+    from steersman.cli.context import opened_here
     from steersman.control.engine import Engine
     from steersman.control.relay import Relay
     from steersman.server.daemon import alone_in, kept_going, serve
@@ -73,7 +73,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.server.notify import Notifier
 
     relay = Relay()
-    async with opened(tools, relay) as work:
+    async with opened_here(tools, relay) as work:
         configure(sys.stderr, is_debugging=tools.is_debugging)
         apply = applying(work.controller, work.secrets)
         manifests = Manifests(filenames, work.memory, apply, recursive=recursive)
