@@ -69,9 +69,9 @@ def _unrelease(host: Host) -> Callable[[], bool]:
 
 
 def _state(host: Host) -> tuple[str, int]:
-    said = host.run(["systemctl", "show", "-P", "ActiveState", "-P", "MainPID", _UNIT])
-    state, pid = said.split()
-    return state, int(pid)
+    rows = host.run(["systemctl", "show", "-p", "ActiveState,MainPID", _UNIT]).splitlines()
+    said = dict(row.split("=", 1) for row in rows)
+    return said["ActiveState"], int(said["MainPID"])
 
 
 def _stop(host: Host) -> Callable[[], bool]:
