@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from contextlib import AbstractAsyncContextManager
 
 import click
 
@@ -91,7 +92,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             keys=work.keys,
             tokens=Tokens(work.store),
         )
-        doors = [api(parts, work.store.path.parent)]
+        doors: list[AbstractAsyncContextManager[object]] = [api(parts, work.store.path.parent)]
         if filenames:
             doors.append(kept_going("manifests", lambda: manifests.watch(engine.wake)))
         async with alone_in(work.store.path.parent):
