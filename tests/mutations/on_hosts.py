@@ -87,14 +87,14 @@ FAULTS = (
         f"{HAND}/builds.py",
         "        _sync_filesystem(folder)\n",
         "",
-        f"{CUT}::test_a_mark_says_that_all_of_a_build_is_there",
+        f"{CUT}::test_a_mark_says_that_all_of_a_build_is_there[True]",
     ),
     Fault(
         "venv-not-synced",
         f"{HAND}/builds.py",
         "            _sync_filesystem(venv)\n",
         "",
-        f"{CUT}::test_a_mark_says_that_all_of_a_build_is_there",
+        f"{CUT}::test_a_mark_says_that_all_of_a_build_is_there[False]",
     ),
     Fault(
         "release-not-synced",
