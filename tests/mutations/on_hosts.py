@@ -14,23 +14,24 @@ FAULTS = (
     Fault(
         "file-not-synced",
         f"{HAND}/files.py",
-        "            os.fsync(fd)\n        finally:\n            os.close(fd)\n        os.rename",
-        "            pass\n        finally:\n            os.close(fd)\n        os.rename",
+        "            chown(temporary, owner)\n        os.fsync(fd)\n",
+        "            chown(temporary, owner)\n",
         f"{CUT}::test_a_file_is_the_old_one_or_the_new_one[proven]",
     ),
     Fault(
         "folder-of-file-not-synced",
         f"{HAND}/files.py",
         "        _discard(temporary)\n        raise\n    sync(folder)\n\n\ndef write_new",
-        "        _discard(temporary)\n        raise\n\n\ndef write_link",
+        "        _discard(temporary)\n        raise\n\n\ndef write_new",
         f"{CUT}::test_a_file_is_the_old_one_or_the_new_one[proven]",
     ),
     Fault(
         "file-written-in-place",
         f"{HAND}/files.py",
         "    folder, temporary = os.path.dirname(path), _temporary(path)\n"
-        "    make_folders(folder)\n    flags",
-        "    folder, temporary = os.path.dirname(path), path\n    make_folders(folder)\n    flags",
+        "    make_folders(folder)\n    try:\n        write_new",
+        "    folder, temporary = os.path.dirname(path), path\n"
+        "    make_folders(folder)\n    try:\n        write_new",
         f"{CUT}::test_a_file_is_the_old_one_or_the_new_one[proven]",
     ),
     Fault(
@@ -43,8 +44,8 @@ FAULTS = (
     Fault(
         "temporary-left-on-full-disk",
         f"{HAND}/files.py",
-        "    except (OSError, Refused):\n        _discard(temporary)\n",
-        "    except (OSError, Refused):\n",
+        "    if os.path.lexists(temporary):\n        os.unlink(temporary)\n",
+        "    return\n",
         f"{CUT}::test_a_file_is_the_old_one_or_the_new_one[mended]",
     ),
     Fault(
@@ -71,8 +72,8 @@ FAULTS = (
     Fault(
         "store-not-synced",
         f"{HAND}/blobs.py",
-        "    files.sync(place.store)\n",
-        "",
+        "    os.rename(partial, final)\n    files.sync(place.store)\n",
+        "    os.rename(partial, final)\n",
         f"{CUT}::test_a_blob_has_its_name_only_when_it_is_whole",
     ),
     Fault(
@@ -85,14 +86,14 @@ FAULTS = (
     Fault(
         "build-not-synced",
         f"{HAND}/builds.py",
-        "        _sync_filesystem(folder)\n",
+        "        files.sync_tree(folder)\n",
         "",
         f"{CUT}::test_a_mark_says_that_all_of_a_build_is_there[True]",
     ),
     Fault(
         "venv-not-synced",
-        f"{HAND}/builds.py",
-        "            _sync_filesystem(venv)\n",
+        f"{HAND}/venvs.py",
+        "            files.sync_filesystem(venv)\n",
         "",
         f"{CUT}::test_a_mark_says_that_all_of_a_build_is_there[False]",
     ),
