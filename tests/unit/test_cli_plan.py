@@ -30,7 +30,7 @@ def secret(**source: str) -> dict[str, Any]:
 
 @pytest.fixture
 def steer(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Steer:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TOKEN", CANARY)
@@ -40,7 +40,7 @@ def steer(
             Path("set.yaml").write_text(yaml.safe_dump_all(docs))
             args = (*args, "-f", "set.yaml")
         assert run([*args, "--state-dir", str(tmp_path / "state")]) == code
-        out, err = capsys.readouterr()
+        out, err = capfd.readouterr()
         assert CANARY not in out + err
         return out, err
 
@@ -120,3 +120,18 @@ def test_a_plan_is_all_there_is_to_say(steer: Steer) -> None:
         "apply", "--plan", "x", docs=[host("192.0.2.1")], code=2
     )[1]  # fmt: skip
     assert "--plan" in steer("apply", code=2)[1]
+
+
+def test_another_program_may_show_the_difference(
+    steer: Steer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shown(program: str, code: int) -> str:
+        monkeypatch.setenv("STEER_EXTERNAL_DIFF", program)
+        return "".join(steer("diff", docs=[host("192.0.2.2"), secret(fromEnv="TOKEN")], code=code))
+
+    steer("apply", docs=[host("192.0.2.1")])
+    text = shown("diff -ruN", 1)
+    assert "-  address: 192.0.2.1\n+  address: 192.0.2.2\n" in text
+    assert "APPLIED/secret.key.yaml" in text and "hmac-sha256:" in text
+    assert "No such file" in shown("/nonexistent", 2)
+    assert "ended with 2" in shown("sh -c 'exit 2'", 2)
