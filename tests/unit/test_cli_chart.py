@@ -153,7 +153,7 @@ def test_a_dry_run_shows_and_changes_nothing(steer: Said) -> None:
     said = steer(
         "chart", "upgrade", "lab", "fleet", "--dry-run", "--set-json", 'said={"a":null,"b":"x"}'
     )
-    assert "secret/lab-a would be removed" in said and "+++ secret/lab-b" in said
+    assert "secret/lab-a pruned (dry run)" in said and "+++ secret/lab-b" in said
     assert list(secrets(steer)) == ["lab-a"]
 
 

@@ -1,5 +1,6 @@
 """The steer command: the one place where the parts of the product are put together."""
 
+import gc
 import importlib
 import os
 import sys
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from steersman.store.sqlite import SqliteStore
 
 COMPLETE = "_STEER_COMPLETE"
+GARBAGE = 50_000
+"""New objects after which Python looks for garbage; its own default is 700."""
 
 
 class Tools:
@@ -172,6 +175,9 @@ def run(args: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """What the `steer` script calls."""
+    # Starting makes very many objects that stay: looking through them again and again for garbage
+    # takes a tenth of it.
+    gc.set_threshold(GARBAGE)
     if COMPLETE in os.environ:
         steer.main(prog_name="steer", complete_var=COMPLETE)
     code = run(sys.argv[1:])

@@ -116,6 +116,7 @@ async def opened_here(
     *,
     is_verbose: bool = False,
     cache: Path | None = None,
+    use_ssh_config: bool = True,
 ) -> AsyncIterator[Here]:
     """Open the store; hosts are connected to on demand, and left when this ends.
 
@@ -129,7 +130,13 @@ async def opened_here(
         patience = tools.patience if tools.patience is not None else PATIENCE
         keys = tools.keyring()
         session = Session(
-            store, reporter, cache, trust_files=(trusted.path,), patience=patience, keys=keys
+            store,
+            reporter,
+            cache,
+            trust_files=(trusted.path,),
+            use_ssh_config=use_ssh_config,
+            patience=patience,
+            keys=keys,
         )
         artifacts = Artifacts(Builder(cache))
         controller = Controller(session, artifacts)

@@ -13,6 +13,7 @@ from steersman.api.secret import Secret
 from steersman.client.api import Api
 from steersman.client.errors import OnlyHere
 from steersman.client.paths import path_of
+from steersman.control.adopt import Adopted
 from steersman.control.answers import (
     decode_applied,
     decode_edited,
@@ -47,6 +48,7 @@ class RemoteController:
         self.job_runs = RemoteRuns(api)
         self.plans = RemotePlans(api)
         self.editing = RemoteEditing(api)
+        self.adoption = RemoteAdoption()
 
     @property
     def pruner(self) -> Pruner:
@@ -79,6 +81,16 @@ class RemoteController:
 async def deleted(api: Api, kind: str, name: str, cascade: Cascade) -> Any:
     body = {"propagationPolicy": cascade.capitalize()}
     return await api.told(path_of(kind, name), body, method="DELETE")
+
+
+class RemoteAdoption:
+    """Whose memory was lost has to remember again, and nobody can do that for it from afar."""
+
+    async def adopt(self, names: Sequence[str]) -> Adopted:
+        raise OnlyHere(
+            "apps are adopted where their controller's memory was lost: run `steer adopt` on the"
+            " daemon's machine, with --context local"
+        )
 
 
 class RemoteSteering:

@@ -16,6 +16,7 @@ from steersman.api.job import Job
 from steersman.api.objects import AnyObject
 from steersman.api.secret import Secret
 from steersman.control.admission import admit, admit_jobs, placed
+from steersman.control.adopt import Adoption, NotConfirmed
 from steersman.control.artifacts import Artifacts
 from steersman.control.binding import Binding
 from steersman.control.busy import Busy
@@ -30,7 +31,7 @@ from steersman.control.outcome import Applied as Applied
 from steersman.control.outcome import Outcome
 from steersman.control.plans import Plans
 from steersman.control.prune import Pruner
-from steersman.control.release import OVERTAKEN
+from steersman.control.release import ADOPTED, OVERTAKEN
 from steersman.control.rollout import Rollout
 from steersman.control.session import Session, whoever
 from steersman.control.status import app_status, without
@@ -147,6 +148,8 @@ class Controller:
     async def _rolled(self, name: str, aim: Aim, binding: Binding | None = None) -> Outcome:
         async with self.held(name):
             app, hosts = await self._memory.app(name), await self._memory.hosts()
+            if ADOPTED in app.metadata.annotations:
+                raise NotConfirmed(name)
             rollout = Rollout(self._session, self._artifacts, binding=binding)
             outcome = await rollout.run(app, hosts, aim)
             await self._remember(app, hosts, outcome)
@@ -281,6 +284,11 @@ class Controller:
         return Editing(
             self._session, self.busy, admit=self.admit, touched=self._touched, settle=self._settle
         )
+
+    @property
+    def adoption(self) -> Adoption:
+        """What knows apps again that were forgotten."""
+        return Adoption(self._session)
 
     @property
     def plans(self) -> Plans:

@@ -13,6 +13,7 @@ from steersman.api.errors import SteersmanError
 from steersman.api.host import Host
 from steersman.api.meta import READY, Condition, find_condition, set_condition
 from steersman.control.hosts import HostLink
+from steersman.control.memory import NotFound
 from steersman.control.session import Session
 from steersman.control.status import first_sentence
 
@@ -107,8 +108,9 @@ class Attendants:
     async def _set_ready(self, name: str, status: str, reason: str, message: str) -> bool:
         """Remember whether a host answers; return whether that is news."""
         memory = self._session.memory
-        host = (await memory.hosts()).get(name)
-        if host is None:
+        try:
+            host = await memory.host(name)
+        except NotFound:
             return False
         condition = Condition.model_validate(
             {

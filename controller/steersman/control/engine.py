@@ -35,6 +35,7 @@ class Engine:
     ) -> None:
         self._session = session
         self._memory = session.memory
+        self._memory.keep_views()
         self._jitter = jitter
         apps = Apps(
             session, controller, Drift(session, artifacts), lambda key: self.wake(key, asked=False)
@@ -65,9 +66,8 @@ class Engine:
 
     async def _host_changed(self, host: str) -> None:
         """Look again at all that is, or should be, on a host."""
-        for app in (await self._memory.apps()).values():
-            if host in app.status.hosts:
-                self.wake(drift_key(app.name, host), asked=False)
+        for app in await self._memory.apps_on(host):
+            self.wake(drift_key(app, host), asked=False)
 
     async def _resync(self) -> None:
         while True:

@@ -23,6 +23,7 @@ from steersman.control.release import (
     RESTARTED_AT,
     SCALE,
 )
+from steersman.control.views import Views
 from steersman.planning.inventory import INVENTORY
 from steersman.store.protocol import UPDATE, Store, Stored
 
@@ -54,6 +55,11 @@ class Memory:
         self.store = store
         # By kind and name: parsing is most of what reading costs, and most objects stay.
         self._parsed: dict[tuple[str, str], tuple[int, AnyObject]] = {}
+        self._views: Views | None = None
+
+    def keep_views(self) -> None:
+        """Keep every object at hand from now on: for whoever asks again and again."""
+        self._views = Views(self.store)
 
     def _parse(self, stored: Stored) -> AnyObject:
         key = stored.kind, stored.name
@@ -75,10 +81,20 @@ class Memory:
         return obj
 
     async def hosts(self) -> dict[str, Host]:
+        if self._views is not None:
+            return dict((await self._views.fresh()).hosts)
         return {h.name: h for h in [self._host(s) for s in await self.store.list("Host")]}
 
     async def apps(self) -> dict[str, App]:
+        if self._views is not None:
+            return dict((await self._views.fresh()).apps)
         return {a.name: a for a in [self._app(s) for s in await self.store.list("App")]}
+
+    async def apps_on(self, host: str) -> list[str]:
+        """Return the names of the apps that a host holds something of, as far as is known."""
+        if self._views is not None:
+            return (await self._views.fresh()).apps_on(host)
+        return sorted(a.name for a in (await self.apps()).values() if host in a.status.hosts)
 
     async def app(self, name: str) -> App:
         stored = await self.store.get("App", name)
@@ -94,6 +110,9 @@ class Memory:
 
     async def jobs(self, app: str | None = None) -> list[Job]:
         """Return the jobs of `app`, or all, by name."""
+        if self._views is not None:
+            jobs = (await self._views.fresh()).jobs.values()
+            return sorted((j for j in jobs if app in (None, j.spec.app)), key=lambda job: job.name)
         found = [self._parse(s) for s in await self.store.list("Job")]
         return [j for j in found if isinstance(j, Job) and app in (None, j.spec.app)]
 
@@ -119,6 +138,8 @@ class Memory:
 
     async def releases(self, app: str) -> list[Release]:
         """Return the releases of `app`, oldest first."""
+        if self._views is not None:
+            return (await self._views.fresh()).releases_of(app)
         stored = [self._parse(s) for s in await self.store.list("Release")]
         mine = [r for r in stored if isinstance(r, Release) and r.spec.app == app]
         return sorted(mine, key=lambda release: release.spec.number)

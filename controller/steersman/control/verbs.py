@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from steersman.api.errors import SteersmanError
 from steersman.api.job import Job, JobRun
 from steersman.api.objects import AnyObject
+from steersman.control.adopt import Adopted
 from steersman.control.editing import Edit, Edited
 from steersman.control.jobs import JobSteps
 from steersman.control.outcome import Applied, Outcome
@@ -62,6 +63,12 @@ class PlanVerbs(Protocol):
     async def apply(self, plan: Plan, sourced: Sequence[Sourced]) -> Applied: ...
 
 
+class AdoptVerbs(Protocol):
+    """See `control.adopt.Adoption`."""
+
+    async def adopt(self, names: Sequence[str]) -> Adopted: ...
+
+
 class EditVerbs(Protocol):
     """See `control.editing.Editing`."""
 
@@ -86,6 +93,8 @@ class Verbs(Protocol):
     def plans(self) -> PlanVerbs: ...
     @property
     def editing(self) -> EditVerbs: ...
+    @property
+    def adoption(self) -> AdoptVerbs: ...
 
     async def apply(
         self, sourced: Sequence[Sourced], *, inventory: str | None = None
