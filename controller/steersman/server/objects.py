@@ -43,7 +43,7 @@ async def found(ask: Ask) -> Stored:
 async def list_(ask: Ask) -> Response:
     """List a page of objects; an item that the subject may not get is left out."""
     limit = ask.number("limit", most=MOST_LISTED) or None
-    page = await ask.parts.store.page(query_of(ask), limit, ask.text("continue") or None)
+    page = await ask.parts.store.page(query_of(ask), limit, ask.text("continue"))
     has_managers = ask.flag("managedFields")
     may = [each for each in page.items if ask.may("get", each.kind, each.object)]
     items = [each.shown if has_managers else each.object for each in may]

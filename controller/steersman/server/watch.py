@@ -29,7 +29,7 @@ async def watch(ask: Ask) -> Response:
 
     A revision that is no longer known is answered by 410, or by an ERROR line once it began.
     """
-    since = ask.number("resourceVersion") or None
+    since = ask.number("resourceVersion")
     query = query_of(ask)
     limit = ask.number("timeoutSeconds", most=LONGEST) or LONGEST
     idle = (ask.number("idleMilliseconds", most=3600_000) or IDLE * 1000) / 1000
