@@ -234,7 +234,7 @@ def release() -> dict[str, Any]:
 async def waiting_in(store: SqliteStore) -> None:
     """Come back when somebody waits for a change."""
     async with asyncio.timeout(WITHIN):
-        while not store._history.feed._waiting:  # noqa: ASYNC110: it is not told
+        while not store._history.feed._waiting:  # noqa: ASYNC110
             await asyncio.sleep(0)
 
 
