@@ -19,6 +19,7 @@ from steersman.api.release import Release, ReleaseSpec
 from steersman.control.target import Wanted, app_gone, app_target
 from steersman.drivers.model import Facts
 from steersman.planning.app import NameTaken, plan_absent, plan_app, plan_boot, plan_stop
+from steersman.planning.seen import FileSeen
 from steersman.planning.steps import (
     Commit,
     Drain,
@@ -145,8 +146,23 @@ def with_a_dead_instance() -> FakeHost:
     return healed
 
 
+def with_a_stale_file_that_was_read() -> FakeHost:
+    """An instance is down, and its unit is from before an upgrade of ours."""
+    host, unit = with_a_dead_instance(), "steersman-shop.web.g3@1.service"
+    stale = FileSeen("0" * 64, 0o644, "root:root")
+    host.files[f"{UNITS}/steersman-shop.web.g3@.service"] = host.loaded[unit] = stale
+    return host
+
+
 @pytest.mark.parametrize(
-    "start", [FakeHost, lambda: deployed(1), half_of_another, with_a_dead_instance]
+    "start",
+    [
+        FakeHost,
+        lambda: deployed(1),
+        half_of_another,
+        with_a_dead_instance,
+        with_a_stale_file_that_was_read,
+    ],
 )
 def test_any_start_and_any_crash_reach_the_goal(start: Callable[[], FakeHost]) -> None:
     host, goal = start(), target(3)
