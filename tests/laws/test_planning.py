@@ -357,6 +357,31 @@ def test_removing_leaves_no_trace_after_any_crash() -> None:
         assert (crashed.dirs, crashed.releases, crashed.links) == (set(), {}, {})
 
 
+def with_stale_units() -> FakeHost:
+    """Return a host of release 1 whose unit files and supervisor say something else of it."""
+    host, stale = deployed(1), FileSeen("0" * 64, 0o644, "root:root")
+    host.files |= {file.path: stale for file in target(1).unit_files}
+    host.loaded = dict.fromkeys(host.active, stale)
+    return host
+
+
+def test_units_that_run_by_other_files_are_read_again() -> None:
+    host = with_stale_units()
+    run(host, plan(host, target(1)))
+    assert host.loaded == {unit: host.file_of(unit) for unit in host.active}
+
+
+def test_units_that_the_supervisor_knows_are_read_again_before_they_start() -> None:
+    host = with_stale_units()
+    host.active.clear()
+    planned = plan(host, target(1))
+    for survived in range(len(planned) + 1):
+        crashed = deepcopy(host)
+        run(crashed, planned[:survived])
+        run(crashed, plan(crashed, target(1)))
+        check_end(crashed, 1)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     moves=st.lists(

@@ -156,8 +156,8 @@ FAULTS = (
     Fault(
         "gate-does-not-settle",
         f"{HAND}/health.py",
-        "settled = not waiting and watch.ran() >= settle",
-        "settled = not waiting",
+        "if good >= watch.good_in_a_row and settled:",
+        "if good >= watch.good_in_a_row:",
         f"{GATE}::test_a_generation_settles_before_it_passes",
     ),
     Fault(
