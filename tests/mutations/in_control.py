@@ -265,6 +265,13 @@ FAULTS = (
         "tests/unit/test_api_mask.py::test_a_value_is_masked_in_every_form",
     ),
     Fault(
+        "secret-in-an-event",
+        f"{CONTROL}/hosts.py",
+        "            raise error.through(self.masks) from None\n",
+        "            raise error from None\n",
+        "tests/unit/test_control_masks.py",
+    ),
+    Fault(
         "logs-of-a-canary-not-masked",
         f"{CONTROL}/judge.py",
         'said = [link.masks.text(str(line)) for line in reply.header["lines"]]',

@@ -9,12 +9,13 @@ from steersman.api.objects import parse_object
 from steersman.api.quantities import format_room
 from steersman.api.release import Release
 from steersman.api.secret import Secret
-from steersman.cli.checklist import examine, lines_of
+from steersman.cli.checklist import lines_of
 from steersman.cli.context import Work
 from steersman.cli.history import release_text
-from steersman.cli.live import PATIENCE, instances_on, rows_of
+from steersman.cli.live import rows_of
 from steersman.cli.sections import conditions_section, field, metadata_fields, pairs, section
 from steersman.control.admission import placed
+from steersman.control.live import PATIENCE
 from steersman.store.errors import NotStored
 
 
@@ -30,7 +31,7 @@ async def describe_host(work: Work, name: str, now: datetime) -> str:
     if host.status.conditions:
         text += conditions_section(host.status.conditions, now)
     text += await _now(work, host)
-    instances, _ = await instances_on(work, [name])
+    instances, _ = await work.looks.instances([name])
     rows = rows_of(instances, now)
     apps_column = ["APP", *(each.app for each in instances)]
     table = [[app, *row[1:]] for app, row in zip(apps_column, rows, strict=True)]
@@ -57,7 +58,7 @@ async def _now(work: Work, host: Host) -> str:
     """Return the checklist of the host, or that it is silent."""
     try:
         async with asyncio.timeout(PATIENCE):
-            findings = await examine(work.session, host, await work.memory.hosts())
+            findings = (await work.looks.check({}, [host.name]))[host.name]
     except TimeoutError:
         return field("Just now", f"no answer within {PATIENCE:g} s")
     return "Just now:\n" + "".join(f"{line}\n" for line in lines_of(findings, is_plain=True))

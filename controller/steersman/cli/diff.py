@@ -78,12 +78,11 @@ async def show(tools: Tools, wanted: Set, save: Path | None = None) -> bool:
     from steersman.cli.planfile import with_sources
     from steersman.cli.progress import OnlySaid, progress
     from steersman.cli.sets import tell_protected, would_prune
-    from steersman.control.changes import changes_of
 
     with progress(to_stderr=True) as report:
         async with opened(tools, OnlySaid(report)) as work:
             objects = await work.secrets.read(wanted.objects)
-            changes = await changes_of(work.session, objects)
+            changes = await work.looks.changes(objects)
             planned = await work.controller.plans.make(objects, [])
             pruning = await would_prune(work, wanted)
             plan = planned.plan

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from contextlib import AbstractAsyncContextManager
 
 import click
 
@@ -64,22 +65,34 @@ def _install(
 
 
 async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> None:
-    from steersman.cli.context import opened
+    from steersman.cli.context import opened_here
     from steersman.control.engine import Engine
     from steersman.control.relay import Relay
+    from steersman.server.api import api
     from steersman.server.daemon import alone_in, kept_going, serve
     from steersman.server.folders import Manifests, applying
     from steersman.server.logs import LogReporter, configure
     from steersman.server.notify import Notifier
+    from steersman.server.parts import Parts
+    from steersman.server.tokens import Tokens
 
     relay = Relay()
-    async with opened(tools, relay) as work:
+    async with opened_here(tools, relay, use_ssh_config=False) as work:
         configure(sys.stderr, is_debugging=tools.is_debugging)
         apply = applying(work.controller, work.secrets)
         manifests = Manifests(filenames, work.memory, apply, recursive=recursive)
         more = {"Manifests": manifests.reconcile}
         engine = Engine(work.session, work.controller, work.artifacts, more)
-        doors = []
+        parts = Parts(
+            store=work.store,
+            session=work.session,
+            controller=work.controller,
+            relay=relay,
+            trusted=work.trusted,
+            keys=work.keys,
+            tokens=Tokens(work.store),
+        )
+        doors: list[AbstractAsyncContextManager[object]] = [api(parts, work.store.path.parent)]
         if filenames:
             doors.append(kept_going("manifests", lambda: manifests.watch(engine.wake)))
         async with alone_in(work.store.path.parent):

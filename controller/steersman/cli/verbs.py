@@ -45,6 +45,9 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "run": Verb("steersman.cli.run:run", "Run a program by hand: a shell, a console, a dump"),
     },
     "Other": {
+        "config": Verb("steersman.cli.config:config", "Say which daemon verbs speak to"),
+        "token": Verb("steersman.cli.token:token", "Let others speak to the daemon"),
+        "auth": Verb("steersman.cli.auth:auth", "Ask what you may do"),
         "plugin": Verb("steersman.cli.plugin:plugin", "List the steer-… programs that add verbs"),
         "completion": Verb(
             "steersman.cli.completion:completion", "Print the completion script of a shell"

@@ -95,6 +95,7 @@ class Controller:
         return outcomes, await self.job_runs.settle(given, names)
 
     async def admit(self, objects: Sequence[AnyObject]) -> None:
+        """Raise NotAdmitted unless these objects fit to each other and to all that are known."""
         apps, hosts = await self._memory.apps(), await self._memory.hosts()
         apps |= {obj.name: obj for obj in objects if isinstance(obj, App)}
         hosts |= {obj.name: obj for obj in objects if isinstance(obj, Host)}

@@ -31,6 +31,7 @@ def make_build(place: Place, app: str, digest: str, manifest: str, python: str) 
         return
     files.remove(folder)
     files.make_dir(place.app(app), 0o755)
+    files.make_folders(os.path.dirname(folder))
     with open(blobs.path_of(place, manifest), "rb") as file:
         wanted = json.load(file)
     try:
@@ -48,7 +49,7 @@ def make_build(place: Place, app: str, digest: str, manifest: str, python: str) 
         # On a full disk half a build would be in everybody's way until somebody tries again.
         files.remove(folder)
         raise
-    files.sync(os.path.dirname(folder))
+    files.sync_dir(os.path.dirname(folder))
 
 
 def _make_tree(place: Place, top: str, wanted: Dict[str, Any]) -> None:
@@ -95,7 +96,7 @@ def make_release(place: Place, app: str, name: str, build: str, record: Dict[str
     data = json.dumps({**shown, "build": build}, sort_keys=True).encode()
     files.write_file(os.path.join(stage, RECORD), data, 0o644)
     os.rename(stage, final)
-    files.sync(os.path.dirname(final))
+    files.sync_dir(os.path.dirname(final))
 
 
 def records(place: Place, app: str) -> Dict[str, Any]:
