@@ -280,3 +280,15 @@ async def test_what_is_no_plan_of_ours_says_so(
     for broken in (text[:-20], "", "[]"):
         with pytest.raises(PlanUnreadable):
             read_plan(broken, "plan.json")
+
+
+async def test_an_app_that_a_label_drives_away_is_part_of_the_plan(world: World) -> None:
+    app = app_of(placement={"matchExpressions": [{"key": "closed", "operator": "DoesNotExist"}]})
+    await world.run.apply(sourced(app))
+    host = next(host for host in world.fleet.documents() if host.name == "h2")
+    metadata = host.metadata.model_copy(update={"labels": {"closed": "yes"}})
+    closed = host.model_copy(update={"metadata": metadata})
+    plan = await world.plan(closed)
+    assert any("remove every file" in line for line in plan.apps["shop"].hosts["h2"].lines)
+    assert (await world.carry_out(plan, closed)).is_good
+    assert not world.fleet.hosts["h2"].active
