@@ -100,7 +100,7 @@ def test_a_lost_state_is_adopted_and_the_same_manifests_change_nothing(quay: Qua
     hosts = steer.write("hosts.yaml", *steer.hosts())
     with quay.load() as load:
         adopted = steer.run("adopt", "-f", hosts)
-        assert re.search(r"app/quay adopted: [23] releases, on h1, h2, h3", adopted.out)
+        assert re.search(r"app/quay adopted: 3 releases, on h1, h2, h3", adopted.out)
         refused = steer.run("rollout", "restart", "app/quay", expect=1)
         assert "apply its manifest first" in refused.err
         applied = steer.apply(*quay.documents)

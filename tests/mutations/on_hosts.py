@@ -156,8 +156,8 @@ FAULTS = (
     Fault(
         "gate-does-not-settle",
         f"{HAND}/health.py",
-        "good >= watch.good_in_a_row and now - started >= settle",
-        "good >= watch.good_in_a_row",
+        "if good >= watch.good_in_a_row and settled:",
+        "if good >= watch.good_in_a_row:",
         f"{GATE}::test_a_generation_settles_before_it_passes",
     ),
     Fault(
@@ -191,8 +191,8 @@ FAULTS = (
     Fault(
         "soak-ends-at-once",
         f"{HAND}/health.py",
-        "    while time.monotonic() < end:\n        crash",
-        "    for _ in range(1):\n        crash",
+        "    while time.monotonic() < end:\n        watch.look()\n",
+        "    for _ in range(1):\n        watch.look()\n",
         f"{GATE}::test_a_release_proves_itself_for_all_of_its_seconds",
     ),
     Fault(

@@ -26,12 +26,13 @@ KINDS = (
     Kind("Host", "hosts", "ho"),
     Kind("Secret", "secrets", "sec"),
     Kind("Job", "jobs", "job"),
+    Kind("Repository", "repositories", "repo"),
     Kind("Release", "releases", "rel"),
     Kind("Event", "events", "ev"),
     Kind("Generation", "generations", "gen"),
 )
 # What `get all` lists, most asked-for first; events are many, and generations are the hosts'.
-ALL = KINDS[:5]
+ALL = KINDS[:6]
 
 
 class Reference(NamedTuple):
