@@ -21,6 +21,8 @@ pytestmark = pytest.mark.lab
 
 ROOT = "http://localhost/apis/steersman/v1"
 
+CURL = ("curl", "-sS", "--max-time", "60", "-w", "\n%{http_code}")
+
 
 class Served:
     """Somebody whose daemon runs, with the app `crew` on one host."""
@@ -35,8 +37,7 @@ class Served:
         known = ("-H", f"Authorization: Bearer {token}") if token is not None else ()
         url = path if path.startswith("http") else f"{ROOT}{path}"
         done = subprocess.run(
-            ["curl", "-sS", "--max-time", "60", "--unix-socket", str(self.socket)]
-            + ["-w", "\n%{http_code}", *known, *args, url],
+            [*CURL, "--unix-socket", str(self.socket), *known, *args, url],
             capture_output=True,
             text=True,
             check=True,
