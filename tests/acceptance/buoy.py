@@ -13,7 +13,6 @@ from typing import Any
 from acceptance.endstate import end_state
 from acceptance.pier import Pier
 from acceptance.steer import Document, Ran, app
-from lab import seen
 from load.background import Load
 from load.tally import Report
 
@@ -99,9 +98,10 @@ class Buoy(Pier):
     def requests(self) -> int:
         return sum(report.ok for report in self.reports)
 
-    def generations(self) -> set[str]:
-        """Return the units of every generation that any host knows."""
-        return {unit for host in self.hosts for unit in seen.units(host) if ".web.g" in unit}
+    @property
+    def newest(self) -> int:
+        """The number of the newest release."""
+        return int(self.rollout("history", "app/pier").out.splitlines()[-1].split()[0])
 
 
 def read_lines(applying: subprocess.Popen[str], count: int) -> int:

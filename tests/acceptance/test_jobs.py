@@ -1,9 +1,11 @@
 """Jobs on one real host: run once, on a schedule, one at a time, cut, followed and removed."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -187,6 +189,23 @@ def test_a_schedule_fires_and_forbid_does_not_overlap(crew: Crew) -> None:
     crew.delete("tick")
     assert not crew.ours()
     crew.shared("go").unlink()
+
+
+def test_a_run_that_was_missed_is_caught_up_after_a_reboot_and_only_once(
+    crew: Crew, hosts: Lab
+) -> None:
+    # Half a day from now: whatever runs just after a boot was missed.
+    daily = f"0 {(time.gmtime().tm_hour + 12) % 24} * * *"
+    caught = crew.job("caught", "say", schedule=daily, timeZone="UTC")
+    crew.apply(caught, crew.job("skipped", "say", schedule=daily, timeZone="UTC", missed="skip"))
+    crew.host.shut_down()
+    stamps = crew.host.folder / "upper/var/lib/systemd/timers"
+    two_days_ago = time.time() - 2 * 86400
+    os.utime(stamps / "stamp-steersman-crew_caught.timer", (two_days_ago, two_days_ago))
+    hosts.start_host(0)
+    wait_until(lambda: crew.states("caught") == ["succeeded"], "the run that was missed")
+    hosts.reboot(0)
+    assert (crew.states("caught"), crew.states("skipped")) == (["succeeded"], [])
 
 
 def test_allow_overlaps_and_replace_takes_over(crew: Crew) -> None:

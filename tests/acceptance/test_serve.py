@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from acceptance.daemon import serving
+from acceptance.daemon import Daemon, serving
 from acceptance.pier import SITE, Pier
 from acceptance.steer import changes
 from acceptance.web import get
@@ -93,10 +93,15 @@ DAMAGES: dict[str, Callable[[Victim], object]] = {
 
 
 @pytest.fixture(scope="module")
-def served(pier: Pier) -> Iterator[Pier]:
+def daemon(pier: Pier) -> Iterator[Daemon]:
+    with serving(pier.steer) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def served(pier: Pier, daemon: Daemon) -> Pier:
     """The pier, with a daemon that was ready before the first test."""
-    with serving(pier.steer):
-        yield pier
+    return pier
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -127,10 +132,14 @@ def _outside(victim: Victim) -> int:
     raise AssertionError(f"no process is {inside} inside")
 
 
-def test_what_was_healed_is_told(served: Pier) -> None:
-    told = served.steer.run("get", "events").out
-    assert "Healed" in told
-    assert "its content differs" in told
+def test_what_was_healed_is_told(served: Pier, hosts: Lab) -> None:
+    hosts.hosts[1].run(["sed", "-i", "$ a # by hand", f"{UNITS}/steersman-pier.target"])
+
+    def told() -> str:
+        return served.steer.run("get", "events").out
+
+    wanted = f"write {UNITS}/steersman-pier.target (its content differs)"
+    until(lambda: any("Healed" in row and wanted in row for row in told().splitlines()), told)
 
 
 def test_without_self_heal_drift_is_only_reported(served: Pier, hosts: Lab) -> None:
@@ -150,7 +159,9 @@ def test_without_self_heal_drift_is_only_reported(served: Pier, hosts: Lab) -> N
     until(lambda: "by hand" not in (host.root / SITE_FILE[1:]).read_text())
 
 
-def test_a_host_that_was_away_is_made_right_when_it_is_back(served: Pier, hosts: Lab) -> None:
+def test_a_host_that_was_away_is_made_right_when_it_is_back(
+    served: Pier, daemon: Daemon, hosts: Lab
+) -> None:
     host = hosts.hosts[2]
 
     def ready() -> str:
@@ -158,11 +169,11 @@ def test_a_host_that_was_away_is_made_right_when_it_is_back(served: Pier, hosts:
         return row.out.strip()
 
     hosts.cut_cable(2)
-    until(lambda: ready() == "False")
+    until(lambda: ready() == "False", daemon.said)
     host.run(["rm", SITE_FILE])
     hosts.mend_cable(2)
     until(lambda: (host.root / SITE_FILE[1:]).exists())
-    until(lambda: ready() == "True")
+    until(lambda: ready() == "True", daemon.said)
 
 
 def test_another_steer_works_beside_the_daemon(served: Pier) -> None:

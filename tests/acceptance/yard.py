@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
+from types import TracebackType
 from typing import TypeVar
 
 from acceptance.buoy import Buoy
@@ -31,33 +31,50 @@ class Yard:
     folder: Path
     cache: Path
     broken: list[str] = field(default_factory=list)
-    _numbers: Iterator[int] = field(default_factory=count)
+    _free: SimpleQueue[Buoy] = field(default_factory=SimpleQueue)
+    _open: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Yard:
+        """Deploy an app to each group."""
+        with ThreadPoolExecutor(len(self.groups)) as pool:
+            for buoy in pool.map(self._launch, self.groups):
+                self._free.put(buoy)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def _launch(self, hosts: list[Host]) -> Buoy:
+        folder = self.folder / hosts[0].name
+        folder.mkdir()
+        steer = QuickSteer(folder, self.cache, self.lab)
+        steer.zygote = self._open.enter_context(Zygote())
+        made = Buoy(steer, hosts, Repo(folder / "repo", {}))
+        made.launch()
+        return made
 
     def each(self, work: Callable[[T], object], items: Iterable[T]) -> None:
         """Do the work for all items, as many at once as there are groups; fail for what broke."""
+        self.broken.clear()
         with ThreadPoolExecutor(len(self.groups)) as pool:
-            self._free: SimpleQueue[list[Host]] = SimpleQueue()
-            for group in self.groups:
-                self._free.put(group)
             list(pool.map(work, items))
         assert not self.broken, "\n\n".join(self.broken)
 
     @contextmanager
     def buoy(self, strategy: str) -> Iterator[Buoy]:
-        """Deploy an app of that strategy to a group of hosts that nothing else uses meanwhile."""
-        hosts = self._free.get()
-        folder = self.folder / f"buoy-{next(self._numbers)}"
-        folder.mkdir()
-        steer = QuickSteer(folder, self.cache, self.lab)
+        """Take an app that nothing else uses meanwhile; from here on it is of that strategy."""
+        taken = self._free.get()
+        taken.strategy = strategy
+        taken.reports.clear()
         try:
-            with Zygote() as steer.zygote:
-                made = Buoy(steer, hosts, Repo(folder / "repo", {}), strategy=strategy)
-                made.launch()
-                yield made
+            yield taken
         finally:
-            for host in hosts:
-                scrub(host)
-            self._free.put(hosts)
+            self._free.put(taken)
 
     @contextmanager
     def trying(self, buoy: Buoy, where: str) -> Iterator[None]:
@@ -82,8 +99,11 @@ def behind_cutters(buoy: Buoy) -> Iterator[list[Cutter]]:
         for document, cutter in zip(documents, made, strict=True):
             document["spec"] |= {"address": "127.0.0.1", "port": cutter.port}
         buoy.reached = documents
-        yield made
-        buoy.reached = straight
+        try:
+            yield made
+        finally:
+            buoy.reached = straight
+            buoy.apply()
 
 
 def places(dice: random.Random, sizes: Sequence[int], heads: Sequence[int]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -54,6 +55,8 @@ class Fleet:
     fuse: int | None = None
     epochs: dict[str, int] = field(default_factory=dict)
     contents: dict[str, str] = field(default_factory=dict)
+    records: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """What release.json says, by host and release."""
     refused: set[str] = field(default_factory=set)
     """The hosts that a release was ever unhealthy on."""
     made: list[tuple[str, s.Step]] = field(default_factory=list)
@@ -98,6 +101,10 @@ class FakeWire:
             epoch = max(args["at_least"], self.fleet.epochs.get(self.name, 0) + 1)
             self.fleet.epochs[self.name] = epoch
             return Reply({"epoch": epoch}, b"")
+        if op == "records":
+            made = self.fleet.hosts[self.name].releases
+            told = {name: self.fleet.records[self.name, name] for name in made}
+            return Reply({"releases": json.loads(json.dumps(told))}, b"")
         answers: dict[str, dict[str, Any]] = {
             "details": {"units": {}},
             "let_go": {},
@@ -137,6 +144,7 @@ class FakeLink(HostLink):
             self._judge(step)
         if isinstance(step, s.MakeRelease):
             fleet.contents[step.name.partition("-")[0]] = str(step.record["content"])
+            fleet.records[self.name, step.name] = step.record
         fleet.hosts[self.name].make(step)
         self._changes += 1
 

@@ -19,6 +19,7 @@ from laws.bench import Bench, processes, token_of
 from load.background import Load
 from load.tally import Report
 from steersman.control.converge import Unhealthy
+from steersman.drivers.hosts import proxy_of
 from steersman.planning.app import NameTaken
 from steersman.transport.errors import HandError
 
@@ -170,6 +171,26 @@ class HandOverLaws:
         with pytest.raises(NameTaken, match=foreign_name):
             await bench.deploy(wanted)
         assert await bench.units("thief") == {}
+
+    async def test_answers_are_counted_since_the_switch(self, bench: Bench) -> None:
+        proxy = proxy_of(bench.link.host.spec)
+        assert proxy is not None
+        since = f"{bench.run}/counted/serving"
+
+        async def counts() -> tuple[int, int]:
+            log = proxy.access_log("counted")
+            told = await bench.link.link.call("traffic", log=log, since=since, seconds=None)
+            return int(told.header["requests"]), int(told.header["errors"])
+
+        for number, asked in ((1, 3), (2, 2)):
+            await bench.deploy(bench.wanted("counted", number, count=1))
+            for _ in range(asked):
+                await bench.get("counted")
+
+            async def are_counted(asked: int = asked) -> bool:
+                return await counts() == (asked, 0)
+
+            await until(are_counted)
 
     async def test_removal_leaves_no_trace(self, bench: Bench) -> None:
         wanted = bench.wanted("gone", 1)

@@ -6,10 +6,11 @@ safe before it. Each law takes away what was not synced, so a missing fsync is s
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
-import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,14 +18,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from uv import find_uv_bin
 
+from builds_lab.packages import make_pack, make_wheel
 from laws.powercut import Disk, Tree, at, flat, real, worlds
-from steersman.hand import blobs, builds, files, guard, jobrun, phase
+from steersman.builds import BlobStore, Platform
+from steersman.hand import blobs, builds, files, guard, jobrun, phase, venvs
 from steersman.hand.fence import Fence
 from steersman.hand.place import Place, place_from
 
-UV = "f" * 64
 Check = Callable[[Tree], bool]
 
 
@@ -145,18 +146,41 @@ def test_a_blob_has_its_name_only_when_it_is_whole(place: Place, tmp_path: Path)
     mended(tmp_path, put, holds(path, None), holds(path, data))
 
 
+def test_small_blobs_have_their_names_only_when_they_are_whole(
+    place: Place, tmp_path: Path
+) -> None:
+    data = [os.urandom(50), os.urandom(60)]
+    named = [[hashlib.sha256(each).hexdigest(), len(each)] for each in data]
+
+    def put() -> None:
+        blobs.put_all(place, named, b"".join(data))
+
+    for (digest, _), whole in zip(named, data, strict=True):
+        path = f"root/store/{digest}"
+        proven(tmp_path, put, holds(path, None), holds(path, whole))
+        for other, _ in named:
+            (tmp_path / "root/store" / str(other)).unlink()
+        mended(tmp_path, put, holds(path, None), holds(path, whole))
+        for other, _ in named:
+            (tmp_path / "root/store" / str(other)).unlink()
+
+
 @contextmanager
-def stocked(place: Place) -> Iterator[str]:
-    """Yield the manifest of an app of two files, in a store that has all it needs."""
-    os.makedirs(os.path.join(place.root, "bin"))
-    os.symlink(find_uv_bin(), os.path.join(place.root, "bin", UV))
-    listed = [["app.py", 0o644, blob(place, b"x = 1\n")], ["run", 0o755, blob(place, b"#!")]]
-    manifest = {"files": listed, "links": [["now", "app.py"]], "wheels": [], "uv": UV}
+def stocked(place: Place, code: bytes = b"x = 1\n") -> Iterator[str]:
+    """Yield the manifest of an app of two files and a wheel, in a store that has all it needs."""
+    listed = [["app.py", 0o644, blob(place, code)], ["run", 0o755, blob(place, b"#!")]]
+    with tempfile.TemporaryDirectory() as name:
+        folder, own = Path(name), BlobStore(Path(name))
+        make_wheel(folder, "rope", "1")
+        wheel = folder / "rope-1-py3-none-any.whl"
+        pack = asyncio.run(make_pack(folder, own, wheel)).blob
+        packs = [[wheel.name, blob(place, own.path(pack.sha256).read_bytes()), pack.size, 9]]
+    manifest = {"files": listed, "links": [["now", "app.py"]], "packs": packs, "compiled": True}
     yield blob(place, json.dumps(manifest).encode())
 
 
 def make_build(place: Place, manifest: str) -> None:
-    builds.make_build(place, "shop", manifest, manifest, UV, sys.executable)
+    builds.make_build(place, "shop", manifest, manifest, Platform.here().python)
 
 
 def whole(folder: str, mark: str, as_now: Tree) -> Check:
@@ -170,7 +194,13 @@ def whole(folder: str, mark: str, as_now: Tree) -> Check:
     return check
 
 
-def test_a_mark_says_that_all_of_a_build_is_there(place: Place, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_venv", [False, True])
+def test_a_mark_says_that_all_of_a_build_is_there(
+    place: Place, tmp_path: Path, has_venv: bool
+) -> None:
+    if has_venv:
+        with stocked(place, b"x = 0\n") as earlier:
+            make_build(place, earlier)
     with stocked(place) as manifest, watched(tmp_path) as disk:
         make_build(place, manifest)
         end = disk.cut()
@@ -178,14 +208,14 @@ def test_a_mark_says_that_all_of_a_build_is_there(place: Place, tmp_path: Path) 
     (venv,) = at(now, "root/apps/shop/venvs")
     checks = [
         whole(folder, builds.MARK, now),
-        whole(f"root/apps/shop/venvs/{venv}", builds.VENV_MARK, now),
+        whole(f"root/apps/shop/venvs/{venv}", venvs.MARK, now),
     ]
     assert len(flat(at(now, f"root/apps/shop/venvs/{venv}"))) > 5
     for when, tree in [*worlds(disk), ("the end", end.lost), ("the end", end.named)]:
         assert all(check(tree) for check in checks), when
         # Whoever finds the build's mark needs its venv's as well.
         is_made = at(tree, f"{folder}/{builds.MARK}") is not None
-        assert not is_made or at(tree, f"root/apps/shop/venvs/{venv}/{builds.VENV_MARK}"), when
+        assert not is_made or at(tree, f"root/apps/shop/venvs/{venv}/{venvs.MARK}"), when
     for tree in (end.lost, end.named):
         assert at(tree, f"{folder}/{builds.MARK}"), "it was acknowledged and is lost"
 

@@ -134,6 +134,26 @@ def test_what_a_program_leaves_behind_ends_with_it(person: Person) -> None:
     until_gone("sleep 4244", 5)
 
 
+DAEMON = """\
+import os, signal
+ready, told = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.write(told, b".")
+    os.closerange(0, 3)
+    os.execlp("sleep", "sleep", "4246")
+os.read(ready, 1)
+print("done")
+"""
+
+
+def test_a_daemon_that_a_program_started_ends_with_it(person: Person) -> None:
+    out, _ = person.steer("run", "app/crew", "--", "python", "-c", DAEMON)
+    assert out == b"done\n"
+    until_gone("sleep 4246", 5)
+
+
 def test_a_lost_link_ends_the_program_and_is_told(
     person: Person, terminal: Callable[..., Terminal]
 ) -> None:

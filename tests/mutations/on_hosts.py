@@ -21,22 +21,21 @@ FAULTS = (
     Fault(
         "folder-of-file-not-synced",
         f"{HAND}/files.py",
-        "        _discard(temporary)\n        raise\n    sync(folder)\n\n\ndef write_new",
-        "        _discard(temporary)\n        raise\n\n\ndef write_link",
+        "    write_by(_temporary(path), path, data, mode, owner)\n    sync_dir(folder)\n",
+        "    write_by(_temporary(path), path, data, mode, owner)\n",
         f"{CUT}::test_a_file_is_the_old_one_or_the_new_one[proven]",
     ),
     Fault(
         "file-written-in-place",
         f"{HAND}/files.py",
-        "    folder, temporary = os.path.dirname(path), _temporary(path)\n"
-        "    make_folders(folder)\n    flags",
-        "    folder, temporary = os.path.dirname(path), path\n    make_folders(folder)\n    flags",
+        "    write_by(_temporary(path), path, data, mode, owner)\n",
+        "    write_by(path, path, data, mode, owner)\n",
         f"{CUT}::test_a_file_is_the_old_one_or_the_new_one[proven]",
     ),
     Fault(
         "new-folders-not-synced",
         f"{HAND}/files.py",
-        "        sync(os.path.dirname(folder))\n",
+        "        sync_dir(os.path.dirname(folder))\n",
         "",
         f"{CUT}::test_a_folder_that_was_made_stays",
     ),
@@ -50,7 +49,7 @@ FAULTS = (
     Fault(
         "link-not-synced",
         f"{HAND}/files.py",
-        "        raise\n    sync(folder)\n\n\ndef _temporary",
+        "        raise\n    sync_dir(folder)\n\n\ndef _temporary",
         "        raise\n\n\ndef _temporary",
         f"{CUT}::test_a_link_points_at_the_old_or_the_new",
     ),
@@ -71,8 +70,8 @@ FAULTS = (
     Fault(
         "store-not-synced",
         f"{HAND}/blobs.py",
-        "    files.sync(place.store)\n",
-        "",
+        "    os.rename(partial, final)\n    files.sync_dir(place.store)\n",
+        "    os.rename(partial, final)\n",
         f"{CUT}::test_a_blob_has_its_name_only_when_it_is_whole",
     ),
     Fault(
@@ -85,21 +84,21 @@ FAULTS = (
     Fault(
         "build-not-synced",
         f"{HAND}/builds.py",
-        "        _sync_filesystem(folder)\n",
+        "        files.sync_tree(folder)\n",
         "",
-        f"{CUT}::test_a_mark_says_that_all_of_a_build_is_there",
+        f"{CUT}::test_a_mark_says_that_all_of_a_build_is_there[True]",
     ),
     Fault(
         "venv-not-synced",
-        f"{HAND}/builds.py",
-        "            _sync_filesystem(venv)\n",
+        f"{HAND}/venvs.py",
+        "            files.sync_filesystem(venv)\n",
         "",
-        f"{CUT}::test_a_mark_says_that_all_of_a_build_is_there",
+        f"{CUT}::test_a_mark_says_that_all_of_a_build_is_there[False]",
     ),
     Fault(
         "release-not-synced",
         f"{HAND}/builds.py",
-        "    os.rename(stage, final)\n    files.sync(os.path.dirname(final))\n",
+        "    os.rename(stage, final)\n    files.sync_dir(os.path.dirname(final))\n",
         "    os.rename(stage, final)\n",
         f"{CUT}::test_a_release_is_whole_or_absent",
     ),
@@ -147,6 +146,13 @@ FAULTS = (
         "tests/unit/test_hand_files.py::test_a_claim_fences_off_whoever_came_before",
     ),
     Fault(
+        "half-written-files-stay",
+        f"{HAND}/fence.py",
+        "        _sweep(self._place)\n",
+        "",
+        "tests/unit/test_hand_files.py::test_whoever_takes_a_host_removes_what_a_killed_hand_left",
+    ),
+    Fault(
         "steps-not-fenced",
         f"{HAND}/main.py",
         '            self._fence.check(int(request.get("epoch") or 0), self._holder)\n',
@@ -157,8 +163,8 @@ FAULTS = (
     Fault(
         "gate-does-not-settle",
         f"{HAND}/health.py",
-        "good >= watch.good_in_a_row and now - started >= settle",
-        "good >= watch.good_in_a_row",
+        "if good >= watch.good_in_a_row and settled:",
+        "if good >= watch.good_in_a_row:",
         f"{GATE}::test_a_generation_settles_before_it_passes",
     ),
     Fault(
@@ -192,8 +198,8 @@ FAULTS = (
     Fault(
         "soak-ends-at-once",
         f"{HAND}/health.py",
-        "    while time.monotonic() < end:\n        crash",
-        "    for _ in range(1):\n        crash",
+        "    while time.monotonic() < end:\n        watch.look()\n",
+        "    for _ in range(1):\n        watch.look()\n",
         f"{GATE}::test_a_release_proves_itself_for_all_of_its_seconds",
     ),
     Fault(

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -119,10 +119,10 @@ def _numbers(text: str, low: int, high: int) -> Iterator[int]:
         yield from range(int(ends[0]), int(ends[1]) + 1, int(step or 1))
 
 
-def systemd(schedule: str, after: datetime, count: int) -> list[datetime]:
+def systemd(schedule: str, after: datetime, count: int, zone: str = "UTC") -> list[datetime]:
     """Return the next times of a schedule, as `systemd-analyze` works them out."""
     found: set[datetime] = set()
-    for calendar in calendars_of(schedule, "UTC"):
+    for calendar in calendars_of(schedule, zone):
         command = ["systemd-analyze", "calendar", f"--iterations={count}"]
         command += [f"--base-time={after:%Y-%m-%d %H:%M:%S} UTC", calendar]
         told = subprocess.run(
@@ -178,3 +178,30 @@ def test_systemd_agrees_with_cron_on_any_schedule(schedule: str) -> None:
 @pytest.mark.parametrize("schedule", [schedule for schedule, _ in SAME])
 def test_systemd_reads_what_it_is_given(schedule: str) -> None:
     assert systemd(schedule, BASE, 1)
+
+
+@needs_systemd
+@pytest.mark.parametrize(
+    ("schedule", "spring", "autumn"),
+    [
+        # Summer begins on 29 March 2026 at 01:00 UTC and ends on 25 October at 01:00 UTC.
+        ("0 3 * * *", ["28 02:00", "29 01:00", "30 01:00"], ["24 01:00", "25 02:00", "26 02:00"]),
+        # What does not exist is left out, what is there twice is taken once.
+        ("30 2 * * *", ["28 01:30", "30 00:30"], ["24 00:30", "25 00:30", "26 01:30"]),
+        ("30 * 29,25 * *", ["29 00:30", "29 01:30"], ["25 00:30", "25 02:30"]),
+    ],
+)
+def test_a_zone_that_changes_its_clocks_runs_nothing_twice(
+    schedule: str, spring: list[str], autumn: list[str]
+) -> None:
+    for month, told, day in ((3, spring, int(spring[0][:2])), (10, autumn, int(autumn[0][:2]))):
+        after = datetime(2026, month, day, tzinfo=UTC)
+        found = systemd(schedule, after, len(told), "Europe/Berlin")
+        assert [f"{at:%d %H:%M}" for at in found] == told
+
+
+@needs_systemd
+def test_a_zone_without_summer_time_leaves_nothing_out() -> None:
+    after = datetime(2026, 10, 25, tzinfo=UTC)
+    found = systemd("*/30 * * * *", after, 8)
+    assert [later - earlier for earlier, later in pairwise(found)] == [timedelta(minutes=30)] * 7

@@ -148,6 +148,8 @@ async def test_bytecode_is_used_although_the_files_have_other_times(tmp_path: Pa
     site = venv / "lib" / f"python{HERE.python}" / "site-packages"
     (site / "pure.py").write_text("x = 'the source was read'\n")
     assert said(venv / "bin/python", "-c", "import pure; print(pure.x)") == "1\n"
+    where = "import rope; print(rope.main.__code__.co_filename)"
+    assert said(venv / "bin/python", "-c", where) == f"{site}/rope/__init__.py\n"
     assert not list(site.glob("rope/__pycache__/old.*"))
 
 
@@ -189,6 +191,9 @@ async def test_a_pack_is_made_once_for_each_python(tmp_path: Path) -> None:
     assert Packer(cache, own, HERE).known(wheel) == made
     other = Packer(cache, own, replace(HERE, python="3.99"))
     assert other.known(wheel) is None and not other.compiles
+    again = tmp_path / "again"
+    again.mkdir()
+    assert await make_pack(again, BlobStore(again), write_wheel(again, FULL)) == made
     own.path(made.blob.sha256).unlink()
     assert first.known(wheel) is None
 

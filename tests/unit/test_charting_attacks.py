@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from steersman.charting import process
+from steersman.charting import process, valueschema
 from steersman.charting.chart import read_chart
 from steersman.charting.problems import ChartErrors
 from steersman.charting.process import Ended, ask
@@ -128,6 +128,12 @@ async def test_a_schema_may_not_read_files_or_take_its_time(tmp_path: Path) -> N
     assert "a reference that leads out of the file" in said and "values.schema.json" in said
 
 
+def test_references_are_not_followed_even_without_the_walls(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text('{"type": "string"}')
+    misfits = valueschema.check({"a": 1}, {"$ref": f"file://{tmp_path}/other.json"})
+    assert [each.is_schema for each in misfits] == [True]
+
+
 async def test_a_pattern_without_end_is_no_match(tmp_path: Path) -> None:
     schema = {"properties": {"text": {"pattern": r"^(a|aa)+(?=\1b)$"}}}
     assert "text" in await refusal(chart(tmp_path, "", schema), text="a" * 5000)
@@ -150,6 +156,12 @@ async def test_one_template_cannot_change_what_another_sees(tmp_path: Path) -> N
     folder = chart(tmp_path, "{% set values = {} %}{% set chart = 1 %}")
     (folder / "templates/b.yaml").write_text("# {{ values.known.count }} {{ chart.name }}\n")
     await rendered(folder)
+
+
+async def test_a_key_named_as_a_method_is_the_key(tmp_path: Path) -> None:
+    folder = chart(tmp_path, "# {{ values.items }} {{ values.known.items() | list | tojson }}")
+    made = await rendered(folder, items="of ours")
+    assert made.manifests[0].text.splitlines()[1] == '# of ours [["count", 1]]'
 
 
 async def test_the_same_values_make_the_same_text(tmp_path: Path) -> None:

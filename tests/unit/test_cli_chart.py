@@ -4,12 +4,13 @@ Its chart makes Secrets, for which no host is needed."""
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from steersman.cli.app import run
+from laws.daemon import in_thread
+from steersman.cli.app import Tools, run
 
 SECRETS = """
 {% for name, said in values.said | items %}
@@ -32,7 +33,8 @@ SCHEMA = {"properties": {"port": {"type": "integer", "maximum": 65535, "descript
 def chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CHART_SECRET", "hunter2-hunter2")
-    monkeypatch.setenv("STEER_STATE_DIR", str(tmp_path / "state"))
+    for folder, name in (("STATE", ""), ("CONFIG", "config"), ("CACHE", "cache")):
+        monkeypatch.setenv(f"XDG_{folder}_HOME", str(tmp_path / name))
     folder = Path("fleet")
     (folder / "templates").mkdir(parents=True)
     (folder / "Chart.yaml").write_text(
@@ -67,7 +69,19 @@ def secrets(steer: Said) -> dict[str, tuple[str, str]]:
     return {name: (label["said"], label["port"]) for name, label in labels.items()}
 
 
-def test_an_installation_lives_from_install_to_uninstall(steer: Said) -> None:
+@pytest.fixture(params=["here", "by a daemon"])
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path, steer: Said) -> Iterator[Said]:
+    """A steer that does its work itself, and one that renders here and has a daemon do the rest."""
+    if request.param == "here":
+        yield steer
+        return
+    with in_thread(tmp_path / "steersman"):
+        assert Tools().daemon() is not None
+        yield steer
+
+
+def test_an_installation_lives_from_install_to_uninstall(anywhere: Said) -> None:
+    steer = anywhere
     said = steer("chart", "install", "lab", "fleet")
     assert "secret/lab-a created" in said
     assert "NAME: lab\nREVISION: 1\nSTATUS: deployed\nCHART: fleet-1.2.3\n" in said
@@ -85,6 +99,10 @@ def test_an_installation_lives_from_install_to_uninstall(steer: Said) -> None:
     said = steer("chart", "rollback", "lab")
     assert "DESCRIPTION: Rollback to 1" in said and "secret/lab-b deleted" in said
     assert secrets(steer) == {"lab-a": ("first", "22")}
+    rows = [line.split()[:-1] for line in steer("get", "installations").splitlines()[1:]]
+    assert rows[1] == ["lab-2", "lab", "2", "superseded", "fleet-1.2.3"]
+    said = steer("describe", "installation/lab-2")
+    assert "Objects:      secret/lab-b\n" in said and "    a: null\n    b: second\n" in said
     states = [line.split()[4] for line in steer("chart", "history", "lab").splitlines()[1:]]
     assert states == ["superseded", "superseded", "deployed"]
 
@@ -146,14 +164,15 @@ def test_what_does_not_fit_names_its_value_and_where_it_was_said(steer: Said) ->
     assert "NAME" in steer("chart", "list") and secrets(steer) == {}
 
 
-def test_a_dry_run_shows_and_changes_nothing(steer: Said) -> None:
+def test_a_dry_run_shows_and_changes_nothing(anywhere: Said) -> None:
+    steer = anywhere
     assert "+++ secret/lab-a" in steer("chart", "install", "lab", "fleet", "--dry-run")
     assert secrets(steer) == {} and steer("chart", "list", "-a").count("\n") == 1
     steer("chart", "install", "lab", "fleet")
     said = steer(
         "chart", "upgrade", "lab", "fleet", "--dry-run", "--set-json", 'said={"a":null,"b":"x"}'
     )
-    assert "secret/lab-a would be removed" in said and "+++ secret/lab-b" in said
+    assert "secret/lab-a pruned (dry run)" in said and "+++ secret/lab-b" in said
     assert list(secrets(steer)) == ["lab-a"]
 
 

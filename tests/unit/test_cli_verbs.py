@@ -30,3 +30,13 @@ def test_the_verb_is_there_and_explains_itself(verb: str) -> None:
         for parameter in command.params:
             if parameter.name in SPELLED:
                 assert parameter.opts == SPELLED[parameter.name]
+
+
+@pytest.mark.parametrize(
+    "verb",
+    ["adopt", "annotate", "edit", "events", "explain", "get", "label", "patch", "plugin", "wait"],
+)
+def test_help_shows_the_verb_at_work(verb: str) -> None:
+    command = steer.get_command(click.Context(steer, info_name="steer"), verb)
+    assert command is not None and command.help is not None
+    assert command.help.count(f"steer {verb} ") >= 2

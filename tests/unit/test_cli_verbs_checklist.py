@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from steersman.api.host import HostSpec
-from steersman.cli.checklist import Finding, findings_of, lines_of
+from steersman.cli.checklist import lines_of
+from steersman.control.checklist import Finding, findings_of
 
 GOOD: dict[str, Any] = {
     "python": "3.11",

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from steersman.cli.interleave import FIRST_PATIENCE, interleaved
+from steersman.control.interleave import FIRST_PATIENCE, interleaved
 
 
 class Item(NamedTuple):

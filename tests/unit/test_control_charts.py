@@ -112,10 +112,8 @@ async def test_an_upgrade_prunes_and_supersedes(world: World) -> None:
     assert (await world.put(1, app(), secret())).is_good
     number, newest = await world.charts.before_upgrade("shop")
     assert (number, newest.spec.revision) == (2, 1)
-    wish = world.wish(2, app("better"))
-    assert [str(key) for key in (await world.charts.pruning(wish)).remove] == ["secret/token"]
-    done = await world.charts.put(wish)
-    assert done.is_good and [str(key) for key in done.removal.removed] == ["secret/token"]
+    done = await world.put(2, app("better"))
+    assert done.is_good and [str(key) for key in done.pruned.removed] == ["secret/token"]
     assert await world.there() == ["/better"]
     assert await world.history() == [(1, "superseded", "try 1"), (2, "deployed", "try 2")]
 
@@ -194,20 +192,31 @@ async def test_an_uninstalled_one_with_its_history_comes_back(world: World) -> N
     assert await world.there() == [] and await world.states() == ["superseded", "uninstalled"]
     with pytest.raises(NotInstalled):
         await world.charts.uninstall("shop", keeps_history=True)
-    done = await world.charts.rollback("shop", 2)
+    done = await world.charts.rollback("shop", None)
     assert done.is_good and await world.there() == ["/better"]
     assert (await world.history())[-1] == (3, "deployed", "Rollback to 2")
+
+
+async def test_one_that_failed_before_it_was_uninstalled_comes_back_as_it_was_good(
+    world: World,
+) -> None:
+    await world.put(1, app())
+    await world.put(2, app("bad"))
+    await world.charts.uninstall("shop", keeps_history=True)
+    assert await world.states() == ["superseded", "uninstalled"]
+    done = await world.charts.rollback("shop", None)
+    assert done.is_good and done.revision.spec.description == "Rollback to 1"
 
 
 async def test_what_cannot_be_removed_keeps_the_history_and_what_it_needs(world: World) -> None:
     await world.put(1, secret(), app().replace("spec:", "spec:\n  config: {secrets: [token]}"))
     world.fleet.away.add("h1")
     removal = await world.charts.uninstall("shop", keeps_history=False)
-    assert "h1" in str(removal.faults[0]) and "run this again" in str(removal.faults[0])
+    assert "h1" in str(removal.errors[0]) and "was not pruned" in str(removal.errors[0])
     assert {str(key) for key in removal.protected} == {"secret/token"}
     assert await world.states() == ["deployed"] and await world.there() == ["/good", "token"]
     world.fleet.away.clear()
-    assert not (await world.charts.uninstall("shop", keeps_history=False)).faults
+    assert not (await world.charts.uninstall("shop", keeps_history=False)).errors
     assert await world.there() == []
 
 
@@ -253,14 +262,25 @@ async def test_two_people_do_not_work_on_one_installation(world: World) -> None:
                 pytest.fail("the number is taken")
 
 
+async def test_a_run_that_is_interrupted_has_failed_at_once(world: World) -> None:
+    installations = Installations(world.store)
+    with pytest.raises(KeyboardInterrupt):
+        async with installations.under_way(world.wish(1, app()).spec):
+            raise KeyboardInterrupt
+    assert await world.states() == ["failed"]
+    assert await world.charts.before_install("shop") == 2
+
+
 async def test_a_run_that_died_is_given_up(world: World) -> None:
-    async with Installations(world.store).under_way(world.wish(1, app()).spec) as made:
+    async with Installations(world.store).under_way(world.wish(1, app()).spec):
         signed = (await Installations(world.store).history("shop"))[0].status.updated
-    assert signed is not None
+    assert signed is not None and await world.states() == ["pending"]
+    soon = Installations(world.store, lambda: signed + timedelta(seconds=DEAD_AFTER - 1))
+    with pytest.raises(UnderWay):
+        await soon.settle("shop")
     late = Installations(world.store, lambda: signed + timedelta(seconds=DEAD_AFTER))
     assert [each.status.state for each in await late.settle("shop")] == ["failed"]
     assert "interrupted" in (await late.history("shop"))[0].status.message
-    assert made.spec.revision == 1
 
 
 async def test_the_oldest_revisions_are_forgotten(world: World) -> None:

@@ -16,6 +16,7 @@ from laws.fleet import FakeArtifacts, Fleet, controller
 from laws.test_planning import app_of
 from steersman.api.errors import SteersmanError
 from steersman.api.objects import AnyObject, parse_object
+from steersman.api.secret import Secret
 from steersman.api.source import Source
 from steersman.builds import PathSource, Resolved
 from steersman.control.apply import Controller
@@ -37,9 +38,14 @@ class Branch(FakeArtifacts):
     """A source whose branch can move: `head` is what it is now."""
 
     head = "v1"
+    flavour = ""
+    """What a build that is not reproducible differs in."""
 
     async def resolve(self, source: Source) -> Resolved:
         return Resolved("path", PathSource(source.path or ""), self.head, self.head)
+
+    async def build(self, resolved: Resolved, *_: object) -> str:
+        return resolved.content + self.flavour
 
 
 @dataclass
@@ -183,6 +189,28 @@ async def test_a_host_whose_object_changed_is_left_alone(world: World) -> None:
     assert world.serving() == {"h1": {2}, "h2": {2}, "h3": {1}}
 
 
+async def test_other_steps_than_those_that_were_shown_are_not_made(world: World) -> None:
+    plan = await world.plan(app_of())
+    before = copy.deepcopy(world.fleet.hosts)
+    world.branch.flavour = " built anew"
+    applied = await world.carry_out(plan, app_of())
+    assert errors(applied) == dict.fromkeys(NAMES, HostMoved)
+    assert world.fleet.hosts == before
+
+
+async def test_a_release_of_other_values_is_another(world: World) -> None:
+    app = app_of(config={"secrets": ["key"]})
+    await world.run.apply(sourced(secret(), app))
+    world.branch.head = "v3"
+    plan = await world.plan(app)
+    rotated = secret("another-value")
+    assert isinstance(rotated, Secret)
+    await world.run._session.vault.put(rotated, rotated.given())
+    (outcome,) = (await world.carry_out(plan, app)).outcomes
+    assert isinstance(outcome.error, PlanOutdated) and "made of" in str(outcome.error)
+    assert world.serving() == on_all(2)
+
+
 async def test_a_new_host_is_not_in_the_plan(world: World) -> None:
     plan = await world.plan(app_of())
     world.fleet.hosts["h4"] = FakeHost()
@@ -252,3 +280,15 @@ async def test_what_is_no_plan_of_ours_says_so(
     for broken in (text[:-20], "", "[]"):
         with pytest.raises(PlanUnreadable):
             read_plan(broken, "plan.json")
+
+
+async def test_an_app_that_a_label_drives_away_is_part_of_the_plan(world: World) -> None:
+    app = app_of(placement={"matchExpressions": [{"key": "closed", "operator": "DoesNotExist"}]})
+    await world.run.apply(sourced(app))
+    host = next(host for host in world.fleet.documents() if host.name == "h2")
+    metadata = host.metadata.model_copy(update={"labels": {"closed": "yes"}})
+    closed = host.model_copy(update={"metadata": metadata})
+    plan = await world.plan(closed)
+    assert any("remove every file" in line for line in plan.apps["shop"].hosts["h2"].lines)
+    assert (await world.carry_out(plan, closed)).is_good
+    assert not world.fleet.hosts["h2"].active

@@ -27,13 +27,18 @@ ROUTES = (
 def adapted(tmp_path: Path, routes: tuple[Route, ...], *, tls: bool = False) -> dict[str, Any]:
     file = CaddyDriver(LAYOUT, tls=tls).render("shop", routes)
     assert file.path == "/srv/s/caddy.d/steersman-shop.caddy"
+    (server,) = adapted_whole(tmp_path, file.data)["apps"]["http"]["servers"].values()
+    return dict(server)
+
+
+def adapted_whole(tmp_path: Path, site: bytes) -> dict[str, Any]:
+    """Return what Caddy makes of a site, as its own configuration."""
     written = tmp_path / "Caddyfile"
-    written.write_bytes(b"{\n\thttp_port 8080\n}\n" + file.data)
+    written.write_bytes(b"{\n\thttp_port 8080\n}\n" + site)
     argv = [CADDY, "adapt", "--adapter", "caddyfile", "--config", written]
     done = subprocess.run(argv, capture_output=True, check=True)
-    servers = json.loads(done.stdout)["apps"]["http"]["servers"]
-    (server,) = servers.values()
-    return dict(server)
+    config: dict[str, Any] = json.loads(done.stdout)
+    return config
 
 
 def found(config: Any, key: str) -> list[Any]:
@@ -59,6 +64,20 @@ def test_upstreams_are_not_kept_and_limits_hold(tmp_path: Path) -> None:
     assert [kept["enabled"] for kept in found(server, "keep_alive")] == [False]
     assert found(server, "max_size") == [5000]
     assert found(server, "read_timeout") == [90 * 10**9]
+
+
+def test_answers_are_logged_without_their_headers(tmp_path: Path) -> None:
+    file = "/srv/s/log/steersman-shop.access.log"
+    driver = CaddyDriver(LAYOUT, tls=False)
+    assert driver.access_log("shop") == file
+    config = adapted_whole(tmp_path, driver.render("shop", ROUTES).data)
+    logs = [log for name, log in config["logging"]["logs"].items() if name != "default"]
+    assert [log["writer"]["filename"] for log in logs] == [file]
+    fields = logs[0]["encoder"]["fields"]
+    assert {name: each["filter"] for name, each in fields.items()} == {
+        "request>headers": "delete",
+        "resp_headers": "delete",
+    }
 
 
 def test_a_folder_is_served_below_its_prefix(tmp_path: Path) -> None:

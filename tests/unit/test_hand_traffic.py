@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -22,6 +23,19 @@ def test_only_the_last_seconds_count(tmp_path: Path) -> None:
     told = counted(str(log), None, 10.0)
     assert (told["requests"], told["errors"]) == (3, 1)
     assert counted(str(log), None, 1000.0)["errors"] == 2
+
+
+def test_caddys_lines_are_read_as_well(tmp_path: Path) -> None:
+    now, log = time.time(), tmp_path / "a.log"
+    told: list[dict[str, object]] = [
+        {"ts": now - 100, "status": 500},
+        {"ts": now - 1, "status": 502, "request": {"uri": '/","status":200,"'}},
+        {"ts": now - 0.1, "status": 200, "request": {"uri": '/","status":500,"'}},
+        {"ts": now, "level": "info"},
+    ]
+    log.write_text('cut off"}\n' + "".join(f"{json.dumps(each)}\n" for each in told) + '{"ts": 1')
+    counts = counted(str(log), None, 10.0)
+    assert (counts["requests"], counts["errors"]) == (2, 1)
 
 
 def test_a_switch_begins_the_window(tmp_path: Path) -> None:

@@ -31,6 +31,14 @@ MANIFEST_KINDS = ("Host", "Secret", "App", "Job", "Repository")
 """What people write, in the order in which it is applied; the controller writes the others."""
 
 
+def plural_of(kind: str) -> str:
+    """Return a kind as paths have it: App as apps, Repository as repositories."""
+    word = kind.lower()
+    if word.endswith("y"):
+        return f"{word[:-1]}ies"
+    return f"{word}es" if word.endswith(("x", "s")) else f"{word}s"
+
+
 class InvalidObject(SteersmanError):
     """Plain data is not an object of the API."""
 

@@ -23,7 +23,8 @@ warnings.simplefilter("ignore")
 for source, target in json.load(sys.stdin):
     try:
         mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-        py_compile.compile(source, target, doraise=True, invalidation_mode=mode)
+        # Python puts the real path in its place as it imports; this one is the same each time.
+        py_compile.compile(source, target, "module", doraise=True, invalidation_mode=mode)
     except Exception:
         pass
 """

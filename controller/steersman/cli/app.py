@@ -1,9 +1,11 @@
 """The steer command: the one place where the parts of the product are put together."""
 
+import gc
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, cast
 
@@ -16,10 +18,14 @@ from steersman.cli.verbs import SECTIONS, VERBS
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from steersman.client.contexts import Context
     from steersman.sealing.keyring import Keyring
+    from steersman.store.protocol import Store
     from steersman.store.sqlite import SqliteStore
 
 COMPLETE = "_STEER_COMPLETE"
+GARBAGE = 50_000
+"""New objects after which Python looks for garbage; its own default is 700."""
 
 
 class Tools:
@@ -28,14 +34,38 @@ class Tools:
     def __init__(self) -> None:
         self.state_dir: Path | None = None
         self.key_file: Path | None = None
+        self.context: str | None = None
+        """Which daemon to speak to: a context's name, or `local` for none."""
         self.is_debugging = bool(os.environ.get("STEER_DEBUG"))
         self.patience: float | None = None
         """Seconds to wait for another steer; None is the usual time."""
         self.failure_code = 1
         """What an error exits with: `diff` has another meaning for 1."""
 
-    def store(self) -> "SqliteStore":
-        """Return the store, to be opened by `async with`."""
+    @property
+    def folder(self) -> Path:
+        """The folder of this machine's own store."""
+        from steersman.store.paths import state_dir
+
+        return self.state_dir if self.state_dir is not None else state_dir()
+
+    def daemon(self) -> "Context | None":
+        """Return the daemon that does the work, None if it is done in this process."""
+        from steersman.client.contexts import chosen
+
+        return chosen(self.context, self.folder, is_folder_named=self.state_dir is not None)
+
+    def store(self) -> "AbstractAsyncContextManager[Store]":
+        """Return the store (the daemon's, if there is one), to be opened by `async with`."""
+        context = self.daemon()
+        if context is None:
+            return self.own_store()
+        from steersman.cli.context import store_of
+
+        return store_of(self, context)
+
+    def own_store(self) -> "SqliteStore":
+        """Return the store of this machine, to be opened by `async with`."""
         from steersman.store.sqlite import SqliteStore
 
         return SqliteStore(self.state_dir)
@@ -43,11 +73,9 @@ class Tools:
     def keyring(self) -> "Keyring":
         """Return the private keys: $STEER_AGE_KEY_FILE, or the file beside the store."""
         from steersman.sealing.keyring import KEY_FILE, Keyring
-        from steersman.store.paths import state_dir
 
         named = self.key_file or os.environ.get("STEER_AGE_KEY_FILE")
-        folder = self.state_dir if self.state_dir is not None else state_dir()
-        return Keyring(Path(named) if named else folder / KEY_FILE)
+        return Keyring(Path(named) if named else self.folder / KEY_FILE)
 
 
 class Steer(click.Group):
@@ -147,6 +175,9 @@ def run(args: Sequence[str]) -> int:
 
 def main() -> NoReturn:
     """What the `steer` script calls."""
+    # Starting makes very many objects that stay: looking through them again and again for garbage
+    # takes a tenth of it.
+    gc.set_threshold(GARBAGE)
     if COMPLETE in os.environ:
         steer.main(prog_name="steer", complete_var=COMPLETE)
     code = run(sys.argv[1:])

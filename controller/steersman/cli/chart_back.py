@@ -7,7 +7,7 @@ import click
 from steersman.api.errors import SteersmanError
 from steersman.cli.app import Tools
 from steersman.cli.arguments import lock_timeout, verbose
-from steersman.cli.chart_outcome import conclude_revision, say_protected
+from steersman.cli.chart_outcome import conclude_revision
 from steersman.cli.options import common
 
 
@@ -69,6 +69,7 @@ async def _uninstall(
 ) -> None:
     from steersman.cli.context import opened
     from steersman.cli.progress import progress
+    from steersman.cli.sets import tell_protected
     from steersman.control.charts import Charts
     from steersman.control.installations import NotInstalled
 
@@ -78,14 +79,14 @@ async def _uninstall(
             charts = Charts(work.store, work.controller, work.secrets.read)
             for name in names:
                 try:
-                    removal = await charts.uninstall(name, keeps_history=keeps)
+                    pruned = await charts.uninstall(name, keeps_history=keeps)
                 except NotInstalled as error:
                     if not is_absence_fine:
                         faults.append(error)
                     continue
-                say_protected(removal)
-                faults += removal.faults
-                if not removal.faults:
+                tell_protected(pruned.protected)
+                faults += pruned.errors
+                if not pruned.errors:
                     click.echo(f'installation "{name}" uninstalled')
     if faults:
         raise ExceptionGroup("not uninstalled", faults)

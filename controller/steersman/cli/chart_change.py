@@ -11,7 +11,6 @@ from steersman.cli.app import Tools
 from steersman.cli.arguments import lock_timeout, verbose
 from steersman.cli.chart_values import Given, given_in, given_values, values
 from steersman.cli.options import common
-from steersman.cli.text import printable
 
 if TYPE_CHECKING:
     from steersman.charting.chart import Chart
@@ -189,16 +188,10 @@ async def _show(tools: Tools, asked: Asked, chart: "Chart") -> None:
     """Print what an install or upgrade would do."""
     from steersman.cli.context import opened
     from steersman.cli.diff import show
-    from steersman.cli.sets import set_of
-    from steersman.control.charts import Charts
-    from steersman.manifests import Loaded
+    from steersman.cli.sets import Set
+    from steersman.control.charts import Charts, inventory
 
     async with opened(tools) as work:
         charts = Charts(work.store, work.controller, work.secrets.read)
         wish = await _wish(charts, asked, chart)
-        pruning = await charts.pruning(wish)
-    await show(tools, set_of(Loaded(wish.marked_objects)))
-    for key in pruning.remove:
-        click.echo(f"{key} would be removed")
-    for key, why in pruning.protected.items():
-        click.echo(f"{key} would stay: {printable(why)}")
+    await show(tools, Set(wish.marked_objects, wish.keys, inventory(wish.name), is_pruned=True))

@@ -10,7 +10,6 @@ from steersman.cli.text import printable
 if TYPE_CHECKING:
     from steersman.cli.progress import Lines
     from steersman.control.charts import Done
-    from steersman.control.removal import Removal
 
 
 class TakenBack(SteersmanError):
@@ -36,10 +35,12 @@ class NotTakenBack(SteersmanError):
 
 def conclude_revision(name: str, done: "Done", report: "Lines", *, is_atomic: bool = False) -> None:
     """Say how a revision went; raise an ExceptionGroup of what is wrong."""
-    faults = [*_faults(done, report), *done.removal.faults]
+    from steersman.cli.sets import tell_protected
+
+    faults = [*_faults(done, report), *done.pruned.errors]
     if is_atomic and not done.is_applied:
         faults += _faults_of_taking_back(name, done)
-    say_protected(done.removal)
+    tell_protected(done.pruned.protected)
     if done.is_good:
         _say_installed(done)
     if faults:
@@ -61,15 +62,10 @@ def _faults(done: "Done", report: "Lines") -> list[SteersmanError]:
 def _faults_of_taking_back(name: str, done: "Done") -> list[SteersmanError]:
     failed, back = done.revision.spec.revision, done.taken_back
     if back is None:
-        return [] if done.removal.faults else [TakenBack(name, failed, None)]
+        return [] if done.pruned.errors else [TakenBack(name, failed, None)]
     if back.is_good:
         return [TakenBack(name, failed, back.revision.spec.revision)]
     return [NotTakenBack(name, back.revision.spec.revision)]
-
-
-def say_protected(removal: "Removal") -> None:
-    for key, why in removal.protected.items():
-        click.echo(f"{key} stays: {printable(why)}")
 
 
 def _say_installed(done: "Done") -> None:

@@ -69,6 +69,7 @@ def given_values(
     `before` are those of an earlier revision to begin with, and `said` is what it is called.
     Raises ChartErrors with every problem.
     """
+    from steersman.api.refusal import Refused
     from steersman.charting.flags import (
         parse_set,
         parse_set_file,
@@ -93,43 +94,29 @@ def given_values(
     for flag, texts, parse in readers:
         for text in texts:
             origin = flagged(f"{flag} {text if len(text) < 60 else text[:60] + '…'}")
-            with _noting(origin.problem, problems):
+            try:
                 found = with_assignments(found, parse(text), origin, defaults)
+            except Refused as refused:
+                problems.append(origin.problem((), refused.found, refused.allowed))
     if problems:
         raise ChartErrors("values", problems)
     return found
 
 
-class _noting:
-    """Turns a refusal in its body into a problem."""
-
-    def __init__(self, problem: "Callable[..., Problem]", problems: "list[Problem]") -> None:
-        self._problem = problem
-        self._problems = problems
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        from steersman.api.refusal import Refused
-
-        if isinstance(error, Refused):
-            self._problems.append(self._problem((), error.found, error.allowed))
-            return True
-        return False
-
-
 def _file(name: str, problems: "list[Problem]") -> "Value":
+    from steersman.api.refusal import Refused
     from steersman.charting.chart import decoded, read_values
     from steersman.charting.values import Value, flagged
     from steersman.manifests import Text
 
     origin = flagged(name if name != "-" else "<stdin>")
-    with _noting(origin.problem, problems):
+    try:
         text = decoded(name, _bytes_of(name))
-        source = Text(origin.source.name, Path(os.path.dirname(name)), text)
-        return read_values(source, problems.append)
-    return Value({}, origin)
+    except Refused as refused:
+        problems.append(origin.problem((), refused.found, refused.allowed))
+        return Value({}, origin)
+    source = Text(origin.source.name, Path(os.path.dirname(name)), text)
+    return read_values(source, problems.append)
 
 
 def _text_of(name: str) -> str:

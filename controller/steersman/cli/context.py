@@ -3,11 +3,11 @@
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -17,20 +17,29 @@ from steersman.cli.app import Tools
 from steersman.cli.text import printable
 from steersman.control.apply import Controller
 from steersman.control.artifacts import Artifacts
+from steersman.control.looks import Looks, OwnLooks
 from steersman.control.memory import Memory
 from steersman.control.report import Reporter, Silent
 from steersman.control.repositories import Repositories
 from steersman.control.secrets import SecretReader
 from steersman.control.session import Session
 from steersman.control.turns import PATIENCE
+from steersman.control.verbs import Verbs
+from steersman.manifests.document import Sourced
 from steersman.sealing.keyring import Keyring
+from steersman.store.protocol import Store
 from steersman.store.sqlite import SqliteStore
 from steersman.transport.known_hosts import KnownHosts
 
+# Whoever does it all in this process pays nothing for the way to a daemon.
+if TYPE_CHECKING:
+    from steersman.client.contexts import Context
+    from steersman.client.work import Daemon
+
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """One run of steer: `controller` changes things, `session` reaches hosts."""
+class Here:
+    """A controller in this process: `controller` changes things, `session` reaches hosts."""
 
     store: SqliteStore
     session: Session
@@ -46,34 +55,112 @@ class Work:
         return self.session.memory
 
 
+class Reads(Protocol):
+    """Fetches the values of Secrets from where manifests say they are."""
+
+    async def read(self, sourced: Sequence[Sourced]) -> tuple[Sourced, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One run of steer, by a controller in this process or by a daemon's; `memory` is its store
+    in the words of the api."""
+
+    store: Store
+    memory: Memory
+    controller: Verbs
+    looks: Looks
+    secrets: Reads
+
+
 @asynccontextmanager
 async def opened(
+    tools: Tools, report: Reporter | None = None, *, is_verbose: bool = False
+) -> AsyncIterator[Work]:
+    """Yield what does the work: a daemon, if `tools` says so or one answers, else this process."""
+    context = tools.daemon()
+    if context is None:
+        async with opened_here(tools, report, is_verbose=is_verbose) as here:
+            looks = OwnLooks(here.session, here.controller, here.trusted)
+            yield Work(here.store, here.memory, here.controller, looks, here.secrets)
+        return
+    from steersman.client.work import RemoteReader
+
+    configure_logs(is_verbose=is_verbose, is_debugging=tools.is_debugging)
+    async with _attached(tools, context, report) as daemon:
+        reader = RemoteReader(SecretReader(tools.keyring(), os.environ))
+        memory = Memory(daemon.store)
+        yield Work(daemon.store, memory, daemon.controller, daemon.looks, reader)
+
+
+@asynccontextmanager
+async def store_of(tools: Tools, context: "Context") -> AsyncIterator[Store]:
+    """Yield the store of a daemon."""
+    configure_logs(is_verbose=False, is_debugging=tools.is_debugging)
+    async with _attached(tools, context, None) as daemon:
+        yield daemon.store
+
+
+def _attached(
+    tools: Tools, context: "Context", report: Reporter | None
+) -> "AbstractAsyncContextManager[Daemon]":
+    from steersman.client.work import attached
+
+    heard = report if report is not None else Silent()
+    trusted = tools.folder / "known_hosts"
+    return attached(context, heard, patience=tools.patience, trust_files=(trusted,))
+
+
+def refuse_elsewhere(tools: Tools, what: str) -> None:
+    """Raise OnlyHere unless `what` is asked for on the machine of the controller it is meant for.
+
+    It works beside a daemon there, as two daemons' rollouts would: in turn.
+    """
+    context = tools.daemon()
+    if context is not None and context.is_elsewhere:
+        from steersman.client.errors import OnlyHere
+
+        raise OnlyHere(
+            f"{what} works on the controller's own machine, and the context {context.name} is"
+            f" {context.server}: run it there, or here with --context local"
+        )
+
+
+@asynccontextmanager
+async def opened_here(
     tools: Tools,
     report: Reporter | None = None,
     *,
     is_verbose: bool = False,
     cache: Path | None = None,
-) -> AsyncIterator[Work]:
+    use_ssh_config: bool = True,
+) -> AsyncIterator[Here]:
     """Open the store; hosts are connected to on demand, and left when this ends.
 
     `cache` is where builds are kept, if not where they usually are.
     """
     configure_logs(is_verbose=is_verbose, is_debugging=tools.is_debugging)
-    async with tools.store() as store:
+    async with tools.own_store() as store:
         cache = cache if cache is not None else default_cache(os.environ)
         trusted = KnownHosts(store.path.parent / "known_hosts")
         reporter = report if report is not None else Silent()
         patience = tools.patience if tools.patience is not None else PATIENCE
         keys = tools.keyring()
         session = Session(
-            store, reporter, cache, trust_files=(trusted.path,), patience=patience, keys=keys
+            store,
+            reporter,
+            cache,
+            trust_files=(trusted.path,),
+            use_ssh_config=use_ssh_config,
+            patience=patience,
+            keys=keys,
         )
         artifacts = Artifacts(Builder(cache))
         controller = Controller(session, artifacts)
         secrets = SecretReader(keys, os.environ)
         try:
             repositories = Repositories(session, controller, keys)
-            yield Work(store, session, controller, artifacts, secrets, trusted, keys, repositories)
+            yield Here(store, session, controller, artifacts, secrets, trusted, keys, repositories)
         finally:
             await session.close()
 

@@ -52,7 +52,7 @@ def demo(tools: Tools, port: int | None, once: bool) -> None:
 
 
 async def _demo(tools: Tools, folder: Path, port: int | None, *, stays: bool) -> None:
-    from steersman.cli.context import configure_logs, opened
+    from steersman.cli.context import configure_logs, opened_here
     from steersman.embedded.demo import Demo
     from steersman.embedded.host import embedded_host
 
@@ -61,7 +61,7 @@ async def _demo(tools: Tools, folder: Path, port: int | None, *, stays: bool) ->
     with _doing() as doing:
         async with (
             embedded_host(folder / "host", name="demo", port=port) as host,
-            opened(tools, doing, cache=folder / "cache") as work,
+            opened_here(tools, doing, cache=folder / "cache") as work,
         ):
             doing.say(_heading(folder))
             demo = Demo(work.controller, host, folder)

@@ -62,7 +62,12 @@ async def _describe(tools: Tools, wanted: Sequence[tuple[str, str]]) -> None:
 async def _text(work: "Work", kind: str, name: str) -> str:
     from steersman.cli.describe_app import describe_app
     from steersman.cli.describe_job import describe_job
-    from steersman.cli.describe_others import describe_host, describe_release, describe_secret
+    from steersman.cli.describe_others import (
+        describe_host,
+        describe_installation,
+        describe_release,
+        describe_secret,
+    )
     from steersman.cli.describe_repository import describe_repository
     from steersman.cli.sections import events_section
 
@@ -73,6 +78,7 @@ async def _text(work: "Work", kind: str, name: str) -> str:
         "Job": describe_job,
         "Repository": describe_repository,
         "Release": describe_release,
+        "Installation": describe_installation,
     }
     now = datetime.now(UTC)
     text = await describers[kind](work, name, now)

@@ -8,10 +8,10 @@ from steersman.api.errors import SteersmanError
 from steersman.api.release import Release
 from steersman.cli.context import Work
 from steersman.cli.history import indented, release_rows
-from steersman.cli.live import instances_on, rows_of
-from steersman.cli.places import serving_release
+from steersman.cli.live import rows_of
 from steersman.cli.sections import conditions_section, field, metadata_fields, section
 from steersman.control.admission import placed
+from steersman.control.places import serving_release
 from steersman.control.release import counts_of
 from steersman.drivers.servers import command_of, way_of
 
@@ -22,11 +22,11 @@ async def describe_app(work: Work, name: str, now: datetime) -> str:
     hosts = await work.memory.hosts()
     releases = await work.memory.releases(name)
     names = sorted({*placed(app, hosts), *app.status.hosts} & set(hosts))
-    instances, silent = await instances_on(work, names, name)
+    instances, silent = await work.looks.instances(names, name)
     text = _fields(app, names, now)
     text += conditions_section(app.status.conditions, now)
     text += section("Releases", release_rows(releases, now))
-    text += _commands(app, await serving_release(work, app))
+    text += _commands(app, await serving_release(work.memory, app))
     text += section("Processes", rows_of(instances, now))
     text += "".join(f"  {host}: not known: {why}\n" for host, why in silent.items())
     text += section("Routes", _routes(app))

@@ -7,9 +7,9 @@ from datetime import datetime
 from steersman.api.job import Job, JobRun
 from steersman.api.quantities import format_duration
 from steersman.cli.context import Work
-from steersman.cli.live import PATIENCE
 from steersman.cli.sections import conditions_section, field, metadata_fields, section
 from steersman.cli.tables import age
+from steersman.control.live import PATIENCE
 
 
 async def describe_job(work: Work, name: str, now: datetime) -> str:

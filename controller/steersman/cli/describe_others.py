@@ -1,20 +1,23 @@
-"""Hosts, secrets and releases in full."""
+"""Hosts, secrets, releases and installations in full."""
 
 import asyncio
 from datetime import datetime
 
 from steersman.api.app import App
 from steersman.api.host import Host
+from steersman.api.installation import Installation
 from steersman.api.objects import parse_object
 from steersman.api.quantities import format_room
 from steersman.api.release import Release
 from steersman.api.secret import Secret
-from steersman.cli.checklist import examine, lines_of
+from steersman.cli.checklist import lines_of
 from steersman.cli.context import Work
-from steersman.cli.history import release_text
-from steersman.cli.live import PATIENCE, instances_on, rows_of
+from steersman.cli.documents import write_documents
+from steersman.cli.history import indented, release_text
+from steersman.cli.live import rows_of
 from steersman.cli.sections import conditions_section, field, metadata_fields, pairs, section
 from steersman.control.admission import placed
+from steersman.control.live import PATIENCE
 from steersman.store.errors import NotStored
 
 
@@ -30,7 +33,7 @@ async def describe_host(work: Work, name: str, now: datetime) -> str:
     if host.status.conditions:
         text += conditions_section(host.status.conditions, now)
     text += await _now(work, host)
-    instances, _ = await instances_on(work, [name])
+    instances, _ = await work.looks.instances([name])
     rows = rows_of(instances, now)
     apps_column = ["APP", *(each.app for each in instances)]
     table = [[app, *row[1:]] for app, row in zip(apps_column, rows, strict=True)]
@@ -57,7 +60,7 @@ async def _now(work: Work, host: Host) -> str:
     """Return the checklist of the host, or that it is silent."""
     try:
         async with asyncio.timeout(PATIENCE):
-            findings = await examine(work.session, host, await work.memory.hosts())
+            findings = (await work.looks.check({}, [host.name]))[host.name]
     except TimeoutError:
         return field("Just now", f"no answer within {PATIENCE:g} s")
     return "Just now:\n" + "".join(f"{line}\n" for line in lines_of(findings, is_plain=True))
@@ -97,6 +100,22 @@ async def describe_release(work: Work, name: str, now: datetime) -> str:
     text = metadata_fields(release.metadata, now)
     text += field("App", release.spec.app) + field("Number", release.spec.number)
     return text + release_text(release)
+
+
+async def describe_installation(work: Work, name: str, now: datetime) -> str:
+    """Return the description of a revision of an installation: what was given, and what it made."""
+    one = await _object(work, "Installation", name)
+    if not isinstance(one, Installation):
+        raise NotStored("Installation", name)
+    spec, status = one.spec, one.status
+    text = metadata_fields(one.metadata, now)
+    text += field("Installation", spec.installation) + field("Revision", spec.revision)
+    text += field("Chart", f"{spec.chart.name}-{spec.chart.version}")
+    text += field("State", status.state) + field("Description", spec.description)
+    text += field("Objects", ", ".join(spec.objects) or "<none>")
+    if spec.values:
+        text += "Values:\n" + indented(write_documents([dict(spec.values)], "yaml"))
+    return text + (f"Message:\n{indented(status.message)}" if status.message else "")
 
 
 async def _object(work: Work, kind: str, name: str) -> object:

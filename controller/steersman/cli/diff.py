@@ -52,6 +52,8 @@ def diff(
       steer diff app/shop          what drifted on its hosts
       steer diff -f shop.yaml --save plan.json && steer apply --plan plan.json
 
+    $STEER_EXTERNAL_DIFF is a program that shows how objects would change, such as 'diff -ru'.
+
     A saved plan names each host's steps, and holds no value of a Secret. It is for the release
     that the source is now, and applied where nothing has moved meanwhile.
     """
@@ -70,7 +72,8 @@ async def show(tools: Tools, wanted: Set, save: Path | None = None) -> bool:
 
     The plan is written into the file `save`, unless something is wrong.
     """
-    from steersman.cli.changes import changes_of
+    from steersman.cli import external
+    from steersman.cli.changes import object_diff
     from steersman.cli.context import opened
     from steersman.cli.planfile import with_sources
     from steersman.cli.progress import OnlySaid, progress
@@ -79,14 +82,17 @@ async def show(tools: Tools, wanted: Set, save: Path | None = None) -> bool:
     with progress(to_stderr=True) as report:
         async with opened(tools, OnlySaid(report)) as work:
             objects = await work.secrets.read(wanted.objects)
-            changes = await changes_of(work.session, objects)
+            changes = await work.looks.changes(objects)
             planned = await work.controller.plans.make(objects, [])
             pruning = await would_prune(work, wanted)
             plan = planned.plan
             if save is not None and plan is not None:
                 plan = await with_sources(work, plan, wanted.objects)
-    for change in changes:
-        click.echo(_coloured(change), nl=False)
+    program = external.program()
+    if program is not None:
+        external.show(program, changes)
+    for change in changes if program is None else ():
+        click.echo(_coloured(object_diff(change)), nl=False)
     for key in pruning.remove:
         click.echo(f"{key} pruned (dry run)")
     tell_protected(pruning.protected)

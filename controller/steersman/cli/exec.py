@@ -12,7 +12,6 @@ from steersman.cli.arguments import app_name, process
 from steersman.cli.options import common
 
 if TYPE_CHECKING:
-    from steersman.api.app import App
     from steersman.cli.context import Work
 
 
@@ -56,38 +55,37 @@ async def _exec(
     is_everywhere: bool,
 ) -> int:
     from steersman.cli.context import opened
-    from steersman.cli.places import hosts_of, known_process
     from steersman.cli.programs import exit_code_of
+    from steersman.control.places import hosts_of, known_process
 
     async with opened(tools) as work:
         target = await work.memory.app(app)
-        names = await hosts_of(work, target, host)
+        names = await hosts_of(work.memory, target, host)
         if process is not None:
-            await known_process(work, target, process)
+            await known_process(work.memory, target, process)
         chosen = names if is_everywhere else names[:1]
-        runs = [_run(work, target, name, argv, process, len(chosen) > 1) for name in chosen]
+        runs = [_run(work, app, name, argv, process, len(chosen) > 1) for name in chosen]
         return max(await asyncio.gather(*map(exit_code_of, runs)))
 
 
 async def _run(
     work: "Work",
-    app: "App",
+    app: str,
     name: str,
     argv: tuple[str, ...],
     process: str | None,
     is_labelled: bool,
 ) -> int:
-    from steersman.cli.programs import arguments
+    from steersman.control.programs import Wish
 
-    link = await work.session.connect(await work.memory.host(name), await work.memory.hosts())
-    asked = await arguments(link, app, argv, process)
+    program = await work.looks.program(app, name, Wish(argv, process))
     label = f"{name} | ".encode() if is_labelled else b""
     sinks = {fd: _Labelled(fd, label) if label else _Plain(fd) for fd in (1, 2)}
     code = 1
-    async with aclosing(link.link.stream("exec", **asked)) as replies:
-        async for reply in replies:
-            sinks[int(reply.header.get("fd", 1))].write(reply.body)
-            code = int(reply.header.get("exit", code))
+    async with aclosing(program.said()) as said:
+        async for each in said:
+            sinks[each.fd].write(each.data)
+            code = each.code if each.code is not None else code
     for sink in sinks.values():
         sink.end()
     return code

@@ -14,8 +14,8 @@ from steersman.cli.outputs import Format
 from steersman.cli.showing import Found, Style, show
 from steersman.cli.tables import Object
 from steersman.store.errors import NotStored
-from steersman.store.protocol import Event, Query, Store, Stored
-from steersman.store.selectors import FieldSelector, Selector
+from steersman.store.protocol import EVENT, Query, Store, Stored
+from steersman.store.selectors import FieldSelector, FieldTerm, Selector
 
 _EVENTS = 200
 
@@ -29,6 +29,8 @@ _EVENTS = 200
 @click.option("--show-labels", is_flag=True, help="Print the labels as the last column.")
 @click.option("--no-headers", is_flag=True, help="Leave the titles of columns out.")
 @click.option("--show-managed-fields", is_flag=True, help="Print who manages which field.")
+@click.option("-w", "--watch", is_flag=True, help="Go on, and print each object that changes.")
+@click.option("--watch-only", is_flag=True, help="Print changes, and not what there is now.")
 @click.option("--ignore-not-found", is_flag=True, help="What is not there is no error.")
 @common
 @click.pass_obj
@@ -42,6 +44,8 @@ def get(
     show_labels: bool,
     no_headers: bool,
     show_managed_fields: bool,
+    watch: bool,
+    watch_only: bool,
     ignore_not_found: bool,
 ) -> None:
     """List objects: apps, hosts, secrets, jobs, releases, events, all; or what runs: generations.
@@ -55,6 +59,7 @@ def get(
       steer get generations shop     steer get events
       steer get apps -o jsonpath='{range .items[*]}{.metadata.name}{"\\n"}{end}'
       steer get releases --field-selector spec.app=shop --sort-by .spec.number
+      steer get app shop -w -o name
     """
     wanted = references(what)
     if (selector or field_selector) and any(each.name is not None for each in wanted):
@@ -63,6 +68,9 @@ def get(
     choice = Query(
         labels=Selector.parse(selector or ""), fields=FieldSelector.parse(field_selector or "")
     )
+    if watch or watch_only:
+        _check_watch(wanted, sort_by)
+        asyncio.run(_follow(tools, wanted[0], choice, style, is_only=watch_only))
     found, missing = asyncio.run(_collect(tools, wanted, choice, style))
     running = [each for each in wanted if each.kind.kind == "Generation"]
     if running and choice.labels.terms:
@@ -72,6 +80,29 @@ def get(
     show(found, wanted, style)
     if missing and not ignore_not_found:
         raise ExceptionGroup("not found", missing)
+
+
+def _check_watch(wanted: Sequence[Reference], sort_by: str | None) -> None:
+    kinds = {each.kind.kind for each in wanted}
+    if len(wanted) > 1 or "Generation" in kinds:
+        raise click.UsageError("-w watches one object, or one kind that is remembered")
+    if sort_by is not None:
+        raise click.UsageError("what is yet to come has no order: leave --sort-by or -w out")
+
+
+async def _follow(
+    tools: Tools, wanted: Reference, choice: Query, style: Style, *, is_only: bool
+) -> None:
+    from steersman.cli.watching import follow
+
+    fields = choice.fields
+    if wanted.name is not None:
+        fields = FieldSelector((FieldTerm(("metadata", "name"), wanted.name),))
+    query = Query(frozenset({wanted.kind.kind}), choice.labels, fields)
+    async with tools.store() as store:
+        if wanted.name is not None and await store.get(wanted.kind.kind, wanted.name) is None:
+            raise NotStored(wanted.kind.kind, wanted.name)
+        await follow(store, query, wanted.kind, style, is_only=is_only)
 
 
 def _running(tools: Tools, wanted: Reference) -> Found:
@@ -100,29 +131,14 @@ async def _collect(
 
 
 async def _read(store: Store, wanted: Reference, choice: Query, style: Style) -> list[Object]:
-    if wanted.kind.kind == "Event":
-        events = [event_object(each) for each in await store.events(limit=_EVENTS)]
-        named = (each for each in events if wanted.name in (None, each["metadata"]["name"]))
-        return [each for each in named if choice.matches(dict(each))]
+    kind = wanted.kind.kind
     if wanted.name is not None:
-        one = await store.get(wanted.kind.kind, wanted.name)
+        one = await store.get(kind, wanted.name)
         stored: Sequence[Stored] = [one] if one is not None else []
     else:
-        stored = await store.list(wanted.kind.kind, choice.labels)
+        stored = await store.list(kind, choice.labels)
     objects = [each.shown if style.has_managed_fields else each.object for each in stored]
-    return [each for each in objects if choice.matches(each)]
-
-
-def event_object(event: Event) -> Object:
-    """Return an event in the shape of the api's kind."""
-    spec = {
-        "involved": {"kind": event.kind, "name": event.name},
-        "type": event.type,
-        "reason": event.reason,
-        "message": event.message,
-        "time": event.last,
-        "count": event.count,
-        **({"host": event.host} if event.host is not None else {}),
-    }
-    metadata = {"name": f"{event.name}-{event.id}", "creationTimestamp": event.first}
-    return {"apiVersion": "steersman/v1", "kind": "Event", "metadata": metadata, "spec": spec}
+    chosen = [each for each in objects if choice.matches(each)]
+    if kind == EVENT:
+        chosen = sorted(chosen, key=lambda one: str(one["spec"]["time"]))[-_EVENTS:]
+    return [*chosen]

@@ -13,7 +13,7 @@ from steersman.cli.options import common
 
 if TYPE_CHECKING:
     from steersman.api.app import App
-    from steersman.cli.context import Work
+    from steersman.cli.context import Here
     from steersman.server.git.config import Git
 
 
@@ -52,7 +52,7 @@ async def _create(tools: Tools, app: str, ref: str, routes: tuple[str, ...]) -> 
     from steersman.api.app import App
     from steersman.api.names import check_app_name
     from steersman.api.source import check_ref
-    from steersman.cli.context import opened
+    from steersman.cli.context import opened_here, refuse_elsewhere
     from steersman.cli.progress import progress
     from steersman.server.config import FILE, read_config
     from steersman.server.git.depot import Depot
@@ -60,19 +60,20 @@ async def _create(tools: Tools, app: str, ref: str, routes: tuple[str, ...]) -> 
 
     check_app_name(app)
     check_ref(ref)
+    refuse_elsewhere(tools, "`steer git create`")
     with progress() as report:
-        async with opened(tools, report) as work:
-            folder = work.store.path.parent
+        async with opened_here(tools, report) as here:
+            folder = here.store.path.parent
             depot = Depot(folder / FOLDER, os.environ)
             url = str(depot.path(app))
             wanted = App.model_validate(_manifest(app, url, ref, routes))
-            known = (await work.memory.apps()).get(app)
+            known = (await here.memory.apps()).get(app)
             if known is not None:
                 _check_known(known, url)
             made = await depot.create(app, ref)
             click.echo(f"repository {url} {'created' if made else 'unchanged'}")
             if known is None:
-                await _remember(work, wanted)
+                await _remember(here, wanted)
             click.echo(_next_steps(app, ref, read_config(folder / FILE).git))
 
 
@@ -100,10 +101,10 @@ def _check_known(app: "App", url: str) -> None:
         )
 
 
-async def _remember(work: "Work", app: "App") -> None:
+async def _remember(here: "Here", app: "App") -> None:
     """Remember an app that has nothing to run yet: the first push brings it to its hosts."""
-    await work.controller.admit([app])
-    await work.controller.remember(app)
+    await here.controller.admit([app])
+    await here.controller.remember(app)
 
 
 def _next_steps(app: str, ref: str, git: "Git | None") -> str:

@@ -179,7 +179,7 @@ async def _hosts(work: "Work", given: "dict[str, Host]", names: Sequence[str]) -
 
 
 async def _check(tools: Tools, given: "dict[str, Host]", names: Sequence[str]) -> None:
-    from steersman.cli.checklist import examine, lines_of
+    from steersman.cli.checklist import lines_of
     from steersman.cli.context import opened
 
     async with opened(tools) as work:
@@ -187,15 +187,13 @@ async def _check(tools: Tools, given: "dict[str, Host]", names: Sequence[str]) -
         chosen = list(names) or list(given) or sorted(hosts)
         if not chosen:
             raise SteersmanError("no host is known; name a manifest with -f, or apply one")
-        results = await asyncio.gather(
-            *(examine(work.session, hosts[name], hosts) for name in chosen)
-        )
+        results = await work.looks.check(given, chosen)
     is_plain = "utf" not in (sys.stdout.encoding or "").lower()
-    for name, findings in zip(chosen, results, strict=True):
+    for name, findings in results.items():
         click.echo(f"host/{name}")
         for line in lines_of(findings, is_plain=is_plain):
             click.echo(line)
-    if any(finding.is_fatal for findings in results for finding in findings):
+    if any(finding.is_fatal for findings in results.values() for finding in findings):
         raise click.exceptions.Exit(1)
 
 
@@ -203,11 +201,14 @@ async def _trust(
     tools: Tools, given: "dict[str, Host]", name: str, accept: str | None, replace: bool
 ) -> None:
     from steersman.cli.context import opened
-    from steersman.cli.trust import choose_keys, pin, shown_keys
+    from steersman.cli.trust import choose_keys, print_keys
 
     async with opened(tools) as work:
         hosts = await _hosts(work, given, [name])
-        keys = await shown_keys(work, hosts[name], hosts)
-        chosen = choose_keys(work, hosts[name], hosts, keys, accept=accept, is_replacing=replace)
+        shown = await work.looks.host_keys(given, name)
+        print_keys(hosts[name], shown.keys)
+        chosen = choose_keys(hosts[name], shown, accept=accept, is_replacing=replace)
         if chosen:
-            pin(work, hosts[name], hosts, chosen, is_replacing=replace)
+            lines = [key.line for key in chosen]
+            where = await work.looks.trust(given, name, lines, is_replacing=replace)
+            click.echo(f"host/{name} trusted ({where})")

@@ -59,10 +59,9 @@ async def _run(tools: Tools, name: str, host: str | None) -> int:
 
 
 async def _run_on(work: "Work", name: str, host: str, is_labelled: bool) -> "JobRun":
-    runs, job = work.controller.job_runs, await work.memory.job(name)
-    link, run_id = await runs.start(job, host)
     label = f"{host} | " if is_labelled else ""
-    return await runs.watch(link, job, run_id, lambda line: click.echo(label + line))
+    job = await work.memory.job(name)
+    return await work.controller.job_runs.run(job, host, lambda line: click.echo(label + line))
 
 
 def _code(run: "JobRun") -> int:

@@ -30,8 +30,10 @@ KINDS = (
     Kind("Release", "releases", "rel"),
     Kind("Event", "events", "ev"),
     Kind("Generation", "generations", "gen"),
+    Kind("Installation", "installations", "inst"),
 )
-# What `get all` lists, most asked-for first; events are many, and generations are the hosts'.
+# What `get all` lists, most asked-for first; events are many, generations are the hosts', and
+# `chart list` tells of installations.
 ALL = KINDS[:6]
 
 

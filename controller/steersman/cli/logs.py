@@ -2,11 +2,11 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import datetime
 from itertools import cycle
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -16,35 +16,10 @@ from steersman.cli.options import common
 from steersman.cli.text import is_colourful, printable
 
 if TYPE_CHECKING:
-    from steersman.api.app import App
-    from steersman.api.errors import SteersmanError
-    from steersman.cli.context import Work
-    from steersman.control.hosts import HostLink
+    from steersman.control.logs import Line, Wanted
 
 TAIL = 100
 _COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_green")
-
-
-class Line(NamedTuple):
-    """A line of a log; `is_system` tells the supervisor's words from the app's."""
-
-    time: float
-    host: str
-    process: str
-    text: str
-    is_system: bool = False
-
-    @property
-    def label(self) -> str:
-        return f"{self.host} {self.process}"
-
-
-class Wanted(NamedTuple):
-    """Which lines: `since` in journalctl's words, `lines` of each process (-1: all)."""
-
-    since: str
-    lines: int
-    is_followed: bool
 
 
 @click.command()
@@ -79,20 +54,14 @@ def logs(
       steer logs app/shop --since 10m  steer logs app/shop --host h1 --tail 20
       steer logs job/backup            steer logs job/backup --since 1d
     """
-    kind, name = what
-    wanted = _wanted(since, tail, follow)
-    if kind == "Job":
-        from steersman.cli.logs_job import job_logs
-
-        if process is not None:
-            raise click.UsageError("a job has no processes; leave -p out")
-        asyncio.run(job_logs(tools, name, host, wanted, timestamps))
-    else:
-        asyncio.run(_logs(tools, name, process, host, wanted, timestamps))
+    if what[0] == "Job" and process is not None:
+        raise click.UsageError("a job has no processes; leave -p out")
+    asyncio.run(_logs(tools, what, process, host, _wanted(since, tail, follow), timestamps))
 
 
-def _wanted(since: str | None, tail: int | None, is_followed: bool) -> Wanted:
+def _wanted(since: str | None, tail: int | None, is_followed: bool) -> "Wanted":
     from steersman.api.quantities import parse_duration
+    from steersman.control.logs import Wanted
 
     # Relative, so that the host's own clock decides.
     started = f"-{parse_duration(since):.0f}s" if since is not None else ""
@@ -102,80 +71,32 @@ def _wanted(since: str | None, tail: int | None, is_followed: bool) -> Wanted:
 
 async def _logs(
     tools: Tools,
-    app: str,
+    what: tuple[str, str],
     process: str | None,
     host: str | None,
-    wanted: Wanted,
+    wanted: "Wanted",
     has_times: bool,
 ) -> None:
     from steersman.cli.context import opened
-    from steersman.cli.interleave import interleaved
-    from steersman.cli.places import hosts_of, known_process, processes_of
+    from steersman.control.logs import Labels, Lack
 
+    kind: Literal["App", "Job"] = "Job" if what[0] == "Job" else "App"
+    write, is_whole = Writer((), has_times), True
     async with opened(tools) as work:
-        target = await work.memory.app(app)
-        if process is not None:
-            await known_process(work, target, process)
-        processes = [process] if process is not None else await processes_of(work, target)
-        names = await hosts_of(work, target, host)
-        links, errors = await work.session.connect_all(names, await work.memory.hosts())
-        silent = [warned(error) for error in errors.values()]
-        await learn(work, target, silent)
-        streams = [
-            _lines(link, app, each, wanted, silent) for link in links.values() for each in processes
-        ]
-        write = Writer([f"{name} {each}" for name in names for each in processes], has_times)
-        async with aclosing(interleaved(streams, is_live=wanted.is_followed)) as merged:
-            async for line in merged:
-                write(line)
-    if silent:
+        logs = work.looks.logs(kind, what[1], process, host, wanted)
+        async with aclosing(logs) as items:
+            async for item in items:
+                match item:
+                    case Labels(labels):
+                        write = Writer(labels, has_times)
+                    case Lack(why):
+                        # Now: the others may go on for long.
+                        click.echo(f"warning: {printable(why)}", err=True)
+                        is_whole = False
+                    case _:
+                        write(item)
+    if not is_whole:
         raise click.exceptions.Exit(1)
-
-
-async def learn(work: "Work", app: "App", silent: list[str]) -> None:
-    """Have the app's secrets masked; without the key that opens them, its output still counts."""
-    locked = await work.session.vault.learn(app.spec.config.secrets)
-    if locked is not None:
-        silent.append(warned(locked))
-
-
-def warned(error: "SteersmanError") -> str:
-    """Say now why a host gives no lines: the others may go on for long."""
-    text = printable(str(error))
-    click.echo(f"warning: {text}", err=True)
-    return text
-
-
-async def _lines(
-    link: "HostLink", app: str, process: str, wanted: Wanted, silent: list[str]
-) -> AsyncIterator[Line]:
-    from steersman.api.errors import SteersmanError
-    from steersman.planning.seen import parse_unit
-
-    stream = link.link.stream(
-        "logs",
-        pattern=f"steersman-{app}.{process}.g*",
-        since=wanted.since,
-        lines=wanted.lines,
-        follow=wanted.is_followed,
-    )
-    try:
-        async with aclosing(stream) as replies:
-            async for reply in replies:
-                entry = reply.header
-                if "line" not in entry:
-                    continue  # the last answer only says that it is
-                unit = parse_unit(str(entry.get("unit")))
-                instance = f".{unit.instance}" if unit is not None and unit.instance else ""
-                yield Line(
-                    float(entry["t"]),
-                    link.name,
-                    process + instance,
-                    link.masks.text(str(entry["line"])),
-                    entry.get("system") is True,
-                )
-    except SteersmanError as error:
-        silent.append(warned(error))
 
 
 class Writer:
@@ -188,7 +109,7 @@ class Writer:
         self._colours: dict[str, str] = {}
         self._next = cycle(_COLOURS)
 
-    def __call__(self, line: Line) -> None:
+    def __call__(self, line: "Line") -> None:
         label = line.label.ljust(self._width) + " | "
         if self._is_colourful:
             colour = self._colours.get(line.label) or next(self._next)

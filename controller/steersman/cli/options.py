@@ -12,7 +12,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def common(command: F) -> F:
-    """--state-dir and --debug, which change the Tools that the verb is given."""
+    """--context, --state-dir and --debug, which change the Tools that the verb is given."""
+    context = click.option(
+        "--context",
+        metavar="NAME",
+        expose_value=False,
+        callback=_set_context,
+        help="The daemon to speak to, as `steer config get-contexts` has it; local is none.",
+    )
     state = click.option(
         "--state-dir",
         type=click.Path(file_okay=False, path_type=Path),
@@ -29,7 +36,7 @@ def common(command: F) -> F:
         callback=_set_debug,
         help="Show tracebacks of errors.",
     )
-    return state(debug(command))
+    return context(state(debug(command)))
 
 
 def filename(*, required: bool) -> Callable[[F], F]:
@@ -83,6 +90,11 @@ def selector(command: F) -> F:
 def _set_state_dir(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
     if value is not None and not ctx.resilient_parsing:
         ctx.obj.state_dir = value.absolute()
+
+
+def _set_context(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None and not ctx.resilient_parsing:
+        ctx.obj.context = value
 
 
 def _set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:

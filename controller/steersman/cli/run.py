@@ -13,7 +13,7 @@ from steersman.cli.text import printable
 
 if TYPE_CHECKING:
     from steersman.cli.context import Work
-    from steersman.control.hosts import HostLink
+    from steersman.control.programs import Program, Wish
 
 
 @click.command("run")
@@ -71,28 +71,31 @@ async def _run(
     has_terminal: bool,
 ) -> int:
     from steersman.cli.context import opened
-    from steersman.cli.places import hosts_of, known_process
-    from steersman.cli.programs import arguments, exit_code_of
-    from steersman.cli.terminal import converse
+    from steersman.cli.programs import exit_code_of
+    from steersman.cli.terminal import converse, this_terminal
+    from steersman.control.places import hosts_of, known_process
+    from steersman.control.programs import Wish
 
     async with opened(tools) as work:
         target = await work.memory.app(app)
-        names = await hosts_of(work, target, host)
+        names = await hosts_of(work.memory, target, host)
         if process is not None:
-            await known_process(work, target, process)
-        link = await _first(work, names)
-        asked = await arguments(link, target, argv, process)
-        return await exit_code_of(converse(link.link, asked, has_input, has_terminal))
+            await known_process(work.memory, target, process)
+        wish = Wish(argv, process, has_input, this_terminal() if has_terminal else None)
+        program = await _first(work, app, names, wish)
+        return await exit_code_of(converse(program, wish))
 
 
-async def _first(work: "Work", names: list[str]) -> "HostLink":
-    """Return the first host that answers; say which did not, raise if that is all of them."""
+async def _first(work: "Work", app: str, names: list[str], wish: "Wish") -> "Program":
+    """Return a program on the first host that answers; say which did not, raise if none does."""
     from steersman.api.errors import SteersmanError
+    from steersman.control.programs import NotRunning
 
-    hosts = await work.memory.hosts()
     for name in names[:-1]:
         try:
-            return await work.session.connect(hosts[name], hosts)
+            return await work.looks.program(app, name, wish)
+        except NotRunning:
+            raise
         except SteersmanError as error:
             click.echo(f"warning: {printable(str(error))}; trying the next", err=True)
-    return await work.session.connect(hosts[names[-1]], hosts)
+    return await work.looks.program(app, names[-1], wish)

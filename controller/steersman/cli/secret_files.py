@@ -8,6 +8,7 @@ from steersman.api.errors import SteersmanError
 from steersman.api.refusal import Refused
 from steersman.api.secret import Secret, check_secret_text
 from steersman.cli.app import Tools
+from steersman.client.errors import OnlyHere
 from steersman.control.memory import Memory
 from steersman.control.secretfile import SecretFile
 from steersman.control.secrets import SecretReader
@@ -15,6 +16,7 @@ from steersman.control.vault import Vault
 from steersman.manifests import Sourced
 from steersman.sealing.age import NotSealable
 from steersman.sealing.keyring import Keyring
+from steersman.store.sqlite import SqliteStore
 
 
 async def seal_file(
@@ -86,11 +88,21 @@ async def rotate_files(
 
 async def _new_key(tools: Tools, keys: Keyring) -> str:
     """Make a key and seal what the controller keeps to it; the older keys stay behind it."""
-    async with tools.store() as store:
+    async with kept_here(tools) as store:
         keys.keys()
         mine = keys.renew()
         await Vault(Memory(store), keys).reseal()
     return mine
+
+
+def kept_here(tools: Tools) -> SqliteStore:
+    """Return the store of this machine; raises OnlyHere where a context means another's."""
+    context = tools.daemon()
+    if context is not None and context.is_elsewhere:
+        raise OnlyHere(
+            f"{context.server} gives nobody the values of a Secret; run this on its machine"
+        )
+    return tools.own_store()
 
 
 async def values_in(tools: Tools, path: Path, name: str | None) -> dict[str, str]:
@@ -103,7 +115,7 @@ async def values_in(tools: Tools, path: Path, name: str | None) -> dict[str, str
 
 async def values_kept(tools: Tools, name: str) -> dict[str, str]:
     """Return the values of a Secret as the controller keeps them."""
-    async with tools.store() as store:
+    async with kept_here(tools) as store:
         vault = Vault(Memory(store), tools.keyring())
         return dict((await vault.current([name]))[name])
 

@@ -66,18 +66,21 @@ def _install(
 
 
 async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> None:
-    from steersman.cli.context import opened
+    from steersman.cli.context import opened_here
     from steersman.control.engine import Engine
     from steersman.control.relay import Relay
+    from steersman.server.api import api
     from steersman.server.config import FILE, read_config
     from steersman.server.daemon import alone_in, kept_going, serve
-    from steersman.server.doors import Follow, House, doors_of
     from steersman.server.folders import Manifests, applying
+    from steersman.server.house import Follow, House, doors_of, hook_app
     from steersman.server.logs import LogReporter, configure
     from steersman.server.notify import Notifier
+    from steersman.server.parts import Parts
+    from steersman.server.tokens import Tokens
 
     relay = Relay()
-    async with opened(tools, relay) as work:
+    async with opened_here(tools, relay, use_ssh_config=False) as work:
         configure(sys.stderr, is_debugging=tools.is_debugging)
         apply = applying(work.controller, work.secrets)
         manifests = Manifests(filenames, work.memory, apply, recursive=recursive)
@@ -92,7 +95,17 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             *(folder, work.session, work.controller, work.artifacts, work.repositories),
             *(relay, work.keys),
         )
-        doors = doors_of(settings, house, engine.wake)
+        parts = Parts(
+            store=work.store,
+            session=work.session,
+            controller=work.controller,
+            relay=relay,
+            trusted=work.trusted,
+            keys=work.keys,
+            tokens=Tokens(work.store),
+        )
+        hooks = {"hooks": hook_app(settings, house, engine.wake)}
+        doors = [api(parts, folder, settings.api, hooks), *doors_of(settings, house, engine.wake)]
         if filenames:
             doors.append(kept_going("manifests", lambda: manifests.watch(engine.wake)))
         async with alone_in(folder):

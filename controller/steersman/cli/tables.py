@@ -229,6 +229,14 @@ _COLUMNS: Mapping[str, Columns] = {
         "CONNECTIONS": lambda one, now: one["spec"].get("connections"),
         "AGE": _age,
     },
+    "Installation": {
+        "NAME": _name,
+        "INSTALLATION": lambda one, now: one["spec"]["installation"],
+        "REVISION": lambda one, now: one["spec"]["revision"],
+        "STATE": lambda one, now: _status(one).get("state", "pending"),
+        "CHART": lambda one, now: "{name}-{version}".format_map(one["spec"]["chart"]),
+        "AGE": _age,
+    },
 }
 
 _WIDE: Mapping[str, Columns] = {
@@ -260,4 +268,8 @@ _WIDE: Mapping[str, Columns] = {
     },
     "Event": {"FIRST SEEN": _age},
     "Generation": {},
+    "Installation": {
+        "OBJECTS": lambda one, now: one["spec"].get("objects"),
+        "DESCRIPTION": lambda one, now: one["spec"].get("description"),
+    },
 }

@@ -8,14 +8,13 @@ import sys
 import termios
 import threading
 import tty
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import aclosing
-from typing import Any
 
 import click
 
 from steersman.api.errors import HostUnreachable, SteersmanError
-from steersman.transport.link import Link
+from steersman.control.programs import Program, Terminal, Wish
 
 STDIN = 0
 CHUNK = 1 << 15
@@ -29,27 +28,24 @@ class LinkLost(SteersmanError):
     """The link went while a program ran; its host ends it."""
 
 
-async def converse(
-    link: Link, asked: Mapping[str, Any], has_input: bool, has_terminal: bool
-) -> int:
-    """Run what is `asked` of the hand, pass bytes both ways until it ends, return its exit code."""
-    terminal = {"size": _size(), "term": os.environ.get("TERM", "dumb")} if has_terminal else None
-    keyboard = Keyboard(link)
+async def converse(program: Program, wish: Wish) -> int:
+    """Run a program, pass bytes both ways until it ends, return its exit code."""
+    has_terminal = wish.terminal is not None
+    keyboard = Keyboard(program)
     code = 1
     with contextlib.ExitStack() as stack:
         if has_terminal:
             stack.enter_context(raw_terminal())
         stack.enter_context(_ending())
-        replies = link.stream("exec", input=has_input, tty=terminal, **asked)
         try:
-            async with aclosing(replies):
-                async for reply in replies:
-                    if "began" in reply.header:
-                        keyboard.begin(int(reply.header["id"]), has_input, has_terminal)
-                    keyboard.taken(int(reply.header.get("taken", 0)))
-                    code = int(reply.header.get("exit", code))
+            async with aclosing(program.said()) as said:
+                async for each in said:
+                    if each.began:
+                        keyboard.begin(wish.has_input, has_terminal)
+                    keyboard.taken(each.taken)
+                    code = each.code if each.code is not None else code
                     # In a thread: whoever reads us may pause for longer than a link is patient.
-                    await asyncio.to_thread(_write, int(reply.header.get("fd", 1)), reply.body)
+                    await asyncio.to_thread(_write, each.fd, each.data)
         except HostUnreachable as error:
             raise LinkLost(f"{error}\n  the host ends the program; run it again") from error
         finally:
@@ -57,11 +53,16 @@ async def converse(
     return code
 
 
-class Keyboard:
-    """Sends what is read here, and the window's size, to the program `begin` names."""
+def this_terminal() -> Terminal:
+    """Return what the terminal is that steer was started on."""
+    return Terminal(_size(), os.environ.get("TERM", "dumb"))
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+
+class Keyboard:
+    """Sends what is read here, and the window's size, to a program that began."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
         self._loop = asyncio.get_running_loop()
         self._room = threading.Semaphore(AHEAD // CHUNK)
         self._unacknowledged = 0
@@ -70,14 +71,14 @@ class Keyboard:
         self._resized = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
-    def begin(self, number: int, has_input: bool, has_terminal: bool) -> None:
+    def begin(self, has_input: bool, has_terminal: bool) -> None:
         if has_input:
             # A thread of its own: nothing else reads files, pipes and terminals alike.
             threading.Thread(target=self._read, daemon=True).start()
-            self._tasks.append(asyncio.create_task(self._send(number)))
+            self._tasks.append(asyncio.create_task(self._send()))
         if has_terminal:
             self._loop.add_signal_handler(signal.SIGWINCH, self._resized.set)
-            self._tasks.append(asyncio.create_task(self._resize(number)))
+            self._tasks.append(asyncio.create_task(self._resize()))
             self._resized.set()  # it may have changed since
 
     def taken(self, count: int) -> None:
@@ -101,16 +102,16 @@ class Keyboard:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._queue.put_nowait, data)
 
-    async def _send(self, number: int) -> None:
+    async def _send(self) -> None:
         while data := await self._queue.get():
             self._sent.append(len(data))
-            await self._link.tell("tell", number, body=data)
-        await self._link.tell("tell", number, end=True)
+            await self._program.send(data)
+        await self._program.end_input()
 
-    async def _resize(self, number: int) -> None:
+    async def _resize(self) -> None:
         while await self._resized.wait():
             self._resized.clear()
-            await self._link.tell("tell", number, size=_size())
+            await self._program.resize(_size())
 
 
 def _read_some() -> bytes:
@@ -120,9 +121,9 @@ def _read_some() -> bytes:
         return b""
 
 
-def _size() -> list[int]:
+def _size() -> tuple[int, int]:
     size = os.get_terminal_size(STDIN)
-    return [size.lines, size.columns]
+    return size.lines, size.columns
 
 
 def _write(fd: int, data: bytes) -> None:

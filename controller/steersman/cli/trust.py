@@ -1,61 +1,33 @@
-"""The keys that a host shows, the choice of a person, and the file where they are pinned."""
+"""The keys that a host shows, and the choice of a person."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import click
 
 from steersman.api.errors import SteersmanError
 from steersman.api.host import Host
-from steersman.cli.context import Work
 from steersman.cli.text import printable
-from steersman.control.hosts import target_of
-from steersman.transport.ssh import fetch_host_keys
-
-
-class Key(NamedTuple):
-    """A public key: its algorithm, its line in known_hosts files, and its fingerprint."""
-
-    algorithm: str
-    line: str
-    fingerprint: str
-
-    @property
-    def words(self) -> str:
-        """The line without its comment, as it is pinned."""
-        return " ".join(self.line.split()[:2])
+from steersman.control.trust import Key, Shown
 
 
 class NotTrusted(SteersmanError):
     """Nobody said that a key is the host's."""
 
 
-async def shown_keys(work: Work, host: Host, hosts: Mapping[str, Host]) -> list[Key]:
-    """Return what the host shows of itself, and print it."""
-    target = target_of(host, hosts)
-    shown = await fetch_host_keys(target, trust_files=(work.trusted.path,))
-    keys = [Key(*each) for each in shown]
+def print_keys(host: Host, keys: Sequence[Key]) -> None:
+    """Print what a host shows of itself."""
     click.echo(f"host/{host.name} ({host.spec.address} port {host.spec.port}) shows:")
     for key in keys:
         click.echo(f"  {key.fingerprint}  {printable(key.algorithm)}")
-    return keys
 
 
-def choose_keys(
-    work: Work,
-    host: Host,
-    hosts: Mapping[str, Host],
-    keys: Sequence[Key],
-    *,
-    accept: str | None,
-    is_replacing: bool,
-) -> list[Key]:
+def choose_keys(host: Host, shown: Shown, *, accept: str | None, is_replacing: bool) -> list[Key]:
     """Return the keys to pin, none when nothing is to do; raises NotTrusted."""
+    keys, pinned = shown
     if host.spec.host_key:
         _compare_with_manifest(host, keys)
         return []
-    pinned = set(work.trusted.keys(target_of(host, hosts)))
     if pinned and pinned <= {key.words for key in keys}:
         click.echo(f"host/{host.name} is trusted already, unchanged")
         return []
@@ -95,12 +67,3 @@ def _accepted(host: Host, keys: Sequence[Key], fingerprint: str) -> Key:
         " if it is the host's own, somebody may be in between: nothing was trusted,"
         " see where its address leads"
     )
-
-
-def pin(
-    work: Work, host: Host, hosts: Mapping[str, Host], keys: Sequence[Key], *, is_replacing: bool
-) -> None:
-    """Write the keys into our own known_hosts file."""
-    target = target_of(host, hosts)
-    work.trusted.pin(target, [key.line for key in keys], replace=is_replacing)
-    click.echo(f"host/{host.name} trusted ({work.trusted.path})")

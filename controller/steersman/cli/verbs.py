@@ -31,6 +31,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "label": Verb("steersman.cli.label:label", "Set and remove labels"),
         "annotate": Verb("steersman.cli.label:annotate", "Set and remove annotations"),
         "job": Verb("steersman.cli.job:job", "Run jobs now"),
+        "adopt": Verb("steersman.cli.adopt:adopt", "Know apps again from their hosts"),
         "delete": Verb("steersman.cli.delete:delete", "Remove apps and everything of theirs"),
     },
     "Keep": {
@@ -39,11 +40,16 @@ SECTIONS: dict[str, dict[str, Verb]] = {
     "Look": {
         "get": Verb("steersman.cli.get:get", "List apps, hosts, jobs, releases and others"),
         "describe": Verb("steersman.cli.describe:describe", "Show all that is known of an object"),
+        "events": Verb("steersman.cli.events:events", "List events, and watch them come"),
+        "wait": Verb("steersman.cli.wait:wait", "Wait until objects meet a condition"),
         "logs": Verb("steersman.cli.logs:logs", "Print the output of an app or a job"),
         "exec": Verb("steersman.cli.exec:exec_", "Run a command in an app's environment"),
         "run": Verb("steersman.cli.run:run", "Run a program by hand: a shell, a console, a dump"),
     },
     "Other": {
+        "config": Verb("steersman.cli.config:config", "Say which daemon verbs speak to"),
+        "token": Verb("steersman.cli.token:token", "Let others speak to the daemon"),
+        "auth": Verb("steersman.cli.auth:auth", "Ask what you may do"),
         "plugin": Verb("steersman.cli.plugin:plugin", "List the steer-… programs that add verbs"),
         "completion": Verb(
             "steersman.cli.completion:completion", "Print the completion script of a shell"

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Literal
 
-from steersman.api.app import App, AppStatus
+from steersman.api.app import App
 from steersman.api.errors import SteersmanError
 from steersman.api.host import Host
 from steersman.api.job import Job
 from steersman.api.objects import AnyObject
 from steersman.api.secret import Secret
 from steersman.control.admission import admit, admit_jobs, placed
+from steersman.control.adopt import Adoption, NotConfirmed
 from steersman.control.artifacts import Artifacts
 from steersman.control.binding import Binding
 from steersman.control.busy import Busy
-from steersman.control.choose import Aim, Secrets
-from steersman.control.converge import Unhealthy
+from steersman.control.choose import Aim
 from steersman.control.cordon import Cordons
 from steersman.control.editing import Editing
 from steersman.control.job_runs import JobRuns
@@ -29,11 +28,12 @@ from steersman.control.memory import Memory, NotFound
 from steersman.control.outcome import Applied as Applied
 from steersman.control.outcome import Outcome
 from steersman.control.plans import Plans
+from steersman.control.pretence import Pretence
 from steersman.control.prune import Pruner
-from steersman.control.release import OVERTAKEN
+from steersman.control.release import ADOPTED, OVERTAKEN
 from steersman.control.rollout import Rollout
 from steersman.control.session import Session, whoever
-from steersman.control.status import app_status, without
+from steersman.control.status import remember, without
 from steersman.control.steering import Steering
 from steersman.control.wishes import overtaking
 from steersman.manifests.document import Sourced
@@ -94,6 +94,7 @@ class Controller:
         return outcomes, await self.job_runs.settle(given, names)
 
     async def admit(self, objects: Sequence[AnyObject]) -> None:
+        """Raise NotAdmitted unless these objects fit to each other and to all that are known."""
         apps, hosts = await self._memory.apps(), await self._memory.hosts()
         apps |= {obj.name: obj for obj in objects if isinstance(obj, App)}
         hosts |= {obj.name: obj for obj in objects if isinstance(obj, Host)}
@@ -146,9 +147,11 @@ class Controller:
     async def _rolled(self, name: str, aim: Aim, binding: Binding | None = None) -> Outcome:
         async with self.held(name):
             app, hosts = await self._memory.app(name), await self._memory.hosts()
+            if ADOPTED in app.metadata.annotations:
+                raise NotConfirmed(name)
             rollout = Rollout(self._session, self._artifacts, binding=binding)
             outcome = await rollout.run(app, hosts, aim)
-            await self._remember(app, hosts, outcome)
+            await remember(self._memory, app, hosts, outcome)
         return outcome
 
     @asynccontextmanager
@@ -175,52 +178,15 @@ class Controller:
             if newer is not None:
                 await self._memory.annotate(name, {OVERTAKEN: overtaking(newer)})
 
-    async def _remember(self, app: App, hosts: Mapping[str, Host], outcome: Outcome) -> None:
-        status = app_status(app, hosts, outcome, datetime.now(UTC))
-        if status != app.status:
-            await self._memory.set_app_status(app, status)
-        for host in outcome.hosts:
-            if host.error is not None and not isinstance(host.error, Unhealthy):
-                text = str(host.error)
-                await self._memory.note("App", app.name, "HostFailed", text, host.host, "Warning")
-
     async def diff(self, sourced: Sequence[Sourced]) -> list[Outcome]:
         """Return what applying would do, without doing it."""
         objects = [each.obj for each in sourced]
         await self.admit(objects)
-        apps, hosts = await self._memory.apps(), await self._memory.hosts()
-        new_hosts = {
-            obj.name: await self._memory.with_our_annotations(obj)
-            for obj in objects
-            if isinstance(obj, Host)
-        }
-        hosts |= new_hosts
-        for obj in objects:
-            if isinstance(obj, App):
-                status = apps[obj.name].status if obj.name in apps else AppStatus()
-                apps[obj.name] = await self._memory.as_applied(obj, status)
-        secrets = {
-            obj.name: await self._session.vault.with_kept(obj, obj.given())
-            for obj in objects
-            if isinstance(obj, Secret)
-        }
-        names = {obj.name for obj in objects if isinstance(obj, App)}
-        for app in apps.values():
-            used = secrets.keys()
-            if used & set(app.spec.config.secrets) or set(new_hosts) & set(placed(app, hosts)):
-                names.add(app.name)
-        return await self._planned([apps[name] for name in sorted(names)], hosts, secrets)
+        return await Pretence(self._session, self._artifacts).apply(objects)
 
     async def drift(self, names: Sequence[str]) -> list[Outcome]:
         """Return what would be done for apps as they are remembered, without doing it."""
-        apps = [await self._memory.app(name) for name in names]
-        return await self._planned(apps, await self._memory.hosts(), {})
-
-    async def _planned(
-        self, apps: Sequence[App], hosts: Mapping[str, Host], secrets: Secrets
-    ) -> list[Outcome]:
-        rollout = Rollout(self._session, self._artifacts, is_dry=True, pretended=secrets)
-        return list(await asyncio.gather(*(rollout.run(app, hosts) for app in apps)))
+        return await Pretence(self._session, self._artifacts).keep(names)
 
     async def delete(
         self, kind: str, name: str, cascade: Literal["background", "orphan"] = "background"
@@ -282,6 +248,11 @@ class Controller:
         return Editing(
             self._session, self.busy, admit=self.admit, touched=self._touched, settle=self._settle
         )
+
+    @property
+    def adoption(self) -> Adoption:
+        """What knows apps again that were forgotten."""
+        return Adoption(self._session)
 
     @property
     def plans(self) -> Plans:

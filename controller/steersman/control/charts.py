@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from steersman.api.errors import SteersmanError
 from steersman.api.installation import (
@@ -23,13 +24,25 @@ from steersman.control.installations import (
     Objects,
     is_installed,
     last_good,
+    one_before,
     revision_of,
 )
-from steersman.control.removal import Hands, Removal, remove_others, stored_objects
+from steersman.control.prune import Pruned, Pruner
 from steersman.manifests import Sourced, Text
-from steersman.planning.inventory import INVENTORY, Key, Pruning, key_of, marked, plan_prune
+from steersman.planning.inventory import INVENTORY, Key, key_of, marked
 
 ReadSecrets = Callable[[Sequence[Sourced]], Awaitable[tuple[Sourced, ...]]]
+
+
+class Hands(Protocol):
+    """What of a `Controller` is needed, wherever it runs."""
+
+    @property
+    def pruner(self) -> Pruner: ...
+
+    async def apply(
+        self, sourced: Sequence[Sourced], *, inventory: str | None = None
+    ) -> Applied: ...
 
 
 class Installed(SteersmanError):
@@ -73,6 +86,11 @@ class Wish:
         return tuple(replace(each, obj=marked(each.obj, mine)) for each in self.objects)
 
     @property
+    def keys(self) -> frozenset[Key]:
+        """What the installation has when the revision is there."""
+        return frozenset(key_of(each.obj) for each in self.objects) | {_nothing(self.name)}
+
+    @property
     def spec(self) -> InstallationSpec:
         """What is remembered."""
         keys = tuple(str(key_of(each.obj)) for each in self.objects)
@@ -98,7 +116,7 @@ class Done:
 
     revision: Installation
     applied: Applied | None = None
-    removal: Removal = field(default_factory=Removal)
+    pruned: Pruned = field(default_factory=Pruned)
     error: SteersmanError | None = None
     taken_back: Done | None = None
 
@@ -110,7 +128,7 @@ class Done:
     @property
     def is_good(self) -> bool:
         """Whether what is no more part of it is gone, too."""
-        return self.is_applied and not self.removal.faults
+        return self.is_applied and not self.pruned.errors
 
 
 class Charts:
@@ -152,7 +170,7 @@ class Charts:
         good = last_good(history)
         if good is None:
             # What was there of it must be gone; that it failed stays to be read.
-            return replace(done, removal=await self._remove(wish.name, ()))
+            return replace(done, pruned=await self._remove(wish.name))
         back = self._again(good, wish.revision + 1, f"Rollback to {good.spec.revision}")
         return replace(done, taken_back=await self._applied(back))
 
@@ -161,53 +179,44 @@ class Charts:
         history = await self.installations.settle(name)
         if not history:
             raise NotInstalled(name)
-        newest = history[-1]
-        # An uninstalled one comes back as it was.
-        below = newest.spec.revision + (newest.status.state == "uninstalled")
-        chosen = last_good(history, below) if number is None else revision_of(history, name, number)
+        chosen = one_before(history) if number is None else revision_of(history, name, number)
         if chosen is None:
             raise NotInstalled(name, "has no good revision to go back to")
         description = f"Rollback to {chosen.spec.revision}"
         return await self._applied(self._again(chosen, _next(history), description))
 
-    async def pruning(self, wish: Wish) -> Pruning:
-        """Return what `put` would remove, without removing it."""
-        wanted = {key_of(each.obj) for each in wish.objects} | {Key(KIND, wish.name)}
-        return plan_prune(inventory(wish.name), wanted, await stored_objects(self._store))
-
-    async def uninstall(self, name: str, *, keeps_history: bool) -> Removal:
+    async def uninstall(self, name: str, *, keeps_history: bool) -> Pruned:
         """Remove all that an installation has; what is protected or needed stays, and is named."""
         history = await self.installations.settle(name)
         if not history or (keeps_history and not is_installed(history)):
             raise NotInstalled(name)
-        removal = await self._remove(name, ())
-        if removal.faults:
-            return removal
+        pruned = await self._remove(name)
+        if pruned.errors:
+            return pruned
         if keeps_history:
-            await self.installations.mark(history[-1], "uninstalled")
+            await self.installations.give_up(name)
         else:
             await self.installations.forget(name)
-        return removal
+        return pruned
 
     async def _applied(self, wish: Wish) -> Done:
         async with self.installations.under_way(wish.spec) as revision:
             try:
-                objects = await self._read_secrets(wish.marked_objects)
-                applied = await self._hands.apply(objects)
+                objects = await self._read_secrets(wish.objects)
+                applied = await self._hands.apply(objects, inventory=inventory(wish.name))
             except SteersmanError as error:
                 await self.installations.mark(revision, "failed", str(error))
                 return Done(revision, error=error)
             if not applied.is_good:
                 await self.installations.mark(revision, "failed", _first_fault(applied))
                 return Done(revision, applied)
-            removal = await self._remove(wish.name, {key_of(each.obj) for each in wish.objects})
+            pruned = await self._hands.pruner.prune(inventory(wish.name), wish.keys)
             await self.installations.supersede(revision)
-        return Done(revision, applied, removal)
+        return Done(revision, applied, pruned)
 
-    async def _remove(self, name: str, wanted: Collection[Key]) -> Removal:
-        # An inventory is never emptied by an empty set; here that is what is meant.
-        everything = {*wanted, Key(KIND, name)}
-        return await remove_others(inventory(name), everything, self._store, self._hands)
+    async def _remove(self, name: str) -> Pruned:
+        """Remove all that an installation has."""
+        return await self._hands.pruner.prune(inventory(name), {_nothing(name)})
 
     async def _refuse_others(self, wish: Wish) -> None:
         taken = []
@@ -247,6 +256,11 @@ class Charts:
 def inventory(name: str) -> str:
     """Return the inventory that the objects of an installation belong to."""
     return f"chart/{name}"
+
+
+def _nothing(name: str) -> Key:
+    # An empty set empties no inventory; one with a key of nothing's does, and here that is meant.
+    return Key(KIND, name)
 
 
 def _next(history: Sequence[Installation]) -> int:

@@ -17,16 +17,18 @@ from steersman.control.binding import Binding
 from steersman.control.hosts import HostLink
 from steersman.control.memory import is_pinned
 from steersman.control.release import (
+    ADOPTED,
     counted,
     digest_again,
     find_release,
     from_procfile,
+    is_asked,
     kept,
     next_number,
     release_digest,
 )
 from steersman.control.session import Session, WantedKey
-from steersman.control.target import Wanted, release_folder
+from steersman.control.target import Wanted, env_digest, release_folder
 from steersman.planning.placement import Shares
 from steersman.planning.target import BuildTarget
 
@@ -79,8 +81,11 @@ class Chooser:
         counting = counted(releases)
         known = counting[-1] if counting and aim == "stays" else None
         resolved, versions, digest = await self._asked(app, shares, known)
-        if counting and counting[-1].spec.digest == digest:
-            return self._checked(counting[-1])
+        newest = counting[-1] if counting else None
+        if newest is not None and is_asked(newest, digest):
+            return self._checked(newest)
+        if newest and await self._holds(app, newest, resolved.content, shares, links):
+            return await self._recognised(newest, versions, digest)
         template = await self._template(app, resolved, links)
         is_commit = resolved.kind == "git"
         spec = ReleaseSpec(
@@ -105,7 +110,7 @@ class Chooser:
         if is_pinned(app) is not None or not releases:
             return None
         digest = (await self._asked(app, shares))[2]
-        return digest if digest != releases[-1].spec.digest else None
+        return None if is_asked(releases[-1], digest) else digest
 
     async def _asked(
         self, app: App, shares: Shares, known: Release | None = None
@@ -123,6 +128,38 @@ class Chooser:
         else:
             resolved = await self._artifacts.resolve(app.spec.source)
         return resolved, versions, release_digest(app, resolved.content, versions, shares)
+
+    async def _holds(
+        self, app: App, newest: Release, content: str, shares: Shares, links: list[HostLink]
+    ) -> bool:
+        """Return whether an adopted release is what is asked for, as far as hosts can tell.
+
+        Its Secrets' versions are of a lost key, so that the values themselves are compared: by the
+        digest of the file of variables that the hosts have of it.
+        """
+        fixed = newest.spec.secret_versions
+        if newest.metadata.annotations.get(ADOPTED) != "" or set(fixed) != {
+            *app.spec.config.secrets
+        }:
+            return False
+        if release_digest(app, content, fixed, shares) != newest.spec.digest:
+            return False
+        values = await self._secrets(app.spec.config.secrets)
+        digest = env_digest(newest, {k: v for each in values.values() for k, v in each.items()})
+        seen = [(await link.observe()).app(app.name).envs for link in links]
+        found = [envs.get(str(newest.spec.number)) for envs in seen]
+        there = [file.sha256 for file in found if file is not None]
+        return bool(there) and set(there) == {digest}
+
+    async def _recognised(
+        self, release: Release, versions: Mapping[str, str], digest: str
+    ) -> Release:
+        """Remember an adopted release as what is asked for; its folders keep their name."""
+        annotations = {**release.metadata.annotations, ADOPTED: digest}
+        metadata = release.metadata.model_copy(update={"annotations": annotations})
+        spec = release.spec.model_copy(update={"secret_versions": dict(versions)})
+        known = self._checked(release.model_copy(update={"metadata": metadata, "spec": spec}))
+        return known if self._is_dry else await self._memory.put_release(known)
 
     async def renumbered(self, app: App, release: Release, links: list[HostLink]) -> Release:
         """Return `release` under a number that no host knows: another controller took its own."""
@@ -161,7 +198,7 @@ class Chooser:
         versions = await self._versions(old.template.config.secrets)
         digest = digest_again(old, app, versions)
         counting = counted(releases)
-        if counting and counting[-1].spec.digest == digest:
+        if counting and is_asked(counting[-1], digest):
             return self._checked(counting[-1])
         again = {"number": next_number(releases, []), "digest": digest}
         spec = old.model_copy(update={**again, "secret_versions": versions})

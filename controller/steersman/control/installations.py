@@ -103,7 +103,8 @@ class Installations:
 
     @asynccontextmanager
     async def under_way(self, spec: InstallationSpec) -> AsyncIterator[Installation]:
-        """Remember a new revision as pending, and give signs of life while the body runs.
+        """Remember a new revision as pending, and give signs of life while the body runs; one
+        that is interrupted has failed.
 
         Raises Conflict when somebody else has just made one of the same number.
         """
@@ -114,6 +115,10 @@ class Installations:
         signing = asyncio.create_task(self._keep_signing(made))
         try:
             yield made
+        except BaseException as error:
+            said = f"the run that made it was interrupted ({type(error).__name__})"
+            await self.mark(made, "failed", said)
+            raise
         finally:
             signing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -133,6 +138,14 @@ class Installations:
         await self.mark(by, "deployed")
         for each in history[:-KEPT]:
             await self._store.delete(KIND, each.name)
+
+    async def give_up(self, name: str) -> None:
+        """Mark the newest revision as uninstalled, and keep what it failed with, if it did."""
+        history = await self.history(name)
+        for each in history[:-1]:
+            if each.status.state == "deployed":
+                await self.mark(each, "superseded")
+        await self.mark(history[-1], "uninstalled", history[-1].status.message)
 
     async def forget(self, name: str) -> None:
         for each in await self.history(name):
@@ -169,6 +182,15 @@ def last_good(history: Sequence[Installation], before: int | None = None) -> Ins
         if each.status.state in _GOOD and (before is None or each.spec.revision < before)
     ]
     return good[-1] if good else None
+
+
+def one_before(history: Sequence[Installation]) -> Installation | None:
+    """Return what a rollback goes back to, if there is something: the last good revision before,
+    or the newest if it was good until it was uninstalled."""
+    newest = history[-1]
+    if newest.status.state == "uninstalled" and not newest.status.message:
+        return newest
+    return last_good(history, newest.spec.revision)
 
 
 def is_installed(history: Sequence[Installation]) -> bool:

@@ -136,6 +136,11 @@ class JobRuns:
         await link.let_go(*claims_of(job.spec.app))
         return link, run_id
 
+    async def run(self, job: Job, host: str, say: Callable[[str], None]) -> JobRun:
+        """Start a run now, and say each line that it writes until it ends; return how."""
+        link, run_id = await self.start(job, host)
+        return await self.watch(link, job, run_id, say)
+
     async def watch(
         self, link: HostLink, job: Job, run_id: str, say: Callable[[str], None]
     ) -> JobRun:

@@ -31,6 +31,10 @@ ABORTED = "steersman/aborted"
 OVERTAKEN = "steersman/overtaken-by"
 """The digest of what somebody waits to roll out instead."""
 
+ADOPTED = "steersman/adopted"
+"""Of an App: nobody has said yet that it is as it should be. Of a Release: the digest that it has
+now, as the one that its folders are named by came from a lost key; "" until that is known."""
+
 REFUSED = "steersman/refused"
 """On a Release: which key pushed it, when the push was refused."""
 
@@ -90,6 +94,11 @@ def _relayed(app: App, shares: Shares) -> dict[str, Any]:
         else count
         for name, count in counts.items()
     }
+
+
+def is_asked(release: Release, digest: str) -> bool:
+    """Return whether a release is what an app with this digest asks for."""
+    return digest in (release.spec.digest, release.metadata.annotations.get(ADOPTED))
 
 
 def next_number(releases: Sequence[Release], seen: Sequence[int]) -> int:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from steersman.api.app import App, AppStatus, ProcessStatus
 from steersman.api.host import Host
 from steersman.api.meta import READY, Condition, set_condition
 from steersman.control.admission import placed
-from steersman.control.converge import LAST_LINES
+from steersman.control.converge import LAST_LINES, Unhealthy
+from steersman.control.memory import Memory
 from steersman.control.outcome import Outcome, Overtaken, Rejected
 from steersman.control.release import counts_of
+
+
+async def remember(memory: Memory, app: App, hosts: Mapping[str, Host], outcome: Outcome) -> None:
+    """Remember how an app fared, and why hosts failed it."""
+    status = app_status(app, hosts, outcome, datetime.now(UTC))
+    if status != app.status:
+        await memory.set_app_status(app, status)
+    for host in outcome.hosts:
+        if host.error is not None and not isinstance(host.error, Unhealthy):
+            text = str(host.error)
+            await memory.note("App", app.name, "HostFailed", text, host.host, "Warning")
 
 
 def app_status(app: App, hosts: Mapping[str, Host], outcome: Outcome, now: datetime) -> AppStatus:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
@@ -21,6 +22,7 @@ from steersman.planning.seen import HostSeen, parse_unit
 from steersman.planning.target import AppTarget, BuildTarget, File
 
 PORTS = (20000, 30000)
+_TOLD: Any = {"metadata": {"name", "labels", "annotations"}, "spec": True}
 
 
 class NoProxy(SteersmanError):
@@ -138,7 +140,10 @@ def app_gone(app: App, spec: HostSpec, facts: Facts) -> AppGone:
 
 
 def _record(wanted: Wanted) -> dict[str, object]:
-    """Return what release.json says on the host: enough to know it by, and nothing secret."""
+    """Return what release.json says on the host: enough to know it by, and nothing secret.
+
+    `memory` is what it takes to adopt the app when the controller's own memory is lost.
+    """
     spec = wanted.release.spec
     return {
         "app": spec.app,
@@ -147,7 +152,19 @@ def _record(wanted: Wanted) -> dict[str, object]:
         "commit": spec.commit,
         "ref": spec.ref,
         "content": spec.content,
+        "memory": {
+            "app": wanted.app.model_dump(
+                mode="json", by_alias=True, exclude_none=True, include=_TOLD
+            ),
+            "release": spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+        },
     }
+
+
+def env_digest(release: Release, secrets: Mapping[str, str]) -> str:
+    """Return the sha256 of the variables that all processes of a release share on a host."""
+    shared = {**release.spec.template.config.env, **secrets}
+    return hashlib.sha256(env_file(sorted(shared.items()))).hexdigest()
 
 
 def _patience(release: Release) -> float:

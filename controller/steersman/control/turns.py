@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from steersman.control.report import Reporter
@@ -22,6 +23,19 @@ HOLDING, RENEWAL = 60.0, 15.0
 POLL = 0.25
 
 
+_ASKED: ContextVar[float | None] = ContextVar("patience", default=None)
+
+
+@contextmanager
+def patient(seconds: float | None) -> Iterator[None]:
+    """Let this task wait so long for its turns, whatever the run's own patience is."""
+    token = _ASKED.set(seconds)
+    try:
+        yield
+    finally:
+        _ASKED.reset(token)
+
+
 class Turn:
     """How long one run waits for others, and how it says so."""
 
@@ -34,8 +48,9 @@ class Turn:
 
         Raises the LeaseHeld or HostBusy that names the holder after the patience is over.
         """
-        loop = asyncio.get_running_loop()
-        deadline, said = loop.time() + self._patience, ""
+        loop, asked = asyncio.get_running_loop(), _ASKED.get()
+        patience = asked if asked is not None else self._patience
+        deadline, said = loop.time() + patience, ""
         while True:
             try:
                 return await attempt()
@@ -44,7 +59,7 @@ class Turn:
                     raise
                 if str(error) != said:
                     said = str(error)
-                    self._report.said(subject, f"waiting up to {self._patience:g} s: {said}")
+                    self._report.said(subject, f"waiting up to {patience:g} s: {said}")
             await asyncio.sleep(POLL)
 
     @asynccontextmanager

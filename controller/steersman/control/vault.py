@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
@@ -18,8 +19,10 @@ from steersman.control.release import kept, secret_version
 from steersman.sealing.age import BadKey, NotOpened
 from steersman.sealing.keyring import Keyring
 from steersman.sealing.values import open_value, seal_value
+from steersman.store.protocol import Object, Store, Stored
 
 Values = Mapping[str, str]
+Write = Callable[[Object], Awaitable[Stored]]
 
 
 class VaultLocked(SteersmanError):
@@ -39,6 +42,10 @@ class NotKept(SteersmanError):
             f"secret {name}: {', '.join(keys)} is a digest (`stored`) of a value that this"
             " controller does not keep; write where the value comes from instead"
         )
+
+
+async def _put(store: Store, expected: int | None, manager: str, target: Object) -> Stored:
+    return await store.put(target, expected, manager=manager)
 
 
 class Vault:
@@ -61,10 +68,12 @@ class Vault:
         *,
         expected: int | None = None,
         manager: str = APPLY,
+        write: Write | None = None,
     ) -> str:
         """Remember a Secret, if it was read at `expected`; return created, configured, unchanged.
 
-        Raises Conflict before any value is kept.
+        Raises Conflict before any value is kept. `write` puts the object, with digests in place of
+        the values, if not the store's `put`.
         """
         store = self._memory.store
         merged = await self.with_kept(secret, values)
@@ -80,7 +89,9 @@ class Vault:
             self._keys.make()
             texts[version] = self._seal(secret.name, version, merged)
             await store.put_secret(secret.name, texts)
-        stored = await store.put(dump_object(masked), expected, manager=manager)
+        target = dump_object(masked)
+        put = write if write is not None else partial(_put, store, expected, manager)
+        stored = await put(target)
         status = SecretStatus(observed_generation=stored.generation, version=version)
         await self._memory.set_secret_status(secret.name, status)
         # Last: a crash before this leaves a version too many, never one too few.

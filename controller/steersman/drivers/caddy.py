@@ -19,9 +19,14 @@ def caddy_settings(root: str, scope: str) -> dict[str, str]:
 
     The Caddyfile must hold `import <sites>/steersman-*.caddy`, `<sites>` being the layout's.
     """
+    logs = {"caddy_logs": _logs(root, is_system=scope == "system")}
     if scope == "system":  # as Debian's package has it
-        return {"caddyfile": "/etc/caddy/Caddyfile", "caddy_admin": "localhost:2019"}
-    return {"caddyfile": f"{root}/Caddyfile", "caddy_admin": f"{root}/caddy-admin.sock"}
+        return {"caddyfile": "/etc/caddy/Caddyfile", "caddy_admin": "localhost:2019", **logs}
+    return {"caddyfile": f"{root}/Caddyfile", "caddy_admin": f"{root}/caddy-admin.sock", **logs}
+
+
+def _logs(root: str, *, is_system: bool) -> str:
+    return "/var/log/caddy" if is_system else f"{root}/log"
 
 
 class CaddyDriver:
@@ -30,13 +35,13 @@ class CaddyDriver:
     def __init__(self, layout: Layout, *, tls: bool) -> None:
         self._layout = layout
         self._scheme = "" if tls else "http://"
+        self._logs = _logs(layout.root, is_system=tls)
 
     def site_path(self, app: str) -> str:
         return f"{self._layout.sites}/steersman-{app}.caddy"
 
-    def access_log(self, app: str) -> str | None:
-        """Return None: releases are compared by health and restarts alone."""
-        return None
+    def access_log(self, app: str) -> str:
+        return f"{self._logs}/steersman-{app}.access.log"
 
     def render(self, app: str, routes: tuple[Route, ...]) -> File:
         lines = ["# Written by steersman; changes are replaced."]
@@ -48,8 +53,16 @@ class CaddyDriver:
                 lines += [f"\t\thandle {safe(route.path)}* {{"]
                 lines += [f"\t\t\t{line}" for line in self._body(app, route)]
                 lines += ["\t\t}"]
-            lines += ["\t}", "}"]
+            lines += ["\t}", *self._logged(app), "}"]
         return File(self.site_path(app), ("\n".join(lines) + "\n").encode())
+
+    def _logged(self, app: str) -> Iterator[str]:
+        yield f"\tlog {{\n\t\toutput file {safe(self.access_log(app))} {{"
+        yield "\t\t\troll_size 16MiB\n\t\t\troll_keep 1\n\t\t}"
+        # Headers may hold what is nobody's business, and are most of a line.
+        yield "\t\tformat filter {\n\t\t\twrap json\n\t\t\tfields {"
+        yield "\t\t\t\trequest>headers delete\n\t\t\t\tresp_headers delete"
+        yield "\t\t\t}\n\t\t}\n\t}"
 
     def _body(self, app: str, route: Route) -> Iterator[str]:
         if route.process is None:

@@ -108,7 +108,7 @@ def put(place: Place, sha256: str, size: int, offset: int, body: bytes) -> Dict[
         os.unlink(partial)
         raise Refused("corrupt", "blob %s arrived damaged and was dropped; send it again" % sha256)
     os.rename(partial, final)
-    files.sync(place.store)
+    files.sync_dir(place.store)
     return {"received": received, "stored": True}
 
 
@@ -122,13 +122,12 @@ def put_all(place: Place, blobs: "List[List[Any]]", body: bytes) -> Dict[str, ob
     for digest, data in parts.values():
         if digest_of(data).hexdigest() != digest:
             raise Refused("corrupt", "blob %s arrived damaged; send it again" % digest)
-    os.makedirs(place.store, exist_ok=True)
+    files.make_folders(place.store)
     _check_room(place, start)
     for path, (digest, data) in parts.items():
         if not os.path.exists(path):
-            files.write_new(_partial(place, digest), data, 0o644)
-            os.rename(_partial(place, digest), path)
-    files.sync(place.store)
+            files.write_by(_partial(place, digest), path, data, 0o644)
+    files.sync_dir(place.store)
     return {"stored": len(parts)}
 
 
@@ -153,8 +152,8 @@ def keep_hand(place: Place) -> None:
     packed = getattr(globals().get("__loader__"), "packed", b"")
     if packed:
         try:
-            files.write_new(_partial(place, own_digest()), packed, 0o644)
-            os.rename(_partial(place, own_digest()), path_of(place, own_digest()))
+            own = own_digest()
+            files.write_by(_partial(place, own), path_of(place, own), packed, 0o644)
         except OSError:
             # It only saves time, and a full disk is for those to report who need room.
             pass

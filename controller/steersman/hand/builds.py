@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from typing import Any, Dict, Set
 
 MARK = "build.json"
+RECORD = "release.json"
+MEMORY = "memory.json"
 
 
 def make_build(place: Place, app: str, digest: str, manifest: str, python: str) -> None:
@@ -29,6 +31,7 @@ def make_build(place: Place, app: str, digest: str, manifest: str, python: str) 
         return
     files.remove(folder)
     files.make_dir(place.app(app), 0o755)
+    files.make_folders(os.path.dirname(folder))
     with open(blobs.path_of(place, manifest), "rb") as file:
         wanted = json.load(file)
     try:
@@ -46,7 +49,7 @@ def make_build(place: Place, app: str, digest: str, manifest: str, python: str) 
         # On a full disk half a build would be in everybody's way until somebody tries again.
         files.remove(folder)
         raise
-    files.sync(os.path.dirname(folder))
+    files.sync_dir(os.path.dirname(folder))
 
 
 def _make_tree(place: Place, top: str, wanted: Dict[str, Any]) -> None:
@@ -71,7 +74,11 @@ def _make_tree(place: Place, top: str, wanted: Dict[str, Any]) -> None:
 
 
 def make_release(place: Place, app: str, name: str, build: str, record: Dict[str, Any]) -> None:
-    """Make apps/<app>/releases/<name>/: links to its build and release.json, in one rename."""
+    """Make apps/<app>/releases/<name>/: links to its build and release.json, in one rename.
+
+    What of `record` is under `memory` goes into a file of its own, which the app cannot read: it
+    is all that a controller needs to know the app again when its own memory is lost.
+    """
     if not os.path.exists(place.app(app, "builds", build, MARK)):
         raise Refused("bad-request", "build %s of %s is not on this host" % (build, app))
     final = place.app(app, "releases", name)
@@ -82,10 +89,37 @@ def make_release(place: Place, app: str, name: str, build: str, record: Dict[str
     files.make_folders(stage)
     for part in ("src", "venv"):
         os.symlink(os.path.join("..", "..", "builds", build, part), os.path.join(stage, part))
-    data = json.dumps({**record, "build": build}, sort_keys=True).encode()
-    files.write_file(os.path.join(stage, "release.json"), data, 0o644)
+    shown = {key: value for key, value in record.items() if key != "memory"}
+    if "memory" in record:
+        memory = json.dumps(record["memory"], sort_keys=True).encode()
+        files.write_file(os.path.join(stage, MEMORY), memory, 0o600)
+    data = json.dumps({**shown, "build": build}, sort_keys=True).encode()
+    files.write_file(os.path.join(stage, RECORD), data, 0o644)
     os.rename(stage, final)
-    files.sync(os.path.dirname(final))
+    files.sync_dir(os.path.dirname(final))
+
+
+def records(place: Place, app: str) -> Dict[str, Any]:
+    """Return {release: record} of an app, as `make_release` was told; unreadable ones are left out.
+
+    One that an older hand made has no `memory`.
+    """
+    found = {}
+    top = place.app(app, "releases")
+    for name in files.entries(top):
+        try:
+            record = _json(os.path.join(top, name, RECORD))
+            if os.path.exists(os.path.join(top, name, MEMORY)):
+                record["memory"] = _json(os.path.join(top, name, MEMORY))
+            found[name] = record
+        except (OSError, ValueError, TypeError):
+            continue  # half removed, or edited by hand: it is not to be believed
+    return found
+
+
+def _json(path: str) -> Any:
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
 
 
 def used_by(place: Place, app: str, digest: str) -> Set[str]:

@@ -32,6 +32,7 @@ class Caddy:
         self._sites = place.sites
         self._main = place.extra["caddyfile"]
         self._admin = place.extra["caddy_admin"]
+        self._logs = place.extra["caddy_logs"]
         self._import = re.compile(
             r"^[ \t]*import[ \t]+%s/\S+[ \t]*$" % re.escape(place.sites), re.MULTILINE
         )
@@ -64,6 +65,10 @@ class Caddy:
         with self._one_at_a_time:
             self._load({n: d for n, d in self._stored().items() if n != name}, name)
             files.remove(path)
+            for log in files.entries(self._logs):
+                # With what was rolled: its time stands before the ending.
+                if log.startswith(name[: -len(ENDING)] + ".access"):
+                    files.remove(os.path.join(self._logs, log))
 
     def _stored(self) -> Dict[str, bytes]:
         stored = {}

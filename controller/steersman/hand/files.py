@@ -17,13 +17,9 @@ if TYPE_CHECKING:
     Signature = Tuple[int, int, int, int]
     FileSeen = List[object]  # [sha256, mode, "owner:group"]
 
-# Files and folders that are synced one by one.
-FEW = 64
 
-
-def sync(path: str) -> None:
-    """Make a file's content, or a folder's names, durable."""
-    fd = os.open(path, os.O_RDONLY)
+def sync_dir(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
     finally:
@@ -41,7 +37,11 @@ def make_folders(path: str) -> None:
             os.mkdir(folder)
         except FileExistsError:
             continue  # made for another app, or no folder: the next one will tell
-        sync(os.path.dirname(folder))
+        sync_dir(os.path.dirname(folder))
+
+
+# Files and folders that are synced one by one.
+FEW = 64
 
 
 def sync_tree(top: str) -> None:
@@ -49,19 +49,26 @@ def sync_tree(top: str) -> None:
 
     Thousands of fsyncs would take seconds, and a few less than a whole file system.
     """
-    paths: List[str] = []
+    kept: List[str] = []
+    folders: List[str] = []
     for folder, _, names in os.walk(top):
-        paths.append(folder)
+        folders.append(folder)
         for name in names:
             path = os.path.join(folder, name)
             status = os.lstat(path)
             if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-                paths.append(path)
-        if len(paths) > FEW:
+                kept.append(path)
+        if len(kept) + len(folders) > FEW:
             sync_filesystem(top)
             return
-    for path in paths:
-        sync(path)
+    for path in kept:
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    for folder in folders:
+        sync_dir(folder)
 
 
 def sync_filesystem(path: str) -> None:
@@ -114,34 +121,31 @@ def chown(path: str, owner: str) -> None:
 
 def write_file(path: str, data: bytes, mode: int, owner: str = "") -> None:
     """Replace `path` in one step: temporary in the same folder, fsync, rename, fsync."""
-    folder, temporary = os.path.dirname(path), _temporary(path)
+    folder = os.path.dirname(path)
     make_folders(folder)
+    write_by(_temporary(path), path, data, mode, owner)
+    sync_dir(folder)
+
+
+def write_by(temporary: str, path: str, data: bytes, mode: int, owner: str = "") -> None:
+    """Replace `path`, which is sure to be found later only once its folder is synced."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     try:
-        write_new(temporary, data, mode, owner)
+        fd = os.open(temporary, flags, 0o600)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            os.fchmod(fd, mode)
+            if owner:
+                chown(temporary, owner)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
         os.rename(temporary, path)
     except (OSError, Refused):
         _discard(temporary)
         raise
-    sync(folder)
-
-
-def write_new(temporary: str, data: bytes, mode: int, owner: str = "") -> None:
-    """Write a file that is going to be renamed, content and all, or leave none."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    fd = os.open(temporary, flags, 0o600)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
-        os.fchmod(fd, mode)
-        if owner:
-            chown(temporary, owner)
-        os.fsync(fd)
-    except (OSError, Refused):
-        _discard(temporary)
-        raise
-    finally:
-        os.close(fd)
 
 
 def write_link(path: str, target: str) -> None:
@@ -155,7 +159,7 @@ def write_link(path: str, target: str) -> None:
     except OSError:
         _discard(temporary)
         raise
-    sync(folder)
+    sync_dir(folder)
 
 
 def _temporary(path: str) -> str:
@@ -200,8 +204,8 @@ def entries(path: str) -> List[str]:
         return []
 
 
-def clean_temporaries(folder: str) -> None:
-    """Take away what a crashed writer left in `folder`."""
+def clean_temporaries(folder: str, start: str = "") -> None:
+    """Take away what a crashed writer left in `folder` of what was to begin with `start`."""
     import shutil
 
     try:
@@ -209,7 +213,7 @@ def clean_temporaries(folder: str) -> None:
     except FileNotFoundError:
         return
     for name in names:
-        if name.startswith((".tmp-", ".trash-")):
+        if name.startswith((".tmp-" + start, ".trash-" + start)):
             path = os.path.join(folder, name)
             if os.path.isdir(path) and not os.path.islink(path):
                 shutil.rmtree(path, ignore_errors=True)

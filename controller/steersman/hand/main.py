@@ -26,7 +26,7 @@ SIGKILL = 9
 # Told apart by what they need: these are quick and change nothing, so they run in the loop.
 QUICK = {"ping", "hello", "observe", "missing"}
 STREAMS = {"logs", "exec", "release_phase", "watch"}
-WRITES_NOTHING = {"check", "details", "tail", "connections", "traffic", "timers"}
+WRITES_NOTHING = {"check", "details", "tail", "connections", "traffic", "timers", "records"}
 # These wait, and end when their caller no longer does.
 LONG = {"pass_gate", "soak", "drain"}
 
@@ -190,6 +190,10 @@ class Hand:
             from . import traffic
 
             return traffic.counted(**args)
+        if op == "records":
+            from . import builds
+
+            return {"releases": builds.records(self._place, **args)}
         if op == "timers":
             return {"timers": self._supervisor.timers(**args)}
         return {"lines": self._supervisor.tail(**args)}

@@ -12,6 +12,9 @@ SIGTERM, SIGKILL = 15, 9
 CANNOT_RUN = 126
 # Seconds that a command has to end by itself.
 GRACE = 2.0
+MARK = "STEER_RUN"
+# Looks for what forks away while it is being ended.
+PASSES = 100
 # Gives a new session the terminal at 0, as a login does, and becomes the command.
 _ADOPT = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
@@ -121,7 +124,8 @@ def identity(user: str, cwd: str, env_files: Sequence[str]) -> List[Sequence[str
 class Group:
     """A process in a session of its own and what it starts: for hosts without systemd.
 
-    What leaves the process group on purpose, as daemons do, escapes it.
+    What leaves the process group, as daemons do, still has the mark in its environment; only what
+    takes that away on purpose escapes.
     """
 
     def __init__(
@@ -132,10 +136,12 @@ class Group:
 
         if streams.tty:
             argv = [sys.executable, "-I", "-S", "-c", _ADOPT, *argv]
+        token = os.urandom(8).hex()
+        self._mark = ("%s=%s" % (MARK, token)).encode()
         try:
             self._child = subprocess.Popen(
                 argv,
-                env=env,
+                env={**env, MARK: token},
                 cwd=cwd,
                 stdin=streams.theirs[0],
                 stdout=streams.theirs[1],
@@ -158,15 +164,39 @@ class Group:
             self._child.wait(GRACE)
         except subprocess.TimeoutExpired:
             pass
-        # What it started may not have ended with it.
-        self._signal(SIGKILL)
+        # What it started may not have ended with it, and may be starting more just now.
+        for _ in range(PASSES):
+            if not self._signal(SIGKILL):
+                break
         self._child.wait()
 
-    def _signal(self, number: int) -> None:
+    def _signal(self, number: int) -> bool:
+        """Send it to the group and to whatever left it; return whether any had left."""
         try:
             os.killpg(self._child.pid, number)
         except (ProcessLookupError, PermissionError):
             pass  # it is over: what has its number now is somebody else's
+        left = [pid for pid in _marked(self._mark) if pid != self._child.pid]
+        for pid in left:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+        return bool(left)
+
+
+def _marked(mark: bytes) -> List[int]:
+    """Return the processes that were started with `mark` in their environment."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/environ" % pid, "rb") as file:
+                is_marked = mark in file.read().split(b"\0")
+        except OSError:
+            continue  # it ended meanwhile, or is somebody else's
+        if is_marked:
+            found.append(int(pid))
+    return found
 
 
 def _become(user: str, streams: Streams) -> Dict[str, Any]:

@@ -1,7 +1,8 @@
-"""How many answers of an app's site were errors lately, by nginx's own access log."""
+"""How many answers of an app's site were errors lately, by its proxy's own access log."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -30,7 +31,7 @@ def counted(log: str, since: Optional[str], seconds: Optional[float]) -> Dict[st
     start = now - seconds if seconds is not None else _changed(since, now)
     requests = errors = 0
     for at, status in _answers(log):
-        # The log knows whole seconds only.
+        # nginx's log knows whole seconds only.
         if at >= int(start):
             requests += 1
             errors += status >= 500
@@ -44,17 +45,33 @@ def _changed(link: Optional[str], now: float) -> float:
         return now
 
 
-def _answers(log: str) -> Iterator[Tuple[int, int]]:
+def _answers(log: str) -> Iterator[Tuple[float, int]]:
     if not os.path.exists(log):
         return
     with open(log, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _MOST))
         for line in file:
-            found = _LINE.search(line)
-            if found is not None:
-                day, month, year, hour, minute, second, sign, off_h, off_m, status = found.groups()
-                clock = (int(year), _MONTHS.index(month) + 1, int(day))
-                at = timegm((*clock, int(hour), int(minute), int(second)))
-                offset = int(off_h) * 3600 + int(off_m) * 60
-                yield at + (offset if sign == b"-" else -offset), int(status)
+            answer = _of_caddy(line) if line.startswith(b"{") else _of_nginx(line)
+            if answer is not None:
+                yield answer
+
+
+def _of_nginx(line: bytes) -> Optional[Tuple[float, int]]:
+    found = _LINE.search(line)
+    if found is None:
+        return None
+    day, month, year, hour, minute, second, sign, off_h, off_m, status = found.groups()
+    clock = (int(year), _MONTHS.index(month) + 1, int(day))
+    at = timegm((*clock, int(hour), int(minute), int(second)))
+    offset = int(off_h) * 3600 + int(off_m) * 60
+    return at + (offset if sign == b"-" else -offset), int(status)
+
+
+def _of_caddy(line: bytes) -> Optional[Tuple[float, int]]:
+    """Read a line of JSON; where it is read from in the middle, the first is none."""
+    try:
+        told = json.loads(line)
+        return float(told["ts"]), int(told["status"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 MARK = "steersman.json"
 MOST_INDEX = 64 << 20
-CHUNK = 1 << 20
+# Larger ones would be mapped, cleared and unmapped by the kernel each time.
+CHUNK = 1 << 16
 # Longer first lines are cut off by older kernels (execve(2)), and none may hold a space.
 MOST_SHEBANG = 127
 

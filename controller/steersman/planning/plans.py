@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 from steersman.api.errors import SteersmanError
 from steersman.api.model import Model
 from steersman.planning.seen import FileSeen, HostSeen
-from steersman.planning.steps import Step
+from steersman.planning.steps import MakeBuild, Step, Upload
 
 FORMAT: Literal[1] = 1
 MAX_BYTES = 64 * 1024 * 1024
@@ -149,7 +149,7 @@ def _file(seen: FileSeen | str | None) -> object:
 
 
 def steps_digest(key: bytes, steps: Sequence[Step]) -> str:
-    """Return the digest of steps with everything that they write."""
+    """Return the digest of steps with everything that they write, builds by their own digest."""
     return _keyed(key, list(steps))
 
 
@@ -164,4 +164,8 @@ def _keyed(key: bytes, value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return [value.op, value.args] if isinstance(value, Step) else sorted(value)
+    if not isinstance(value, Step):
+        return sorted(value)
+    # How a build travels: each machine packs it anew, and its digest says what is in it.
+    left_out = {"blobs", "manifest"} if isinstance(value, Upload | MakeBuild) else set()
+    return [value.op, {name: arg for name, arg in value.args.items() if name not in left_out}]

@@ -14,6 +14,7 @@ from steersman.control.polling import INTERVAL
 from steersman.manifests.settings import read_settings
 from steersman.server.git.config import Git
 from steersman.server.hooks import Hook
+from steersman.server.listen import ApiConfig
 
 FILE = "serve.yaml"
 
@@ -27,6 +28,7 @@ class Poll(Model):
 class ServeConfig(Model):
     """Each section says what its door is; one that is left out stays shut."""
 
+    api: ApiConfig = ApiConfig()
     git: Git | None = None
     hooks: Mapping[Name, Hook] = Field(default_factory=dict)
     poll: Poll = Poll()

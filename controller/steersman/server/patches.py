@@ -17,7 +17,7 @@ class BadPatch(SteersmanError):
     """A patch that cannot be read, or does not fit what it is applied to."""
 
 
-class TestFailed(BadPatch):
+class ProbeFailed(BadPatch):
     """A `test` of a JSON patch found another value."""
 
 
@@ -35,7 +35,7 @@ def merged(target: Any, patch: Any) -> Any:
 
 
 def patched(target: Any, operations: Any) -> Any:
-    """Return `target` with the operations of a JSON patch applied; raises BadPatch, TestFailed."""
+    """Return `target` with the operations of a JSON patch applied; raises BadPatch, ProbeFailed."""
     if not isinstance(operations, list) or len(operations) > MOST_OPERATIONS:
         raise BadPatch(f"a JSON patch is a list of at most {MOST_OPERATIONS} operations")
     document = {"": copy.deepcopy(target)}
@@ -77,7 +77,7 @@ def _apply(document: dict[str, Any], operation: Any) -> None:
             _add(document, path, value)
         case "test":
             if not _is_same(_get(document, path), operation["value"]):
-                raise TestFailed(f"the test of {operation['path']} found another value")
+                raise ProbeFailed(f"the test of {operation['path']} found another value")
         case _:
             raise ValueError("op is one of add, remove, replace, move, copy and test")
 

@@ -36,6 +36,8 @@ class Deletion:
             self._mark_all(row)
         else:
             self._begin(row)
+        # It may have waited for those that were its dependents until now.
+        self._unsettled[seen.kind, seen.name] = None
         return self._outcome(seen)
 
     def go_on(self, seen: Row, made: Object, managed: str) -> Stored:

@@ -70,6 +70,9 @@ class Watcher:
         await self._feed.start()
         self._read.extend(await self._feed.source.changes_after(self._at, _CHUNK))
         self._is_known = True
+        if not self._read:
+            # Nothing yet: whoever is to bring it must have a turn.
+            await asyncio.sleep(0)
 
     async def _is_quiet(self) -> bool:
         """Wait for a change; return True instead when there was none for long enough."""

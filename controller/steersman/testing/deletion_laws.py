@@ -197,6 +197,17 @@ class DeletionLaws:
         assert await names(store, "App") == []
         assert await names(store, "Host") == ["child"]
 
+    async def test_who_waits_for_dependents_may_be_told_to_leave_them(
+        self, store: ObjectStore
+    ) -> None:
+        owner = await store.put(app())
+        await store.put(host("child", finalizers=["a"], ownerReferences=owned_by(owner)))
+        await store.delete("App", "shop", propagation="foreground")
+        gone = await store.delete("App", "shop", propagation="orphan")
+        assert gone is not None
+        assert gone.change == "deleted"
+        assert await names(store, "Host") == ["child"]
+
     @pytest.mark.parametrize("propagation", ["background", "foreground"])
     async def test_a_circle_goes_together(
         self, store: ObjectStore, propagation: Propagation

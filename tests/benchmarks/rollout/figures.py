@@ -48,7 +48,7 @@ class Figures:
         limit = int(self.blob_bytes * (1 + WRAPPING)) + OVERHEAD
         most = self.firsts["steersman"].sent
         yield _bytes("most bytes sent to a host by steersman", most, limit)
-        yield f"  its blobs, once: wheels, source and uv, {_kib(self.blob_bytes)} KiB"
+        yield f"  its blobs, once: packed wheels, source and hand, {_kib(self.blob_bytes)} KiB"
         if self.latency is not None:
             yield from _latency(self.latency)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +36,9 @@ _SESSION: Mapping[str, Any] = {
     "env": {},
     "send_env": [],
 }
+
+# A constant: the shell of who logs in fills in its own variables.
+_STATE_SOCKET = 'printf %s/steersman/steer.sock "${XDG_STATE_HOME:-$HOME/.local/state}"'
 
 
 class Receiver(Protocol):
@@ -105,6 +109,28 @@ class Connection:
         except FOREIGN as error:
             raise translate(error, Attempt(self._target)) from error
         return channel
+
+    @asynccontextmanager
+    async def forwarded(self, here: str, there: str) -> AsyncIterator[None]:
+        """Have connections to the Unix socket `here` come out at the one `there`."""
+        try:
+            listener = await self._ssh.forward_local_path(here, there)
+        except FOREIGN as error:
+            raise translate(error, Attempt(self._target)) from error
+        try:
+            yield
+        finally:
+            listener.close()
+            await listener.wait_closed()
+
+    async def state_socket(self) -> str:
+        """Return where the daemon of the user who logged in listens."""
+        try:
+            options = {**_SESSION, "encoding": "utf-8"}
+            said = await self._ssh.run(_STATE_SOCKET, check=True, **options)
+        except FOREIGN as error:
+            raise translate(error, Attempt(self._target)) from error
+        return str(said.stdout).strip()
 
     async def close(self, seconds: float = 2) -> None:
         """Say goodbye; a peer that has not taken it within `seconds` is left without."""

@@ -1,0 +1,1 @@
+"""How the command line speaks to a daemon, wherever that runs."""
