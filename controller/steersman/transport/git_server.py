@@ -108,12 +108,6 @@ def check_key_line(line: str) -> str:
     return line
 
 
-def fingerprint_of(line: str) -> str:
-    """Return the fingerprint of a line that check_key_line took."""
-    match = _KEY.fullmatch(line)
-    return asyncssh.import_public_key(match["key"] if match else line).get_fingerprint()
-
-
 @contextlib.asynccontextmanager
 async def git_server(
     host: str, port: int, host_key: Path, keys: Mapping[str, str], serve: Serve
