@@ -14,6 +14,7 @@ class GitServer(ThreadingHTTPServer):
     daemon_threads = True
     root: Path
     requests: list[str]
+    authorizations: list[str]
     refuse: int | None = None
 
     @property
@@ -35,6 +36,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> None:
         self.server.requests.append(f"{self.command} {self.path}")
+        if "Authorization" in self.headers:
+            self.server.authorizations.append(self.headers["Authorization"])
         if self.server.refuse is not None:
             self.send_error(self.server.refuse)
             return
@@ -80,7 +83,7 @@ def serve_git(root: Path, folder: Path) -> Iterator[tuple[GitServer, Path]]:
         capture_output=True,
     )
     server = GitServer(("127.0.0.1", 0), _Handler)
-    server.root, server.requests = root, []
+    server.root, server.requests, server.authorizations = root, [], []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)

@@ -1,6 +1,7 @@
 """Debian packages for a host that runs, fetched over this machine's network: it has none itself."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from lab import image
 from lab.commands import run
@@ -20,9 +21,14 @@ def install(host: Host, packages: Sequence[str]) -> None:
     options = [word for line in image._apt_options() for word in ("-o", _option(line))]
     (host.root / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
     (host.root / "usr/sbin/policy-rc.d").chmod(0o755)
-    run([*enter, "apt-get", "-q", *options, "update"])
-    quiet = ["-q", "-y", "--no-install-recommends", "-o", "Dpkg::Options::=--force-unsafe-io"]
-    run([*enter, "apt-get", *options, *quiet, "install", *packages])
+    names = host.root / "etc/resolv.conf"
+    names.write_bytes(Path("/etc/resolv.conf").read_bytes())
+    try:
+        run([*enter, "apt-get", "-q", *options, "-o", "APT::Update::Error-Mode=any", "update"])
+        quiet = ["-q", "-y", "--no-install-recommends", "-o", "Dpkg::Options::=--force-unsafe-io"]
+        run([*enter, "apt-get", *options, *quiet, "install", *packages])
+    finally:
+        names.unlink()
 
 
 def _option(line: str) -> str:

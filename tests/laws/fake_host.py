@@ -101,17 +101,17 @@ class FakeHost:
 
     def _ReloadUnits(self, step: s.ReloadUnits) -> None:
         for unit in list(self.loaded):
-            if self._file_of(unit) is None:
+            if self.file_of(unit) is None:
                 del self.loaded[unit]
             else:
                 self._read(unit)
 
-    def _file_of(self, unit: str) -> FileSeen | str | None:
+    def file_of(self, unit: str) -> FileSeen | str | None:
         template = unit.partition("@")[0] + "@.service" if "@" in unit else unit
         return self.files.get(f"{UNITS}/{template}")
 
     def _read(self, unit: str) -> None:
-        found = self._file_of(unit)
+        found = self.file_of(unit)
         if found is None:
             raise Hurt(f"{unit} has no file")
         self.loaded[unit] = found
@@ -121,7 +121,7 @@ class FakeHost:
             # As systemd does: what is not in its memory is read now, the rest by a reload only.
             if unit not in self.loaded:
                 self._read(unit)
-            if self.loaded[unit] != self._file_of(unit):
+            if self.loaded[unit] != self.file_of(unit):
                 raise Hurt(f"{unit} started before its file was read")
             name = parse_unit(unit)
             if name is not None and not any(f"-g{name.number}." in u for u in self.active):

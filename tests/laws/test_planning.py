@@ -19,6 +19,7 @@ from steersman.api.release import Release, ReleaseSpec
 from steersman.control.target import Wanted, app_gone, app_target
 from steersman.drivers.model import Facts
 from steersman.planning.app import NameTaken, plan_absent, plan_app, plan_boot, plan_stop
+from steersman.planning.seen import FileSeen
 from steersman.planning.steps import (
     Commit,
     Drain,
@@ -145,8 +146,23 @@ def with_a_dead_instance() -> FakeHost:
     return healed
 
 
+def with_a_stale_file_that_was_read() -> FakeHost:
+    """An instance is down, and its unit is from before an upgrade of ours."""
+    host, unit = with_a_dead_instance(), "steersman-shop.web.g3@1.service"
+    stale = FileSeen("0" * 64, 0o644, "root:root")
+    host.files[f"{UNITS}/steersman-shop.web.g3@.service"] = host.loaded[unit] = stale
+    return host
+
+
 @pytest.mark.parametrize(
-    "start", [FakeHost, lambda: deployed(1), half_of_another, with_a_dead_instance]
+    "start",
+    [
+        FakeHost,
+        lambda: deployed(1),
+        half_of_another,
+        with_a_dead_instance,
+        with_a_stale_file_that_was_read,
+    ],
 )
 def test_any_start_and_any_crash_reach_the_goal(start: Callable[[], FakeHost]) -> None:
     host, goal = start(), target(3)
@@ -339,6 +355,31 @@ def test_removing_leaves_no_trace_after_any_crash() -> None:
         run(crashed, plan_absent(gone, crashed.seen()))
         assert (crashed.users, crashed.files, crashed.active) == ({}, {}, set())
         assert (crashed.dirs, crashed.releases, crashed.links) == (set(), {}, {})
+
+
+def with_stale_units() -> FakeHost:
+    """Return a host of release 1 whose unit files and supervisor say something else of it."""
+    host, stale = deployed(1), FileSeen("0" * 64, 0o644, "root:root")
+    host.files |= {file.path: stale for file in target(1).unit_files}
+    host.loaded = dict.fromkeys(host.active, stale)
+    return host
+
+
+def test_units_that_run_by_other_files_are_read_again() -> None:
+    host = with_stale_units()
+    run(host, plan(host, target(1)))
+    assert host.loaded == {unit: host.file_of(unit) for unit in host.active}
+
+
+def test_units_that_the_supervisor_knows_are_read_again_before_they_start() -> None:
+    host = with_stale_units()
+    host.active.clear()
+    planned = plan(host, target(1))
+    for survived in range(len(planned) + 1):
+        crashed = deepcopy(host)
+        run(crashed, planned[:survived])
+        run(crashed, plan(crashed, target(1)))
+        check_end(crashed, 1)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -10,6 +10,7 @@ FLEET = "tests/laws/test_fleet_rollouts.py"
 PAUSES = "tests/unit/test_control_pauses.py"
 TURNS = "tests/unit/test_control_turns.py"
 LEASES = "tests/unit/test_store_leases.py"
+STORES = "tests/laws/test_store.py"
 PHASE = "tests/laws/test_release_phase.py"
 MOVING = "tests/unit/test_control_moving.py"
 UNITS = "tests/unit/test_drivers.py"
@@ -49,7 +50,7 @@ FAULTS = (
         "controller/steersman/store/leases.py",
         "if alive and float(str(expires)) > _now() else None",
         "if alive else None",
-        f"{LEASES}::test_a_late_holder_is_replaced_and_told",
+        f"{STORES}::TestSqlite::test_a_late_holder_is_replaced_and_told",
     ),
     Fault(
         "dead-holder-waited-for",
@@ -63,7 +64,7 @@ FAULTS = (
         "controller/steersman/store/leases.py",
         '"DELETE FROM leases WHERE name = ? AND token = ?", lease.name, lease.token',
         '"DELETE FROM leases WHERE name = ?", lease.name',
-        f"{LEASES}::test_a_late_holder_is_replaced_and_told",
+        f"{STORES}::TestSqlite::test_a_late_holder_is_replaced_and_told",
     ),
     # Pauses.
     Fault(

@@ -60,9 +60,16 @@ FAULTS = (
     Fault(
         "units-not-read-after-a-crash",
         f"{PLANNING}/app.py",
-        "    elif is_starting and _stopped(target, seen):\n",
+        "    elif is_starting and any(unit in seen.units for unit in _stopped(target, seen)):\n",
         "    elif False:\n",
-        f"{LAWS}::test_any_start_and_any_crash_reach_the_goal",
+        f"{LAWS}::test_units_that_the_supervisor_knows_are_read_again_before_they_start",
+    ),
+    Fault(
+        "changed-units-not-read",
+        f"{PLANNING}/app.py",
+        "    if units and any(unit in seen.units for unit in target.units):\n",
+        "    if False:\n",
+        f"{LAWS}::test_units_that_run_by_other_files_are_read_again",
     ),
     Fault(
         "progress-deadline-ignored",

@@ -146,6 +146,13 @@ FAULTS = (
         "tests/unit/test_hand_files.py::test_a_claim_fences_off_whoever_came_before",
     ),
     Fault(
+        "half-written-files-stay",
+        f"{HAND}/fence.py",
+        "        _sweep(self._place)\n",
+        "",
+        "tests/unit/test_hand_files.py::test_whoever_takes_a_host_removes_what_a_killed_hand_left",
+    ),
+    Fault(
         "steps-not-fenced",
         f"{HAND}/main.py",
         '            self._fence.check(int(request.get("epoch") or 0), self._holder)\n',
@@ -156,8 +163,8 @@ FAULTS = (
     Fault(
         "gate-does-not-settle",
         f"{HAND}/health.py",
-        "good >= watch.good_in_a_row and now - started >= settle",
-        "good >= watch.good_in_a_row",
+        "if good >= watch.good_in_a_row and settled:",
+        "if good >= watch.good_in_a_row:",
         f"{GATE}::test_a_generation_settles_before_it_passes",
     ),
     Fault(
@@ -191,8 +198,8 @@ FAULTS = (
     Fault(
         "soak-ends-at-once",
         f"{HAND}/health.py",
-        "    while time.monotonic() < end:\n        crash",
-        "    for _ in range(1):\n        crash",
+        "    while time.monotonic() < end:\n        watch.look()\n",
+        "    for _ in range(1):\n        watch.look()\n",
         f"{GATE}::test_a_release_proves_itself_for_all_of_its_seconds",
     ),
     Fault(

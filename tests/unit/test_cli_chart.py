@@ -99,6 +99,10 @@ def test_an_installation_lives_from_install_to_uninstall(anywhere: Said) -> None
     said = steer("chart", "rollback", "lab")
     assert "DESCRIPTION: Rollback to 1" in said and "secret/lab-b deleted" in said
     assert secrets(steer) == {"lab-a": ("first", "22")}
+    rows = [line.split()[:-1] for line in steer("get", "installations").splitlines()[1:]]
+    assert rows[1] == ["lab-2", "lab", "2", "superseded", "fleet-1.2.3"]
+    said = steer("describe", "installation/lab-2")
+    assert "Objects:      secret/lab-b\n" in said and "    a: null\n    b: second\n" in said
     states = [line.split()[4] for line in steer("chart", "history", "lab").splitlines()[1:]]
     assert states == ["superseded", "superseded", "deployed"]
 

@@ -45,7 +45,7 @@ async def test_a_failed_gate_is_told_without_secrets() -> None:
     async def never() -> Any:
         raise AssertionError("no link was lost")
 
-    link = HostLink(host, Chatty(), Path, one, never, Turn(Silent()), masks)  # type: ignore[arg-type]
+    link = HostLink(host, Chatty(), Path, one, never, Turn(Silent()), masks, set())  # type: ignore[arg-type]
     gate = PassGate("it must be healthy", (), 1, 1, 1)
     with pytest.raises(Unhealthy) as refused:
         await take_steps(link, "shop", (gate,), Silent())

@@ -22,7 +22,7 @@ class Ship:
     """A generation and a clock that only moves while somebody waits."""
 
     def __init__(self) -> None:
-        self.now = 100.0
+        self.now = self.up_since = 100.0
         self.unit: dict[str, Any] = {"active": "active", "restarts": 0, "result": "success"}
         self.answers: Iterator[Verdict] = iter(())
         self.last = FINE
@@ -33,7 +33,7 @@ class Ship:
         self.now += seconds
         if self.restarts_at is not None and self.now >= self.restarts_at:
             self.unit["restarts"] += 1
-            self.restarts_at = None
+            self.up_since, self.restarts_at = self.restarts_at, None
 
     def probe(self, check: dict[str, Any]) -> Verdict:
         self.asked += 1
@@ -41,7 +41,7 @@ class Ship:
         return self.last
 
     def details(self, units: list[str]) -> dict[str, dict[str, Any]]:
-        return {UNIT: self.unit}
+        return {UNIT: {**self.unit, "ran": self.now - self.up_since}}
 
     def tail(self, units: list[str], count: int) -> list[str]:
         return ["ahoy"]
@@ -69,6 +69,7 @@ def ship(monkeypatch: pytest.MonkeyPatch) -> Ship:
 
 def test_a_generation_settles_before_it_passes(ship: Ship) -> None:
     assert 2 <= ship.pass_gate(settle=2) < 2.2
+    assert ship.pass_gate(settle=2) == 0, "it has run for long enough"
 
 
 def test_good_answers_must_come_in_a_row(ship: Ship) -> None:
@@ -99,7 +100,8 @@ def test_one_that_failed_or_exits_again_and_again_is_refused(ship: Ship) -> None
         ship.pass_gate()
     ship.unit["active"] = "active"
     ship.restarts_at = ship.now + 1
-    assert ship.pass_gate(settle=3) >= 3, "one restart may be a hiccup of the boot"
+    ship.up_since = ship.now
+    assert 4 <= ship.pass_gate(settle=3) < 4.2, "one restart may be a hiccup of the boot"
     watch = ship.watch()
     ship.unit["restarts"] += 2
     with pytest.raises(Refused, match="exits again and again"):

@@ -152,6 +152,41 @@ async def test_scopes_hold_at_the_doors(served: Daemon) -> None:
     assert told["details"]["error"]["type"] == "ApiError"
 
 
+async def test_programs_are_for_those_who_may_exec(served: Daemon) -> None:
+    from websockets.asyncio.client import connect
+    from websockets.exceptions import InvalidStatus
+
+    trust = ssl.create_default_context(cafile=served.ca)
+    url = served.url.replace("https", "wss") + f"{ROOT}/apps/"
+    await served.parts.store.put(app())
+    for scope, name, code in (
+        ("deploy:shop", "blog", 403),
+        ("read", "shop", 403),
+        (None, "shop", 401),
+    ):
+        token = await served.token(f"t-{name}-{code}", scope) if scope else "steer_x"
+        headers = {"Authorization": f"Bearer {token}"}
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(f"{url}{name}/exec", ssl=trust, additional_headers=headers):
+                pass
+        assert refused.value.response.status_code == code
+        assert b'"kind":"Status"' in (refused.value.response.body or b"")
+    token = await served.token("own", "deploy:shop")
+    headers = {"Authorization": f"Bearer {token}"}
+    for asked, why in (
+        ("{", "not JSON"),
+        ('{"argv": [], "host": "h1"}', "argv"),
+        ('{"argv": ["a\\u0000b"], "host": "h1"}', "NUL"),
+        ('{"argv": ["id"], "host": "h1", "terminal": {"size": [0, 1]}}', "size"),
+        ('{"argv": ["id"], "host": "h1"}', "app shop is not on host h1"),
+        ('{"argv": ["id"], "user": "root"}', "not known here"),
+    ):
+        async with connect(f"{url}shop/exec", ssl=trust, additional_headers=headers) as link:
+            await link.send(asked)
+            told = await link.recv()
+        assert why in str(told), asked
+
+
 async def test_a_revoked_token_is_out_at_once(served: Daemon) -> None:
     token = await served.token("ci", "read")
     assert await code(served, token, f"{ROOT}/whoami") == 200

@@ -76,6 +76,20 @@ class ReleaseCommand(Model):
     idempotent: Flag = False
 
 
+Gate = Literal["build", "rollout", "none"]
+
+
+class Push(Model):
+    """What a git push to this app's repository on the controller has to pass.
+
+    `gate` says what must succeed before the ref moves (without it, what the daemon's own settings
+    say), `force` that the deployed branch may be rewritten.
+    """
+
+    gate: Gate | None = None
+    force: Flag = False
+
+
 class AppSpec(Model):
     """What an app is. With no processes, the source's Procfile says them."""
 
@@ -87,6 +101,7 @@ class AppSpec(Model):
     routes: tuple[Route, ...] = ()
     placement: Placement = Placement()
     rollout: Rollout = Rollout()
+    push: Push = Push()
     history: Annotated[int, Field(strict=True, ge=1, le=1000)] = 10
     user: User | None = None
 

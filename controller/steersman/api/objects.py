@@ -12,20 +12,22 @@ from steersman.api.host import Host
 from steersman.api.installation import Installation
 from steersman.api.job import Job
 from steersman.api.release import Release
+from steersman.api.repository import Repository
 from steersman.api.secret import Secret
 
-AnyObject = App | Host | Secret | Job | Release | Installation | Event
+AnyObject = App | Host | Secret | Job | Repository | Release | Installation | Event
 
 KINDS: Mapping[str, type[AnyObject]] = {
     "App": App,
     "Host": Host,
     "Secret": Secret,
     "Job": Job,
+    "Repository": Repository,
     "Release": Release,
     "Installation": Installation,
     "Event": Event,
 }
-MANIFEST_KINDS = ("Host", "Secret", "App", "Job")
+MANIFEST_KINDS = ("Host", "Secret", "App", "Job", "Repository")
 """What people write, in the order in which it is applied; the controller writes the others."""
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import datetime
 from itertools import chain
@@ -69,6 +70,12 @@ class Builder:
         self.blobs = BlobStore(root)
         self._git = Git(self._cache, self.blobs, self._environ)
         self._tools = Tools(self._environ)
+
+    def pushing(
+        self, folder: Path, ref: str, sha: str, objects: str
+    ) -> AbstractContextManager[None]:
+        """Let `ref` of a repository here mean a commit that is being pushed; see Git.pushing."""
+        return self._git.pushing(folder, ref, sha, objects)
 
     async def resolve(self, source: Source) -> Resolved:
         """Return the content that `source` means now."""

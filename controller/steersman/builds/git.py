@@ -1,7 +1,8 @@
 """Repositories: which commit a ref means, and what that commit holds."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from steersman.builds.gitnames import (
     mirror_name,
     source_name,
 )
+from steersman.builds.gittexts import read_texts
 from steersman.builds.gittree import read_tree
 from steersman.builds.model import GitSource
 from steersman.builds.paths import Tree
@@ -44,10 +46,17 @@ class Commit:
 class Git:
     """Reads repositories: local ones in place, others through bare mirrors in the cache."""
 
-    def __init__(self, cache: Cache, blobs: BlobStore, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        blobs: BlobStore,
+        environ: Mapping[str, str],
+        extra: Mapping[str, str] | None = None,
+    ) -> None:
         self._cache = cache
         self._blobs = blobs
-        self._git = GitCli(environ)
+        self._git = GitCli(environ, extra)
+        self._pushed: dict[tuple[Path, str], str] = {}
 
     async def resolve(self, source: GitSource) -> Commit:
         """Return what `source.ref` means now: a branch, else a tag, else a commit."""
@@ -65,6 +74,16 @@ class Git:
 
     async def read(self, source: GitSource, sha: str, progress: Progress) -> tuple[Commit, Tree]:
         """Return the commit and its tree, blobs stored; it is fetched when it is not here yet."""
+        commit, folder = await self.fetch(source, sha, progress)
+        return commit, await read_tree(self._git, folder, source, sha, self._blobs, progress)
+
+    async def texts(self, source: GitSource, sha: str, progress: Progress) -> dict[str, bytes]:
+        """Return the manifests in a commit's tree by their paths; it is fetched like a source."""
+        _, folder = await self.fetch(source, sha, progress)
+        return await read_texts(self._git, folder, source, sha, progress)
+
+    async def fetch(self, source: GitSource, sha: str, progress: Progress) -> tuple[Commit, Path]:
+        """Return a commit and the bare repository here that holds it now."""
         check_git_source(source)
         folder = local_folder(source.url) or self._mirror(source)
         commit = await self._look_up(source, folder, sha) if folder.is_dir() else None
@@ -72,11 +91,25 @@ class Git:
             commit = await self._fetch_commit(source, folder, sha, progress)
         if commit is None:
             raise await self._not_found(replace(source, ref=sha))
-        return commit, await read_tree(self._git, folder, source, sha, self._blobs, progress)
+        return commit, folder
+
+    @contextmanager
+    def pushing(self, folder: Path, ref: str, sha: str, objects: str) -> Iterator[None]:
+        """Let `ref` (a full name) of a repository here mean a commit that is being pushed to it.
+
+        Its objects are in a folder of their own until somebody says that they may stay.
+        """
+        self._pushed[folder, ref] = sha
+        try:
+            with self._git.lending(folder, objects):
+                yield
+        finally:
+            del self._pushed[folder, ref]
 
     async def _look_up(self, source: GitSource, folder: Path, ref: str) -> Commit | None:
         """Ask one process for every meaning of `ref` at once; the first that exists wins."""
-        tries = "".join(f"{name}^{{commit}}\n" for name in dict.fromkeys((*meanings(ref), ref)))
+        names = dict.fromkeys((*meanings(ref), ref))
+        tries = "".join(f"{self._pushed.get((folder, n), n)}^{{commit}}\n" for n in names)
         done = await self._git.run(["cat-file", "--batch"], folder, stdin=tries.encode())
         _check(source, done)
         rest = done.stdout
@@ -93,19 +126,33 @@ class Git:
             known = await self._look_up(source, mirror, source.ref)
             if known is not None:
                 return known
-        names = meanings(source.ref)
-        refs = await self._refs(source, [word for n in names for word in (n, f"{n}^{{}}")])
-        for name in names:
-            # `^{}` is what an annotated tag is about, the plain name only its own object.
-            sha = refs.get(f"{name}^{{}}", refs.get(name))
-            if sha is not None:
-                return self._known(sha)
+        sha = (await self.stands(source.url, [source.ref]))[source.ref]
+        if sha is not None:
+            return self._known(sha)
         if not short:
             return None
         # Only the whole history tells what a short commit stands for.
         async with self._cache.locked(f"git-{mirror.stem}"):
             await self._fetch_all(source, mirror, None)
         return await self._look_up(source, mirror, source.ref)
+
+    async def stands(self, url: str, refs: Sequence[str]) -> dict[str, str | None]:
+        """Return the commits that branches and tags of a repository are at: one question for all.
+
+        None stands for those that it does not have.
+        """
+        for ref in refs:
+            check_git_source(GitSource(url, ref))
+        names = {ref: meanings(ref) for ref in refs}
+        every = dict.fromkeys(name for each in names.values() for name in each)
+        words = [word for name in every for word in (name, f"{name}^{{}}")]
+        found = await self._refs(GitSource(url), words) if words else {}
+        # `^{}` is what an annotated tag is about, the plain name only its own object.
+        commits = {name: found.get(f"{name}^{{}}", found.get(name)) for name in every}
+        return {
+            ref: next((sha for name in each if (sha := commits[name]) is not None), None)
+            for ref, each in names.items()
+        }
 
     async def _refs(self, source: GitSource, patterns: Sequence[str]) -> dict[str, str]:
         done = await self._git.run(["ls-remote", "--end-of-options", source.url, *patterns])

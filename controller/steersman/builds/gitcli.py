@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from steersman.builds.children import Finished, Progress, run
@@ -35,10 +36,14 @@ _BOILERPLATE = re.compile(
 
 
 class GitCli:
-    """Runs git by argv with settings that let a repository execute nothing."""
+    """Runs git by argv with settings that let a repository execute nothing.
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._env = git_environment(environ)
+    `extra` are variables of our own making, such as credentials.
+    """
+
+    def __init__(self, environ: Mapping[str, str], extra: Mapping[str, str] | None = None) -> None:
+        self._env = git_environment(environ) | dict(extra or {})
+        self._lent: dict[Path, str] = {}
 
     def argv(self, words: Sequence[str], folder: Path | None = None) -> list[str]:
         return [*_GIT, *(("-C", str(folder)) if folder is not None else ()), *words]
@@ -47,7 +52,18 @@ class GitCli:
         if folder is None:
             return self._env
         # A folder that is no repository must not stand for one that contains it.
-        return self._env | {"GIT_CEILING_DIRECTORIES": str(folder.parent)}
+        env = self._env | {"GIT_CEILING_DIRECTORIES": str(folder.parent)}
+        objects = self._lent.get(folder)
+        return env if objects is None else env | {"GIT_ALTERNATE_OBJECT_DIRECTORIES": objects}
+
+    @contextmanager
+    def lending(self, folder: Path, objects: str) -> Iterator[None]:
+        """Let the repository in `folder` have the objects of another folder meanwhile."""
+        self._lent[folder] = objects
+        try:
+            yield
+        finally:
+            del self._lent[folder]
 
     async def run(
         self,

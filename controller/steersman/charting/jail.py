@@ -77,9 +77,11 @@ def _leave(libc: ctypes.CDLL) -> None:
     # Where this is not allowed, the filter still refuses every socket.
     libc.unshare(_CLONE_NEWNET | _CLONE_NEWIPC | (0 if is_root else _CLONE_NEWUSER))
     if is_root:
-        os.setgroups([])
-        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+        # A container's root may have no other user to become.
+        with contextlib.suppress(OSError):
+            os.setgroups([])
+            os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+            os.setresuid(_NOBODY, _NOBODY, _NOBODY)
     # After the change of user, which would undo it.
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Collection
 from typing import Any
 
+from steersman.charting.jail import CPU_SECONDS
+
 PATIENCE = 30.0
 """Seconds on the wall: on a busy machine, the process's own two can take longer."""
 _MAX_ANSWER = 8 * 1024 * 1024
@@ -94,7 +96,7 @@ def _last(notes: bytes, known: Collection[str]) -> str:
 
 def _why(code: int) -> str:
     if -code in (signal.SIGXCPU, signal.SIGKILL):
-        return "more than 2 s of computing"
+        return f"more than {CPU_SECONDS} s of computing"
     if -code in (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS):
         return f"more memory or depth than there is ({signal.Signals(-code).name})"
     return f"an end of the rendering process with code {code}"

@@ -11,6 +11,7 @@ from typing import Any
 from steersman.api.refusal import Path as ValuePath
 from steersman.api.secret import Secret, SecretSource
 from steersman.charting.chart import NOTES, Chart
+from steersman.charting.jail import CPU_SECONDS, MEMORY
 from steersman.charting.problems import ChartErrors
 from steersman.charting.process import Ended, ask
 from steersman.charting.values import Value, nearest, over_defaults
@@ -18,8 +19,7 @@ from steersman.manifests import Loaded, ManifestErrors, Sourced, Text, load_text
 from steersman.manifests.explain import Fault
 from steersman.manifests.problem import Mark, Problem, dotted
 
-_LIMITS = "what ends within 2 s and 64 MiB; look for loops and repetitions"
-_NOTHING = re.compile(r"(\s|#[^\n]*(\n|$)|---[ \t]*(\n|$))*")
+_LIMITS = f"what ends within {CPU_SECONDS} s and {MEMORY >> 20} MiB; look for loops and repetitions"
 _TAG = re.compile(r"\{[{%#]")
 _REFERENCES = {"value": "value", "from_exec": "fromExec", "from_file": "fromFile"}
 
@@ -61,12 +61,17 @@ async def render(chart: Chart, given: Value, release: Installing, base_dir: Path
     manifests = tuple(
         Manifest(name, text)
         for name, text in rendered.items()
-        if name != NOTES and not _NOTHING.fullmatch(text)
+        if name != NOTES and _says_something(text)
     )
     texts = [
         Text(f"{chart.path(each.template)} (rendered)", base_dir, each.text) for each in manifests
     ]
     return Rendered(manifests, rendered.get(NOTES, ""), objects_in(chart.meta.name, texts))
+
+
+def _says_something(text: str) -> bool:
+    lines = (line.strip() for line in text.split("\n"))
+    return any(line not in ("", "---") and not line.startswith("#") for line in lines)
 
 
 def objects_in(chart: str, texts: Sequence[Text]) -> Loaded:
@@ -124,8 +129,9 @@ async def _asked(chart: Chart, values: Value, release: Installing) -> Mapping[st
         problems = list(_problems(chart, values, answer))
         texts = {name: _text(answer["rendered"][name]) for name in render} if not problems else {}
     except Ended as ended:
-        name = chart.path(ended.template) if ended.template in chart.templates else ended.template
-        problems = [Problem(name or str(chart.folder), None, "", ended.why, _LIMITS)]
+        is_template = ended.template in chart.templates
+        name = chart.path(ended.template) if is_template else str(chart.folder / ended.template)
+        problems = [Problem(name, None, "", ended.why, _LIMITS)]
     except (KeyError, TypeError, ValueError):
         # It is a template that got so far that must not be believed.
         problems = [Problem(str(chart.folder), None, "", "an answer of no sense", _LIMITS)]

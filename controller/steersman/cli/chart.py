@@ -104,7 +104,7 @@ def lint(ctx: click.Context, folders: tuple[str, ...]) -> None:
     Renders with the chart's own values and those that are given. Exits 1 with problems.
 
     \b
-      steer chart lint charts/*          steer chart lint charts/django -f shop.yaml
+      steer chart lint charts/*/         steer chart lint charts/django -f shop.yaml
     """
     from steersman.charting.problems import ChartErrors
 

@@ -20,6 +20,7 @@ from steersman.control.artifacts import Artifacts
 from steersman.control.looks import Looks, OwnLooks
 from steersman.control.memory import Memory
 from steersman.control.report import Reporter, Silent
+from steersman.control.repositories import Repositories
 from steersman.control.secrets import SecretReader
 from steersman.control.session import Session
 from steersman.control.turns import PATIENCE
@@ -47,6 +48,7 @@ class Here:
     secrets: SecretReader
     trusted: KnownHosts
     keys: Keyring
+    repositories: Repositories
 
     @property
     def memory(self) -> Memory:
@@ -109,6 +111,21 @@ def _attached(
     return attached(context, heard, patience=tools.patience, trust_files=(trusted,))
 
 
+def refuse_elsewhere(tools: Tools, what: str) -> None:
+    """Raise OnlyHere unless `what` is asked for on the machine of the controller it is meant for.
+
+    It works beside a daemon there, as two daemons' rollouts would: in turn.
+    """
+    context = tools.daemon()
+    if context is not None and context.is_elsewhere:
+        from steersman.client.errors import OnlyHere
+
+        raise OnlyHere(
+            f"{what} works on the controller's own machine, and the context {context.name} is"
+            f" {context.server}: run it there, or here with --context local"
+        )
+
+
 @asynccontextmanager
 async def opened_here(
     tools: Tools,
@@ -142,7 +159,8 @@ async def opened_here(
         controller = Controller(session, artifacts)
         secrets = SecretReader(keys, os.environ)
         try:
-            yield Here(store, session, controller, artifacts, secrets, trusted, keys)
+            repositories = Repositories(session, controller, keys)
+            yield Here(store, session, controller, artifacts, secrets, trusted, keys, repositories)
         finally:
             await session.close()
 

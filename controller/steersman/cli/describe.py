@@ -32,7 +32,7 @@ def describe(tools: Tools, what: tuple[str, ...]) -> None:
     \b
       steer describe app/shop          steer describe host/h1
       steer describe release/shop-3    steer describe secret shop
-      steer describe job/backup
+      steer describe job/backup        steer describe repository/fleet
     """
     wanted = named(references(what))
     for kind, _ in wanted:
@@ -62,7 +62,13 @@ async def _describe(tools: Tools, wanted: Sequence[tuple[str, str]]) -> None:
 async def _text(work: "Work", kind: str, name: str) -> str:
     from steersman.cli.describe_app import describe_app
     from steersman.cli.describe_job import describe_job
-    from steersman.cli.describe_others import describe_host, describe_release, describe_secret
+    from steersman.cli.describe_others import (
+        describe_host,
+        describe_installation,
+        describe_release,
+        describe_secret,
+    )
+    from steersman.cli.describe_repository import describe_repository
     from steersman.cli.sections import events_section
 
     describers = {
@@ -70,7 +76,9 @@ async def _text(work: "Work", kind: str, name: str) -> str:
         "Host": describe_host,
         "Secret": describe_secret,
         "Job": describe_job,
+        "Repository": describe_repository,
         "Release": describe_release,
+        "Installation": describe_installation,
     }
     now = datetime.now(UTC)
     text = await describers[kind](work, name, now)

@@ -1,17 +1,19 @@
-"""Hosts, secrets and releases in full."""
+"""Hosts, secrets, releases and installations in full."""
 
 import asyncio
 from datetime import datetime
 
 from steersman.api.app import App
 from steersman.api.host import Host
+from steersman.api.installation import Installation
 from steersman.api.objects import parse_object
 from steersman.api.quantities import format_room
 from steersman.api.release import Release
 from steersman.api.secret import Secret
 from steersman.cli.checklist import lines_of
 from steersman.cli.context import Work
-from steersman.cli.history import release_text
+from steersman.cli.documents import write_documents
+from steersman.cli.history import indented, release_text
 from steersman.cli.live import rows_of
 from steersman.cli.sections import conditions_section, field, metadata_fields, pairs, section
 from steersman.control.admission import placed
@@ -98,6 +100,22 @@ async def describe_release(work: Work, name: str, now: datetime) -> str:
     text = metadata_fields(release.metadata, now)
     text += field("App", release.spec.app) + field("Number", release.spec.number)
     return text + release_text(release)
+
+
+async def describe_installation(work: Work, name: str, now: datetime) -> str:
+    """Return the description of a revision of an installation: what was given, and what it made."""
+    one = await _object(work, "Installation", name)
+    if not isinstance(one, Installation):
+        raise NotStored("Installation", name)
+    spec, status = one.spec, one.status
+    text = metadata_fields(one.metadata, now)
+    text += field("Installation", spec.installation) + field("Revision", spec.revision)
+    text += field("Chart", f"{spec.chart.name}-{spec.chart.version}")
+    text += field("State", status.state) + field("Description", spec.description)
+    text += field("Objects", ", ".join(spec.objects) or "<none>")
+    if spec.values:
+        text += "Values:\n" + indented(write_documents([dict(spec.values)], "yaml"))
+    return text + (f"Message:\n{indented(status.message)}" if status.message else "")
 
 
 async def _object(work: Work, kind: str, name: str) -> object:

@@ -26,12 +26,15 @@ KINDS = (
     Kind("Host", "hosts", "ho"),
     Kind("Secret", "secrets", "sec"),
     Kind("Job", "jobs", "job"),
+    Kind("Repository", "repositories", "repo"),
     Kind("Release", "releases", "rel"),
     Kind("Event", "events", "ev"),
     Kind("Generation", "generations", "gen"),
+    Kind("Installation", "installations", "inst"),
 )
-# What `get all` lists, most asked-for first; events are many, and generations are the hosts'.
-ALL = KINDS[:5]
+# What `get all` lists, most asked-for first; events are many, generations are the hosts', and
+# `chart list` tells of installations.
+ALL = KINDS[:6]
 
 
 class Reference(NamedTuple):

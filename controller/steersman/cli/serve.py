@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-from contextlib import AbstractAsyncContextManager
 
 import click
 
@@ -28,6 +27,8 @@ def serve(
 
     Manifests given with -f are applied now and whenever they change. A file that is half written
     or broken changes nothing: what it said before holds, and conditions and events say why.
+
+    What else it does is said in serve.yaml in the state folder: git push, webhooks, polling.
 
     \b
       steer serve                          keep what was applied
@@ -69,8 +70,10 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.control.engine import Engine
     from steersman.control.relay import Relay
     from steersman.server.api import api
+    from steersman.server.config import FILE, read_config
     from steersman.server.daemon import alone_in, kept_going, serve
     from steersman.server.folders import Manifests, applying
+    from steersman.server.house import Follow, House, doors_of, hook_app
     from steersman.server.logs import LogReporter, configure
     from steersman.server.notify import Notifier
     from steersman.server.parts import Parts
@@ -81,8 +84,17 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
         configure(sys.stderr, is_debugging=tools.is_debugging)
         apply = applying(work.controller, work.secrets)
         manifests = Manifests(filenames, work.memory, apply, recursive=recursive)
-        more = {"Manifests": manifests.reconcile}
+        folder = work.store.path.parent
+        settings = read_config(folder / FILE)
+        more = {
+            "Manifests": manifests.reconcile,
+            "Repository": Follow(work.repositories).reconcile,
+        }
         engine = Engine(work.session, work.controller, work.artifacts, more)
+        house = House(
+            *(folder, work.session, work.controller, work.artifacts, work.repositories),
+            *(relay, work.keys),
+        )
         parts = Parts(
             store=work.store,
             session=work.session,
@@ -92,9 +104,10 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             keys=work.keys,
             tokens=Tokens(work.store),
         )
-        doors: list[AbstractAsyncContextManager[object]] = [api(parts, work.store.path.parent)]
+        hooks = {"hooks": hook_app(settings, house, engine.wake)}
+        doors = [api(parts, folder, settings.api, hooks), *doors_of(settings, house, engine.wake)]
         if filenames:
             doors.append(kept_going("manifests", lambda: manifests.watch(engine.wake)))
-        async with alone_in(work.store.path.parent):
+        async with alone_in(folder):
             with relay.listening(LogReporter()):
                 await serve(engine, doors, Notifier())

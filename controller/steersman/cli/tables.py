@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from steersman.api.host import CORDON
+from steersman.api.repository import SUSPENDED
 from steersman.cli.text import one_line
 
 Object = Mapping[str, Any]
@@ -84,6 +85,11 @@ def _host_phase(one: Object) -> str:
     said = one["metadata"].get("annotations", {}).get(CORDON)
     cordon = said or ("cordoned" if one["spec"].get("cordoned") else "")
     return phase(one) + (f",{cordon.capitalize()}" if cordon else "")
+
+
+def _suspended(one: Object) -> str:
+    said = one["metadata"].get("annotations", {}).get(SUSPENDED, "false")
+    return "yes" if one["spec"].get("suspend") or said != "false" else "no"
 
 
 def _ready(one: Object) -> str:
@@ -190,6 +196,14 @@ _COLUMNS: Mapping[str, Columns] = {
         "HOST": lambda one, now: _status(one).get("hosts"),
         "AGE": _age,
     },
+    "Repository": {
+        "NAME": _name,
+        "STATUS": lambda one, now: phase(one),
+        "REF": lambda one, now: one["spec"].get("ref", "main"),
+        "COMMIT": lambda one, now: (_status(one).get("appliedCommit") or "")[:10],
+        "SUSPENDED": lambda one, now: _suspended(one),
+        "AGE": _age,
+    },
     "Release": {
         "NAME": _name,
         "APP": lambda one, now: one["spec"].get("app"),
@@ -215,6 +229,14 @@ _COLUMNS: Mapping[str, Columns] = {
         "CONNECTIONS": lambda one, now: one["spec"].get("connections"),
         "AGE": _age,
     },
+    "Installation": {
+        "NAME": _name,
+        "INSTALLATION": lambda one, now: one["spec"]["installation"],
+        "REVISION": lambda one, now: one["spec"]["revision"],
+        "STATE": lambda one, now: _status(one).get("state", "pending"),
+        "CHART": lambda one, now: "{name}-{version}".format_map(one["spec"]["chart"]),
+        "AGE": _age,
+    },
 }
 
 _WIDE: Mapping[str, Columns] = {
@@ -233,6 +255,11 @@ _WIDE: Mapping[str, Columns] = {
         "CONCURRENCY": lambda one, now: one["spec"].get("concurrency", "Forbid"),
         "COMMAND": lambda one, now: " ".join(one["spec"].get("command", ())),
     },
+    "Repository": {
+        "URL": lambda one, now: one["spec"].get("url"),
+        "PATH": lambda one, now: one["spec"].get("path"),
+        "OBJECTS": lambda one, now: len(_status(one).get("inventory", ())),
+    },
     "Secret": {"NAMES": lambda one, now: sorted(one["spec"].get("data") or {})},
     "Release": {
         "REF": lambda one, now: one["spec"].get("ref"),
@@ -241,4 +268,8 @@ _WIDE: Mapping[str, Columns] = {
     },
     "Event": {"FIRST SEEN": _age},
     "Generation": {},
+    "Installation": {
+        "OBJECTS": lambda one, now: one["spec"].get("objects"),
+        "DESCRIPTION": lambda one, now: one["spec"].get("description"),
+    },
 }

@@ -20,7 +20,9 @@ SECTIONS: dict[str, dict[str, Verb]] = {
     "Deploy": {
         "diff": Verb("steersman.cli.diff:diff", "Show what apply would do, and why"),
         "apply": Verb("steersman.cli.apply:apply", "Make the hosts agree with manifests"),
+        "reconcile": Verb("steersman.cli.reconcile:reconcile", "Look at repositories and apps now"),
         "chart": Verb("steersman.cli.chart:chart", "Install and upgrade manifests with values"),
+        "git": Verb("steersman.cli.git:git", "Make repositories to deploy from by git push"),
         "rollout": Verb("steersman.cli.rollout:rollout", "Watch, list, undo or restart releases"),
         "secret": Verb("steersman.cli.secret:secret", "Seal secrets, show them, rotate their keys"),
         "scale": Verb("steersman.cli.scale:scale", "Change how many instances a process has"),

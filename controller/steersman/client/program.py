@@ -42,7 +42,6 @@ class RemoteProgram:
         self._host = host
         self._wish = wish
         self._link: ClientConnection | None = None
-        self._first: Said | None = None
 
     async def open(self) -> None:
         """Ask for the program; raises what is in its way once the daemon has said so."""
@@ -56,16 +55,14 @@ class RemoteProgram:
             "terminal": terminal and {"size": list(terminal.size), "term": terminal.term},
         }
         await self._link.send(orjson.dumps(asked).decode())
-        self._first = await self._next()
+        await self._next()
 
     async def said(self) -> AsyncGenerator[Said]:
         try:
-            said = self._first
-            while said is not None:
+            while (said := await self._next()) is not None:
                 yield said
                 if said.code is not None:
                     return
-                said = await self._next()
         finally:
             if self._link is not None:
                 await self._link.close()

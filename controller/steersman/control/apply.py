@@ -201,7 +201,9 @@ class Controller:
             errors = await self.jobs.delete(name, cascade)
             if errors:
                 raise ExceptionGroup("not deleted", list(errors.values()))
-        elif not await self._memory.store.delete(kind, name):
+        elif await self._memory.store.delete(kind, name):
+            self._session.report.object_changed(f"{kind.lower()}/{name}", "deleted")
+        else:
             raise NotFound(kind, name)
         return []
 

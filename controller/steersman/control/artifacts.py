@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Literal
 
 from steersman import builds
@@ -56,6 +58,12 @@ class Artifacts:
         self._builder = builder
         # One builder saturates this machine; hosts are waited for elsewhere.
         self._one = asyncio.Lock()
+
+    def pushing(
+        self, folder: Path, ref: str, sha: str, objects: str
+    ) -> AbstractContextManager[None]:
+        """Let `ref` of a repository here mean a commit that is being pushed; see Git.pushing."""
+        return self._builder.pushing(folder, ref, sha, objects)
 
     async def resolve(self, source: Source) -> Resolved:
         return await self._builder.resolve(builder_source(source))

@@ -18,6 +18,7 @@ from steersman.control.hosts import HostLink
 from steersman.control.memory import is_pinned
 from steersman.control.release import (
     ADOPTED,
+    counted,
     digest_again,
     find_release,
     from_procfile,
@@ -77,12 +78,14 @@ class Chooser:
         pinned = is_pinned(app)
         if pinned is not None:
             return await self._again(app, pinned, releases)
-        known = releases[-1] if releases and aim == "stays" else None
+        counting = counted(releases)
+        known = counting[-1] if counting and aim == "stays" else None
         resolved, versions, digest = await self._asked(app, shares, known)
-        if releases and is_asked(releases[-1], digest):
-            return self._checked(releases[-1])
-        if releases and await self._holds(app, releases[-1], resolved.content, shares, links):
-            return await self._recognised(releases[-1], versions, digest)
+        newest = counting[-1] if counting else None
+        if newest is not None and is_asked(newest, digest):
+            return self._checked(newest)
+        if newest and await self._holds(app, newest, resolved.content, shares, links):
+            return await self._recognised(newest, versions, digest)
         template = await self._template(app, resolved, links)
         is_commit = resolved.kind == "git"
         spec = ReleaseSpec(
@@ -103,7 +106,7 @@ class Chooser:
 
     async def newer(self, app: App, shares: Shares) -> str | None:
         """Return the digest that `app` now asks for if its newest release is another."""
-        releases = await self._memory.releases(app.name)
+        releases = counted(await self._memory.releases(app.name))
         if is_pinned(app) is not None or not releases:
             return None
         digest = (await self._asked(app, shares))[2]

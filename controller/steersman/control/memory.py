@@ -13,6 +13,7 @@ from steersman.api.meta import Conditions, Object
 from steersman.api.names import release_name
 from steersman.api.objects import MANIFEST_KINDS, AnyObject, dump_object, parse_object
 from steersman.api.release import Release, ReleaseState, ReleaseStatus
+from steersman.api.repository import SUSPENDED
 from steersman.api.secret import SecretStatus
 from steersman.control.release import (
     ABORTED,
@@ -36,7 +37,7 @@ APPLY = "steer-apply"
 
 STEERING = (PINNED, RESTARTED_AT, SCALE, PAUSED, PAUSING, PROMOTED, ABORTED)
 """The annotations of an App that say how it is rolled out."""
-OURS = (RESTARTED_AT, SCALE, PAUSED, PAUSING, PROMOTED, ABORTED, CORDON, INVENTORY)
+OURS = (RESTARTED_AT, SCALE, PAUSED, PAUSING, PROMOTED, ABORTED, CORDON, INVENTORY, SUSPENDED)
 """What a manifest leaves as it is unless it names it."""
 
 
@@ -226,6 +227,10 @@ class Memory:
     async def put_release(self, release: Release) -> Release:
         await self.store.put(dump_object(release))
         return release
+
+    async def annotate_release(self, release: Release, annotations: Mapping[str, str]) -> None:
+        """Set annotations of a release."""
+        await self.store.put(dump_object(_changed(release, annotations)))
 
     async def set_release_state(
         self, release: Release, state: ReleaseState, message: str = "", logs: tuple[str, ...] = ()

@@ -35,6 +35,9 @@ ADOPTED = "steersman/adopted"
 """Of an App: nobody has said yet that it is as it should be. Of a Release: the digest that it has
 now, as the one that its folders are named by came from a lost key; "" until that is known."""
 
+REFUSED = "steersman/refused"
+"""On a Release: which key pushed it, when the push was refused."""
+
 COMMAND_DONE = "ReleaseCommandDone"
 """True when a release's command succeeded, False once it began; its message names the host."""
 
@@ -128,6 +131,14 @@ def last_good(releases: Sequence[Release], before: int) -> Release | None:
     """Return the newest release below `before` that has served."""
     good = [r for r in releases if r.spec.number < before and r.status.state in KEPT_STATES]
     return max(good, key=lambda release: release.spec.number, default=None)
+
+
+def counted(releases: Sequence[Release]) -> list[Release]:
+    """Return the releases that an app came to by what it asks for.
+
+    One of a refused push is none: the app asks for what it asked for before, and has that.
+    """
+    return [release for release in releases if REFUSED not in release.metadata.annotations]
 
 
 def contract_after(releases: Sequence[Release], to: Release) -> Release | None:

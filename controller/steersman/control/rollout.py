@@ -111,7 +111,9 @@ class Rollout:
             return replace(first, shares=moving.shares)
         # It says by now how it went, and which number it got.
         releases = await self._memory.releases(app.name)
-        again = replace(choice, release=releases[-1], releases=releases)
+        number = (first.release or choice.release).spec.number
+        release = next(r for r in releases if r.spec.number == number)
+        again = replace(choice, release=release, releases=releases)
         return replace(first.then(await self._deploy(again)), shares=places.shares)
 
     async def newer(self, app: App, hosts: Mapping[str, Host]) -> str | None:

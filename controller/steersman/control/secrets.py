@@ -22,8 +22,8 @@ from steersman.sealing.values import open_value
 Source = Literal["value", "sealed", "from_file", "from_env", "from_exec"]
 EVERY: frozenset[Source] = frozenset({"value", "sealed", "from_file", "from_env", "from_exec"})
 """What a person's own manifests may use."""
-PUSHED: frozenset[Source] = frozenset({"value", "sealed", "from_file"})
-"""What a tree may use that others push: neither this machine's variables nor its programs."""
+PUSHED: frozenset[Source] = frozenset({"value", "sealed"})
+"""What a commit may use that others push: no variable, program or file of this machine."""
 
 _NAMES = {"from_file": "fromFile", "from_env": "fromEnv", "from_exec": "fromExec"}
 # A password manager may have to ask its server; one that asks a person has no terminal to do so.

@@ -43,7 +43,7 @@ class Sound:
 
 def load_sound(paths: Sequence[str | Path], *, recursive: bool = False) -> Sound:
     """Return every object in the files that are sound; a broken one spoils no other."""
-    loader = _Loader(None)
+    loader = Loader(None)
     for path in paths:
         loader.load(str(path), recursive=recursive)
     faults: dict[str, list[Problem]] = {}
@@ -65,7 +65,7 @@ def load(
     A folder gives its .yaml, .yml and .json files, with `recursive` those of its folders too;
     hidden ones are left out. Raises ManifestErrors with everything that is wrong.
     """
-    loader = _Loader(stdin)
+    loader = Loader(stdin)
     for path in paths:
         loader.load(str(path), recursive=recursive)
     if not loader.problems and not loader.sourced:
@@ -79,13 +79,24 @@ def load_texts(texts: Sequence[Text]) -> Loaded:
 
     Raises ManifestErrors with everything that is wrong.
     """
-    loader = _Loader(None)
+    loader = Loader(None)
     for text in texts:
         loader.take(text)
     return loader.loaded()
 
 
-class _Loader:
+def load_commit(texts: Mapping[str, bytes], base_dir: Path) -> Loaded:
+    """Return every object in the files of a commit, by their paths; it may be none.
+
+    Relative paths count from `base_dir`. Raises ManifestErrors with everything that is wrong.
+    """
+    loader = Loader(None)
+    for name, data in texts.items():
+        loader.load_bytes(name, base_dir, data)
+    return loader.loaded()
+
+
+class Loader:
     """Gathers objects and problems, file by file."""
 
     def __init__(self, stdin: bytes | TextIO | BinaryIO | None) -> None:
@@ -116,7 +127,7 @@ class _Loader:
         if isinstance(data, str):
             # What is not UTF-8 must come back as bytes that are not, to be told with its place.
             data = data.encode(errors="surrogatepass")
-        self._load_bytes(STDIN, Path.cwd(), data)
+        self.load_bytes(STDIN, Path.cwd(), data)
 
     def _load_file(self, file: str) -> None:
         real = os.path.realpath(file)
@@ -125,9 +136,10 @@ class _Loader:
         self._read.add(real)
         with open(file, "rb") as stream:
             data = stream.read(MAX_BYTES + 1)
-        self._load_bytes(file, Path(file).parent, data)
+        self.load_bytes(file, Path(file).parent, data)
 
-    def _load_bytes(self, name: str, base_dir: Path, data: bytes) -> None:
+    def load_bytes(self, name: str, base_dir: Path, data: bytes) -> None:
+        """Read a file that is called `name`."""
         if len(data) > MAX_BYTES:
             self.complain(name, "more than 4 MiB", "a smaller file")
             return
@@ -151,6 +163,7 @@ class _Loader:
         self._load_text(source)
 
     def loaded(self) -> Loaded:
+        """Return what was gathered, or raise ManifestErrors with what is wrong."""
         if self.problems:
             raise ManifestErrors(self.problems)
         return Loaded(tuple(sorted(self.sourced.values(), key=_rank)))
@@ -163,12 +176,13 @@ class _Loader:
         )
         try:
             for root in trees:
-                self._take(source, root, found)
+                self.take_root(source, root, found)
         except Unreadable:
             pass  # The reason is the last of what was found.
         self.problems += sorted(found, key=_position)
 
-    def _take(self, source: Text, root: Node, found: list[Problem]) -> None:
+    def take_root(self, source: Text, root: Node, found: list[Problem]) -> None:
+        """Gather one document, or add what is wrong with it to `found`."""
         result = read_object(source, root)
         if isinstance(result, list):
             # A value that could not even be read has no second fault.

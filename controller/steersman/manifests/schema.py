@@ -86,7 +86,9 @@ def _child(schema: Schema, part: str | int) -> Schema:
     if isinstance(part, int):
         return _as_schema(schema.get("items"))
     properties = schema.get("properties", {})
-    return _as_schema(properties.get(part, schema.get("additionalProperties")))
+    # A pattern of pydantic's is the one that its keys are checked by.
+    others = next(iter(schema.get("patternProperties", {}).values()), None)
+    return _as_schema(properties.get(part, others or schema.get("additionalProperties")))
 
 
 def _as_schema(found: object) -> Schema:

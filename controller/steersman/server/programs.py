@@ -1,9 +1,11 @@
 """A program in an app's environment over a WebSocket: bytes both ways, and its exit code.
 
-Out: a binary message is the descriptor (one byte, 1 or 2) and what was written to it; text is JSON:
-{"began"}, {"taken": bytes}, {"code": n} at the end, or {"faults": […]}. In: a binary message is
-input; text is {"end": true} when there is no more, or {"size": [lines, columns]}. The program ends
-with the connection.
+In: first, as JSON, what to run and where. Then a binary message is input; text is {"end": true}
+when there is no more, or {"size": [lines, columns]}.
+
+Out: {"opened": true} once it can be run; then a binary message is the descriptor (one byte, 1 or
+2) and what was written to it, and text is {"began": true}, {"taken": bytes}, {"code": n} at the
+end, or {"faults": […]}. The program ends with the connection.
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ async def serve(ask: Ask, socket: WebSocket) -> None:
                 host, wish = _wish(parsed((await socket.receive_text()).encode()))
             await ask.note("Ran", f"runs {wish.argv[0]} on {host}")
             program = await looks_of(ask).program(ask.named, host, wish)
+            # What goes wrong from here on is the program's own.
+            await _tell(ask, socket, {"opened": True})
             await _converse(socket, program)
         except TimeoutError:
             faults = [encode_error(ApiError(408, "nothing was asked for; send it at once"))]
