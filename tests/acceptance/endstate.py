@@ -19,7 +19,9 @@ _CACHES = re.compile(r"/srv/steersman/cache(/.*)?|.*\.pyc")
 def end_state(host: Host) -> Counter[str]:
     """Return the host's files, users, units and orphans; what a file holds may name a release."""
     lines = [line for root in seen.ROOTS for line in _outline(host, root)]
-    lines += [f"{unit} {state}" for unit, state in seen.units(host).items()]
+    # A target is only there since a boot; what it starts is compared.
+    units = seen.units(host).items()
+    lines += [f"{unit} {state}" for unit, state in units if not unit.endswith(".target")]
     lines += [f"process {command}" for command in seen.orphans(host)]
     lines += (host.root / "etc/passwd").read_text().splitlines()
     return Counter(_RELEASE.sub("#", line) for line in lines)

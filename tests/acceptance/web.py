@@ -11,6 +11,8 @@ from typing import Any
 
 from lab.host import Host
 
+TEXT, PING, PONG = 1, 9, 10
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -86,9 +88,7 @@ class WebSocket:
 
     def ask(self, text: str) -> str:
         """Send a message and return the next that comes."""
-        sent, mask = text.encode(), os.urandom(4)
-        masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(sent))
-        self._link.sendall(bytes([0x81, 0x80 | len(sent)]) + mask + masked)
+        self._send(TEXT, text.encode())
         return self._frame()[1].decode()
 
     def wait_for_close(self, timeout: float) -> int:
@@ -101,7 +101,15 @@ class WebSocket:
         return int.from_bytes(body[:2], "big")
 
     def _frame(self) -> tuple[int | None, bytes]:
-        head = self._from.read(2)
-        if not head:
-            return None, b""
-        return head[0] & 0x0F, self._from.read(head[1] & 0x7F)
+        """Return the next frame that is no ping; those are answered."""
+        while head := self._from.read(2):
+            opcode, body = head[0] & 0x0F, self._from.read(head[1] & 0x7F)
+            if opcode != PING:
+                return opcode, body
+            self._send(PONG, body)
+        return None, b""
+
+    def _send(self, opcode: int, body: bytes) -> None:
+        mask = os.urandom(4)
+        masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(body))
+        self._link.sendall(bytes([0x80 | opcode, 0x80 | len(body)]) + mask + masked)

@@ -146,6 +146,13 @@ FAULTS = (
         "tests/unit/test_hand_files.py::test_a_claim_fences_off_whoever_came_before",
     ),
     Fault(
+        "half-written-files-stay",
+        f"{HAND}/fence.py",
+        "        _sweep(self._place)\n",
+        "",
+        "tests/unit/test_hand_files.py::test_whoever_takes_a_host_removes_what_a_killed_hand_left",
+    ),
+    Fault(
         "steps-not-fenced",
         f"{HAND}/main.py",
         '            self._fence.check(int(request.get("epoch") or 0), self._holder)\n',

@@ -128,7 +128,7 @@ def test_a_site_is_as_reviewed() -> None:
             "uvicorn --timeout-graceful-shutdown 29 a:b --port $PORT",
         ),
         ("hypercorn a:b", "socket", "hypercorn --bind fd://3 --graceful-timeout 29 a:b"),
-        ("daphne a:b", "socket", "daphne -e systemd:domain=UNIX:index=0 a:b"),
+        ("daphne a:b", "path", "daphne -u $SOCKET a:b"),
         ("granian a:b", "port", "granian --host 127.0.0.1 --port $PORT a:b"),
         (
             "uwsgi --module shop",

@@ -187,6 +187,26 @@ def test_a_host_that_is_let_go_is_free_and_still_fenced(
         ada.check(epoch, "steer of ada")
 
 
+def test_whoever_takes_a_host_removes_what_a_killed_hand_left(place: Place) -> None:
+    left = [
+        f"{place.root}/.tmp-epoch-7",
+        f"{place.units}/.tmp-steersman-shop.target-7",
+        f"{place.units}/multi-user.target.wants/.tmp-steersman-shop.target-7",
+        f"{place.root}/apps/shop/.tmp-current-7",
+        f"{place.root}/apps/shop/env/.tmp-3-7",
+        f"{place.root}/apps/shop/releases/2-abc/.tmp-phase.json-7",
+        f"{place.run}/shop/.tmp-web.sock-7",
+    ]
+    kept = [f"{place.units}/.tmp-theirs", f"{place.root}/apps/shop/env/3"]
+    for path in map(Path, [*left, *kept]):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+    (Path(place.root) / "apps/shop/.tmp-serving-7").symlink_to("nowhere")
+    Fence(place).claim(1, "steer of ada")
+    assert [path for path in [*left, *kept] if os.path.exists(path)] == kept
+    assert not os.path.lexists(f"{place.root}/apps/shop/.tmp-serving-7")
+
+
 @pytest.mark.parametrize(
     "path",
     ["/etc/passwd", "/srv/../etc/passwd", "relative", "/srvx/file", "{units}/other.service"],
@@ -278,7 +298,7 @@ def test_a_small_tree_is_synced_by_itself_and_a_large_one_with_its_disk(
     whole: list[str] = []
     synced: list[str] = []
     monkeypatch.setattr(files, "sync_filesystem", whole.append)
-    monkeypatch.setattr(files, "sync", synced.append)
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
     blob = tmp_path / "blob"
     blob.write_bytes(b"durable already")
     top = tmp_path / "top"

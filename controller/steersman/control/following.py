@@ -17,13 +17,16 @@ from steersman.store.protocol import Change, Object, Page, Query
 
 log = structlog.get_logger(__name__)
 
+GRACE = 0.25
+"""Seconds after a change in which whoever made it may bring it to the hosts: a verb tells a person
+how that goes, and then nothing is left to do."""
 FOLLOWED = ("App", "Host", "Secret", "Job", "Repository")
 
 
 class Wake(Protocol):
     """What the keeper offers to whoever learns of something."""
 
-    def __call__(self, key: str, *, asked: bool = True) -> None: ...
+    def __call__(self, key: str, *, asked: bool = True, after: float = 0.0) -> None: ...
 
 
 class Follower:
@@ -92,9 +95,9 @@ class Follower:
             return  # only what is has changed, not what is wanted
         self._known[key] = wish
         if change.kind in ("App", "Repository"):
-            self._wake(f"{change.kind}/{change.name}")
+            self._wake(f"{change.kind}/{change.name}", after=GRACE)
         elif change.kind == "Job":
-            self._wake(f"App/{change.object['spec']['app']}")
+            self._wake(f"App/{change.object['spec']['app']}", after=GRACE)
         elif change.kind == "Secret":
             await self._secret_changed(change.name)
         if change.kind in ("App", "Host"):
@@ -103,7 +106,7 @@ class Follower:
     async def _secret_changed(self, name: str) -> None:
         for app in (await self._memory.apps()).values():
             if name in app.spec.config.secrets:
-                self._wake(app.key)
+                self._wake(app.key, after=GRACE)
 
     async def _placed_anew(self) -> None:
         """Wake the apps whose hosts are others now than they were."""
@@ -111,7 +114,7 @@ class Follower:
         before, self._places = self._places, _places(apps, hosts)
         for name, places in self._places.items():
             if name in before and before[name] != places:
-                self._wake(f"App/{name}")
+                self._wake(f"App/{name}", after=GRACE)
         await self._hosts_changed(hosts)
 
 

@@ -44,8 +44,8 @@ class Keeper:
         self.healths: dict[str, str] = {}
         """The error that each failing key ended with last; for whoever asks how it goes."""
 
-    def wake(self, key: str, *, asked: bool = True) -> None:
-        """Have a key looked at soon.
+    def wake(self, key: str, *, asked: bool = True, after: float = 0.0) -> None:
+        """Have a key looked at soon, or `after` some seconds.
 
         What was not asked for does not hurry a key that failed: its own attempts cause changes.
         """
@@ -53,7 +53,10 @@ class Keeper:
             self._asked.add(key)
         elif self._queue.is_put_off(key):
             return
-        self._queue.add(key)
+        if after > 0:
+            self._queue.add_after(key, after)
+        else:
+            self._queue.add(key)
 
     def drop(self, key: str) -> None:
         """Forget a key whose object is gone."""

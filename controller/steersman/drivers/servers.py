@@ -72,8 +72,8 @@ SERVERS = {
         grace="--graceful-timeout",  # its own default is 3 s
     ),
     "daphne": Server(
-        "socket",
-        ("-e", "systemd:domain=UNIX:index=0"),  # its --fd takes fd 3 for a TCP socket
+        "path",
+        None,  # Twisted changes the mode of a socket that it is handed, which is root's
         ("-u", "$SOCKET"),
         ("-b", "127.0.0.1", "-p", "$PORT"),
         ("--fd", "-u", "-p", "--port", "-e", "--endpoint"),

@@ -80,7 +80,8 @@ class Demo:
             return _failed("Deploy", outcome)
         answer = await self._ask("GET", "/")
         css = await self._ask("GET", "/static/book.css")
-        wheels = len(list(Path(self._host.host.spec.root, "wheels").iterdir()))
+        root = Path(self._host.host.spec.root)
+        wheels = len(list(root.glob("apps/*/venvs/*/lib/python*/site-packages/*.dist-info")))
         return Finding(
             "Deploy",
             (

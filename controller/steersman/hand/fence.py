@@ -55,6 +55,7 @@ class Fence:
             self._fd = None
 
     def _lock(self, holder: str) -> int:
+        """Take the lock; whoever had it before may have died while it wrote."""
         files.make_folders(self._place.root)
         fd = os.open(
             os.path.join(self._place.root, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
@@ -76,7 +77,22 @@ class Fence:
                 time.sleep(0.05)
         os.ftruncate(fd, 0)
         os.pwrite(fd, holder.encode(), 0)
+        _sweep(self._place)
         return fd
+
+
+def _sweep(place: Place) -> None:
+    """Remove what a killed hand left half-written: nobody else writes while we hold the lock."""
+    wants = os.path.join(place.units, "multi-user.target.wants")
+    for shared in filter(None, (place.units, wants, place.sites, place.tmpfiles)):
+        files.clean_temporaries(shared, "steersman-")
+    files.clean_temporaries(place.root)
+    for app in files.entries(os.path.join(place.root, "apps")):
+        home, releases = place.app(app), place.app(app, "releases")
+        below = [os.path.join(home, name) for name in files.entries(home)]
+        below += [os.path.join(releases, name) for name in files.entries(releases)]
+        for folder in (home, place.run_of(app), *filter(os.path.isdir, below)):
+            files.clean_temporaries(folder)
 
 
 def stored_epoch(place: Place) -> int:

@@ -204,8 +204,8 @@ def entries(path: str) -> List[str]:
         return []
 
 
-def clean_temporaries(folder: str) -> None:
-    """Take away what a crashed writer left in `folder`."""
+def clean_temporaries(folder: str, start: str = "") -> None:
+    """Take away what a crashed writer left in `folder` of what was to begin with `start`."""
     import shutil
 
     try:
@@ -213,7 +213,7 @@ def clean_temporaries(folder: str) -> None:
     except FileNotFoundError:
         return
     for name in names:
-        if name.startswith((".tmp-", ".trash-")):
+        if name.startswith((".tmp-" + start, ".trash-" + start)):
             path = os.path.join(folder, name)
             if os.path.isdir(path) and not os.path.islink(path):
                 shutil.rmtree(path, ignore_errors=True)

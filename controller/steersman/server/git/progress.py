@@ -47,6 +47,9 @@ class Remote(Silent):
     def step_began(self, host: str, app: str, step: Step, number: int, of: int) -> None:
         if number == 1:
             self.line(f"{host}: {app}: {of} step{'' if of == 1 else 's'}, first {step.text}")
+        elif step.phase == "gate":
+            # It may take as long as the app's deadline: whoever waits should know what for.
+            self.line(f"{host}: {app}: {step.text}")
 
     def host_ended(self, host: str, app: str, verdict: Verdict, detail: str) -> None:
         self.line(f"{host}: {app} {verdict}")

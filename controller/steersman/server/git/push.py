@@ -144,7 +144,10 @@ class Judge:
     async def _take_turn(self, push: Push, update: Update, session: Session) -> None:
         turn = self._turns[push.app]
         if turn.locked():
-            session.remote.line(f"waiting for another push to {push.app}")
+            session.remote.line(
+                f"waiting for another push to {push.app};"
+                f" `steer rollout abort app/{push.app}` gives that one up"
+            )
         await turn.acquire()
         session.held.callback(turn.release)
         session.held.enter_context(session.pretended)
