@@ -189,3 +189,13 @@ async def test_push_deploys_by_procfile_refuses_what_fails_and_applies_a_manifes
     said = await shop.push()
     assert said.code == 0, said.text
     assert await shop.get() == "red another-secret-value"
+
+    # Who pushes after a rollback wants what he pushes; refused, he has the rollback again.
+    await shop.controller.steering.undo("shop", 1)
+    assert await shop.get() == "one"
+    shop.ann.copy.commit({"serve.py": "raise SystemExit(3)"}, "Broken once more")
+    said = await shop.push()
+    assert said.code == 1, said.text
+    assert (await shop.controller.reconcile("shop")).is_good
+    assert await shop.get() == "one"
+    assert [state for _, state in await shop.releases()][-2:] == ["deployed", "rejected"]

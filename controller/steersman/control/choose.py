@@ -197,8 +197,9 @@ class Chooser:
         old = find_release(app.name, number, releases).spec
         versions = await self._versions(old.template.config.secrets)
         digest = digest_again(old, app, versions)
-        if is_asked(releases[-1], digest):
-            return self._checked(releases[-1])
+        counting = counted(releases)
+        if counting and is_asked(counting[-1], digest):
+            return self._checked(counting[-1])
         again = {"number": next_number(releases, []), "digest": digest}
         spec = old.model_copy(update={**again, "secret_versions": versions})
         return await self._remember(app, spec, f"release {spec.number}: as release {number}")

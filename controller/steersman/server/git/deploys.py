@@ -17,7 +17,7 @@ from steersman.control.apply import Controller
 from steersman.control.artifacts import Artifacts, platform_of
 from steersman.control.outcome import Outcome
 from steersman.control.relay import Relay
-from steersman.control.release import REFUSED
+from steersman.control.release import PINNED, REFUSED
 from steersman.control.secrets import PUSHED, SecretReader
 from steersman.control.session import Session
 from steersman.manifests import Sourced
@@ -124,6 +124,8 @@ class Deploys:
     ) -> SteersmanError | None:
         """Return why the app is not as the push has it, if it is not."""
         if not objects:
+            # As applying a manifest does: who pushes wants what he pushes.
+            await self._memory.annotate(app, {PINNED: None})
             return _fault(await self._controller.reconcile(app), remote)
         given = await self._secrets.read(objects)
         applied = await self._controller.apply(given, inventory=_inventory(app))
@@ -148,7 +150,8 @@ class Deploys:
     async def _before(self, app: str, objects: Sequence[Object]) -> _Before:
         store = self._memory.store
         numbers = [release.spec.number for release in await self._memory.releases(app)]
-        found = {key_of(obj): await store.get(obj.kind, obj.name) for obj in objects}
+        keys = {Key("App", app), *map(key_of, objects)}
+        found = {key: await store.get(*key) for key in keys}
         names = [key.name for key, stored in found.items() if key.kind == "Secret" and stored]
         return _Before(found, await self._session.vault.current(names), max([0, *numbers]))
 

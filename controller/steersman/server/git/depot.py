@@ -37,8 +37,6 @@ _SETTINGS = {
     "core.fsync": "all",
     "pack.threads": "1",
     "pack.windowMemory": "64m",
-    # A daemon's repositories may belong to another user than root runs as.
-    "safe.directory": "*",
 }
 
 log = structlog.get_logger(__name__)

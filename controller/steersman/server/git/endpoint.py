@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from steersman.server.git.service import Service
 from steersman.transport.git_server import Channel, Listening, Request, git_server
 
 MOST_AT_ONCE = 16
+MOST_FOR_ONE = 4
+"""Clients at once: pushes that wait for each other must not keep everybody else's out."""
 FOLDER = "git"
 REFUSED = 1
 
@@ -70,7 +73,7 @@ class _Door:
         self._config = config
         self._depot = depot
         self._service = service
-        self._serving = 0
+        self._serving: Counter[str] = Counter()
 
     async def serve(self, request: Request, channel: Channel) -> int:
         command = parse_command(request.command)
@@ -90,11 +93,14 @@ class _Door:
                 f" `steer git create {app}` makes one, git.keys in serve.yaml says whose it is\n"
             )
             return REFUSED
-        if self._serving >= MOST_AT_ONCE:
-            await channel.complain(f"{self._serving} others push or fetch just now; try again\n")
+        if self._serving[app] >= MOST_FOR_ONE or self._serving.total() >= MOST_AT_ONCE:
+            await channel.complain("too many others push or fetch just now; try again\n")
             return REFUSED
-        self._serving += 1
+        self._serving[app] += 1
         try:
-            return await self._service.run(command, request.key, channel)
+            status = await self._service.run(command, request.key, channel)
+            if command.service == "receive-pack":
+                await self._depot.tidy(app)
+            return status
         finally:
-            self._serving -= 1
+            self._serving[app] -= 1
