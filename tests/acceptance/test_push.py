@@ -1,5 +1,7 @@
 """`git push` to a daemon with real hosts behind it, and a repository that it follows."""
 
+import hashlib
+import hmac
 import os
 import socket
 import subprocess
@@ -69,7 +71,8 @@ def steer(new_steer, ann: Pusher) -> Steer:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     keys = {"ann": {"key": ann.public, "apps": ["pushed"]}}
-    settings = {"git": {"listen": f"127.0.0.1:{port}", "keys": keys}}
+    hooks = {"fleet": {"provider": "gitea", "secret": "fleet-hook", "repository": "fleet"}}
+    settings = {"git": {"listen": f"127.0.0.1:{port}", "keys": keys}, "hooks": hooks}
     (steer.folder / "state/steersman/serve.yaml").write_text(yaml.safe_dump(settings))
     return steer
 
@@ -112,7 +115,18 @@ def test_a_push_serves_everywhere_or_changes_nothing(
     assert all(serves(host, SITE, "2") for host in hosts.hosts)
 
 
-def test_a_repository_is_followed_by_polling(
+def deliver(steer: Steer, body: bytes, secret: str) -> str:
+    """Deliver a webhook as Gitea does, by curl at the daemon's own socket; return the status."""
+    signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    words = ["--unix-socket", str(steer.folder / "state/steersman/steer.sock")]
+    for header in ("Content-Type: application/json", f"X-Gitea-Signature: {signature}"):
+        words += ["--header", header]
+    words += ["--data-binary", "@-", "--output", "/dev/null", "--write-out", "%{http_code}"]
+    argv = ["curl", "--silent", *words, "http://daemon/hooks/fleet"]
+    return subprocess.run(argv, input=body, capture_output=True, check=True).stdout.decode()
+
+
+def test_a_repository_is_followed_by_polling_and_by_webhooks(
     steer: Steer, daemon: Daemon, tmp_path: Path, hosts: Lab
 ) -> None:
     text = (
@@ -122,9 +136,8 @@ def test_a_repository_is_followed_by_polling(
     fleet = Repo(tmp_path / "fleet", {"one.yaml": text % "one"})
     spec = {"url": str(fleet.path), "interval": "5s", "prune": True}
     meta = {"name": "fleet"}
-    steer.apply(
-        {"apiVersion": "steersman/v1", "kind": "Repository", "metadata": meta, "spec": spec}
-    )
+    repository = {"apiVersion": "steersman/v1", "kind": "Repository", "metadata": meta}
+    steer.apply({**repository, "spec": spec})
     until("one", steer, "get", "secrets", "-o", "name")
     os.unlink(fleet.path / "one.yaml")
     commit = fleet.commit({"two.yaml": text % "two"})
@@ -133,3 +146,15 @@ def test_a_repository_is_followed_by_polling(
     fleet.commit({"two.yaml": "kind: [\n"})
     until("two.yaml:2:", steer, "describe", "repository/fleet")
     assert steer.run("get", "secrets", "-o", "name").out.split() == ["secret/two"]
+
+    # From now on nobody looks unless somebody who knows the secret says so.
+    hook = {"apiVersion": "steersman/v1", "kind": "Secret", "metadata": {"name": "fleet-hook"}}
+    values = {"KEY": {"value": "correct horse battery"}}
+    assert deliver(steer, b"{}", "correct horse battery") == "404"
+    steer.apply(
+        {**repository, "spec": {**spec, "interval": "1h"}}, {**hook, "spec": {"data": values}}
+    )
+    mended = fleet.commit({"two.yaml": text % "two"})
+    assert deliver(steer, b"{}", "guessed") == "401"
+    assert deliver(steer, b"{}", "correct horse battery") == "202"
+    until(mended[:10], steer, "get", "repositories")
