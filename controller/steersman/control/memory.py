@@ -169,7 +169,8 @@ class Memory:
 
     async def with_our_annotations(self, obj: Marked) -> Marked:
         """Return `obj` as it is put: a manifest undoes no scale, cordon or rollout verb, takes
-        nothing out of an inventory, and leaves labels and annotations that others set."""
+        nothing out of an inventory, and leaves labels and annotations that others set. Finalizers
+        and owners stay unless it names its own."""
         stored = await self.store.get(obj.kind, obj.name)
         if stored is None:
             return obj
@@ -180,6 +181,11 @@ class Memory:
         merged = {
             "annotations": {**annotations, **given.annotations},
             "labels": {**labels, **given.labels},
+            **{
+                field: getattr(known, field)
+                for field in ("finalizers", "owner_references")
+                if field not in given.model_fields_set
+            },
         }
         return obj.model_copy(update={"metadata": given.model_copy(update=merged)})
 
