@@ -67,6 +67,8 @@ mutations: $(READY)
 bench: $(READY) packages
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.rollout
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.daemon
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.fleet
 
 lab: $(READY) packages
 	@PYTHONPATH=tests $(BIN)/python -m lab up --hosts $(HOSTS)

@@ -253,7 +253,7 @@ def test_a_storm_of_signals_leaves_whole_steps(yard: Yard, say: Say) -> None:
 def test_clocks_that_leap_change_nothing(yard: Yard) -> None:
     def sail(_: int) -> None:
         with yard.buoy("RollingUpdate") as buoy:
-            for leap in ("+1d", "-1d", "+0"):
+            for leap in ("+1d", "-1d"):
                 buoy.commit()
                 env = {
                     "LD_PRELOAD": FAKETIME,
@@ -264,6 +264,9 @@ def test_clocks_that_leap_change_nothing(yard: Yard) -> None:
                     said = applying.communicate(timeout=240)
                 assert applying.returncode == 0, said
                 buoy.prove(f"the controller's clock at {leap}")
+            buoy.commit()
+            buoy.apply()
+            buoy.prove("the controller's clock is right again")
             buoy.steer.run("rollout", "undo", "app/pier")
             now = buoy.version - 1
             assert buoy.serving == [now] * len(buoy.hosts), "releases are ordered by a clock"

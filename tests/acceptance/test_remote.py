@@ -120,5 +120,5 @@ def test_a_token_opens_its_own_app_only(served: Served) -> None:
 def test_a_daemon_that_died_stands_in_nobodys_way(served: Served) -> None:
     served.daemon.kill()
     assert served.socket.exists()
-    assert "nothing to do" in served.person.steer("apply", "-f", "app.yaml")
+    assert "app/crew: release" in served.person.steer("apply", "-f", "app.yaml")
     assert "no daemon here to ask" in served.person.steer("token", "list", expect=1)

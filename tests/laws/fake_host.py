@@ -32,6 +32,8 @@ class FakeHost:
     sick: set[int] = field(default_factory=set)
     blobs: set[str] = field(default_factory=set)
     may_go_down: bool = False
+    app: str = "shop"
+    """The one app that it may hold."""
 
     def seen(self) -> HostSeen:
         app = AppSeen(
@@ -48,7 +50,7 @@ class FakeHost:
         return HostSeen(
             epoch=1,
             users=dict(self.users),
-            apps={"shop": app} if is_there else {},
+            apps={self.app: app} if is_there else {},
             files=dict(self.files),
             units=units,
             foreign_names={"taken.example.com": "/etc/nginx/sites-enabled/blog"},
@@ -163,13 +165,13 @@ class FakeHost:
         del self.files[step.path]
 
     def _Drain(self, step: s.Drain) -> None:
-        behind = {f"{RUN}/shop/{target}" for target in self.links.values()}
-        sites = [path for path in self.files if path.endswith("conf.d/steersman-shop.conf")]
+        behind = {f"{RUN}/{self.app}/{target}" for target in self.links.values()}
+        sites = [path for path in self.files if path.endswith(f"conf.d/steersman-{self.app}.conf")]
         if sites and behind & set(step.sockets):
             raise Hurt(f"draining {behind & set(step.sockets)}, which still gets traffic")
 
     def _StopUnits(self, step: s.StopUnits) -> None:
-        site = any(path.endswith("conf.d/steersman-shop.conf") for path in self.files)
+        site = any(path.endswith(f"conf.d/steersman-{self.app}.conf") for path in self.files)
         for unit in step.units:
             name = parse_unit(unit)
             if site and name and name.process == "web" and name.number in self.serving():

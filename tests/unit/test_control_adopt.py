@@ -18,10 +18,10 @@ from steersman.api.meta import is_true
 from steersman.api.objects import AnyObject, parse_object
 from steersman.api.source import Source
 from steersman.builds import PathSource, Resolved
-from steersman.control.adopt import NotAdopted, NotConfirmed
+from steersman.control.adopt import NotAdopted
 from steersman.control.apply import Controller
 from steersman.control.outcome import Outcome
-from steersman.control.release import ADOPTED, COMMAND_DONE
+from steersman.control.release import ADOPTED, COMMAND_DONE, NotConfirmed
 from steersman.manifests.document import Sourced, Text
 from steersman.manifests.problem import Mark
 from steersman.manifests.tree import Scalar
@@ -143,7 +143,7 @@ async def test_other_values_than_hosts_have_are_a_new_release(state: State, flee
 
 
 @pytest.mark.usefixtures("deployed")
-@pytest.mark.parametrize("verb", ["reconcile", "keep", "restart"])
+@pytest.mark.parametrize("verb", ["reconcile", "keep", "restart", "undo", "scale"])
 async def test_until_its_manifest_comes_an_app_is_left_alone(
     state: State, fleet: Fleet, verb: str
 ) -> None:
@@ -151,12 +151,17 @@ async def test_until_its_manifest_comes_an_app_is_left_alone(
         "reconcile": lambda run: run.reconcile("shop"),
         "keep": lambda run: run.keep("shop"),
         "restart": lambda run: run.steering.restart("shop"),
+        "undo": lambda run: run.steering.undo("shop", 1),
+        "scale": lambda run: run.steering.scale("shop", {"web": 1}),
     }
     before = copy.deepcopy(fleet.hosts)
     async with state("new") as run:
         await adopt(run, fleet)
         with pytest.raises(NotConfirmed, match="apply its manifest"):
             await verbs[verb](run)
+        # Nothing of the verb may be left that the manifest would then bring to hosts.
+        (outcome,) = await deploy(run, fleet, secret(), APP)
+        assert {host.verdict for host in outcome.hosts} == {"unchanged"}
     assert fleet.hosts == before
 
 

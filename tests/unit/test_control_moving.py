@@ -27,6 +27,7 @@ class Recorded(Rollout):
         self.told: list[object] = []
         self._fault = fault
         self._is_dry = False
+        self._binding = None
 
         async def connect_all(names: Iterable[str], hosts: Mapping[str, Host]) -> Any:
             links = {name: SimpleNamespace(name=name) for name in names if name not in away}

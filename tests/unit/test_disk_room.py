@@ -72,8 +72,8 @@ def test_a_release_that_only_boots_or_only_serves_does_not_go() -> None:
     steps = plan(host, target(2))
     switched = next(n for n, step in enumerate(steps) if step.phase == "switch")
     run(host, steps[: switched + 1])
-    for unit in list(host.active):
-        host.active.discard(unit)
+    host.active.clear()
+    host.loaded.clear()
     spare = spare_now(target(3), host.seen())
     assert spare.releases == (), "one is what a reboot starts, the other what serves"
 

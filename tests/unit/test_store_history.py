@@ -64,13 +64,14 @@ async def test_what_another_process_writes_is_seen_among_ones_own(tmp_path: Path
 async def test_nobody_looks_at_the_file_while_nobody_watches(tmp_path: Path) -> None:
     async with SqliteStore(tmp_path) as store:
         await store.put(app())
-        assert store._history._follower is None
+        assert not store._history.is_following
         watch = store.watch(0)
         await take(watch, 1)
-        follower = store._history._follower
-        assert follower is not None
+        assert store._history.is_following
         await watch.aclose()
-        await asyncio.wait_for(follower, WITHIN)
+        async with asyncio.timeout(WITHIN):
+            while store._history.is_following:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         # And somebody who comes later is told again.
         async with aclosing(store.watch(await store.revision())) as changes:
             await store.put(host())
@@ -114,6 +115,7 @@ async def test_who_watches_hears_when_the_file_fails(
         watch = store.watch(await store.revision())
         waiting = asyncio.create_task(rest_of(watch))
         await waiting_in(store)
+        await store.put_secret("so that there is", {"something": "to look at"})
 
         async def fail(*_: Any) -> None:
             raise StoreError(store.path, "the disk is gone", "look for it")

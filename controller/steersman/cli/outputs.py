@@ -111,8 +111,9 @@ def write_template(wanted: Format, data: Any) -> str:
     """Return what a jsonpath template makes of an object, or of a List of them."""
     template = _parse(wanted.template)
     if wanted.name == "jsonpath-as-json":
-        return json.dumps(template.find(data), indent=4, ensure_ascii=False) + "\n"
-    text: str = template.render(data)
+        text = json.dumps(template.find(data), indent=4, ensure_ascii=False) + "\n"
+    else:
+        text = template.render(data)
     # Into a file or a program the bytes go as they are.
     return printable(text) if sys.stdout.isatty() else text
 

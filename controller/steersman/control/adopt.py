@@ -31,17 +31,6 @@ class NotAdopted(SteersmanError):
         super().__init__(f"app {app} was not adopted: {why}")
 
 
-class NotConfirmed(SteersmanError):
-    """An app is known from its hosts alone, and its manifest may say more."""
-
-    def __init__(self, app: str) -> None:
-        super().__init__(
-            f"app {app} was adopted from its hosts, and nobody has said since how it should be:"
-            f" apply its manifest first; if that is lost too, `steer get app/{app} -o yaml` shows"
-            " what hosts know of it"
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Adopted:
     """What is known again, and why something is not."""

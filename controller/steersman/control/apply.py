@@ -15,7 +15,7 @@ from steersman.api.job import Job
 from steersman.api.objects import AnyObject
 from steersman.api.secret import Secret
 from steersman.control.admission import admit, admit_jobs, placed
-from steersman.control.adopt import Adoption, NotConfirmed
+from steersman.control.adopt import Adoption
 from steersman.control.artifacts import Artifacts
 from steersman.control.binding import Binding
 from steersman.control.busy import Busy
@@ -30,7 +30,7 @@ from steersman.control.outcome import Outcome
 from steersman.control.plans import Plans
 from steersman.control.pretence import Pretence
 from steersman.control.prune import Pruner
-from steersman.control.release import ADOPTED, OVERTAKEN
+from steersman.control.release import OVERTAKEN, refuse_unconfirmed
 from steersman.control.rollout import Rollout
 from steersman.control.session import Session, whoever
 from steersman.control.status import remember, without
@@ -147,8 +147,7 @@ class Controller:
     async def _rolled(self, name: str, aim: Aim, binding: Binding | None = None) -> Outcome:
         async with self.held(name):
             app, hosts = await self._memory.app(name), await self._memory.hosts()
-            if ADOPTED in app.metadata.annotations:
-                raise NotConfirmed(name)
+            refuse_unconfirmed(app)
             rollout = Rollout(self._session, self._artifacts, binding=binding)
             outcome = await rollout.run(app, hosts, aim)
             await remember(self._memory, app, hosts, outcome)

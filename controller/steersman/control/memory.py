@@ -23,6 +23,7 @@ from steersman.control.release import (
     PROMOTED,
     RESTARTED_AT,
     SCALE,
+    refuse_unconfirmed,
 )
 from steersman.control.views import Views
 from steersman.planning.inventory import INVENTORY
@@ -168,7 +169,8 @@ class Memory:
 
     async def with_our_annotations(self, obj: Marked) -> Marked:
         """Return `obj` as it is put: a manifest undoes no scale, cordon or rollout verb, takes
-        nothing out of an inventory, and leaves labels and annotations that others set."""
+        nothing out of an inventory, and leaves labels and annotations that others set. Finalizers
+        and owners stay unless it names its own."""
         stored = await self.store.get(obj.kind, obj.name)
         if stored is None:
             return obj
@@ -179,6 +181,11 @@ class Memory:
         merged = {
             "annotations": {**annotations, **given.annotations},
             "labels": {**labels, **given.labels},
+            **{
+                field: getattr(known, field)
+                for field in ("finalizers", "owner_references")
+                if field not in given.model_fields_set
+            },
         }
         return obj.model_copy(update={"metadata": given.model_copy(update=merged)})
 
@@ -187,7 +194,11 @@ class Memory:
         return (await self.with_our_annotations(app)).model_copy(update={"status": status})
 
     async def set_counts(self, app: App, counts: Mapping[str, int]) -> None:
-        """Change how many instances an app's processes have: on each host, or in all."""
+        """Change how many instances an app's processes have: on each host, or in all.
+
+        Raises NotConfirmed.
+        """
+        refuse_unconfirmed(app)
         processes = {
             name: process.scaled(counts[name]) if name in counts else process
             for name, process in app.spec.processes.items()
@@ -196,8 +207,10 @@ class Memory:
         await self.store.put(dump_object(app.model_copy(update={"spec": spec})))
 
     async def annotate(self, name: str, annotations: Mapping[str, str | None]) -> App:
-        """Set annotations of an app; None removes one."""
-        await self.store.put(dump_object(_changed(await self.app(name), annotations)))
+        """Set annotations that steer an app; None removes one. Raises NotConfirmed."""
+        app = await self.app(name)
+        refuse_unconfirmed(app)
+        await self.store.put(dump_object(_changed(app, annotations)))
         return await self.app(name)
 
     async def set_cordon(self, host: Host, cordon: str | None) -> Host:

@@ -170,6 +170,23 @@ class ContractRan(SteersmanError):
         )
 
 
+class NotConfirmed(SteersmanError):
+    """An app is known from its hosts alone, and its manifest may say more."""
+
+    def __init__(self, app: str) -> None:
+        super().__init__(
+            f"app {app} was adopted from its hosts, and nobody has said since how it should be:"
+            f" apply its manifest first; if that is lost too, `steer get app/{app} -o yaml` shows"
+            " what hosts know of it"
+        )
+
+
+def refuse_unconfirmed(app: App) -> None:
+    """Raise NotConfirmed where only hosts say so far what an app is."""
+    if ADOPTED in app.metadata.annotations:
+        raise NotConfirmed(app.name)
+
+
 def kept(releases: Sequence[Release], history: int, running: int) -> tuple[Release, ...]:
     """Return the releases whose files stay: the running one, and the last `history` good others.
 

@@ -98,7 +98,10 @@ def systemd_version() -> int:
     """Return systemd's major version without starting it, 0 where it does not run."""
     if not os.path.isdir("/run/systemd/system"):
         return 0
-    for folder in ("/usr/lib/systemd", "/lib/systemd"):
+    # Debian's is in a folder named after the machine; asking it would cost a child.
+    inner = [name for name in os.listdir("/usr/lib") if "-linux-" in name]
+    for part in ("", *inner):
+        folder = os.path.join("/usr/lib", part, "systemd")
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
             found = re.match(r"libsystemd-(?:shared|core)-(\d+)", name)
             if found:

@@ -11,6 +11,7 @@ from . import fence, files, jobs, running, users
 from .builds import MARK
 from .digest import sha256
 from .place import Place
+from .ports import listening
 from .watch import Folders
 
 TYPE_CHECKING = False
@@ -161,20 +162,3 @@ class Eye:
                     link = files.read_link(path)
                     found[path] = self._digests.seen(path) if link is None else "-> " + link
         return found
-
-
-def listening(ports: range) -> List[int]:
-    """Return which of `ports` have a TCP listener."""
-    found = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            with open(table, encoding="ascii") as rows:
-                next(rows)
-                for row in rows:
-                    columns = row.split()
-                    port = int(columns[1].rpartition(":")[2], 16)
-                    if columns[3] == "0A" and port in ports:
-                        found.add(port)
-        except FileNotFoundError:
-            continue  # no IPv6 here
-    return sorted(found)

@@ -1,11 +1,13 @@
 """The changes of a store as they come, for all who watch it in this process.
 
-There is one list of recent changes, and every watcher is a place in it. So a watcher costs a
-writer nothing, and a slow one holds on to nothing: it reads what it missed from the store's log,
-or hears that this is not kept any more.
+There is one list of changes, and every watcher is a place in it. So a watcher costs a writer
+nothing, and a slow one holds on to nothing: what it missed is read from the store's log, once for
+all who are behind, or it hears that this is not kept any more.
 """
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 from weakref import WeakSet
@@ -14,13 +16,14 @@ from steersman.store.tables import Logged
 
 _RECENT = 1024
 """Changes that are kept at hand."""
+_OLDER = 2048
+"""Changes that are kept for others once they were read from the log."""
+_CHUNK = 256
+"""Changes that are read from the log at once."""
 _AT_ONCE = 8
 """Watchers that are woken before the others on the loop have their turn."""
-_PATIENCE = 0.05
-"""Seconds for which watchers let writers go first."""
 _SHARE = 0.05
-"""Of the loop's time, what waking may take when changes never end."""
-_LONGEST_REST = 0.25
+"""Of the time, what watchers get while somebody writes."""
 
 
 class Source(Protocol):
@@ -48,9 +51,11 @@ class Feed:
         self.newest = -1
         self.is_closed = False
         self._recent: dict[int, Logged] = {}
+        self._older: dict[int, Logged] = {}
         self._watchers: WeakSet[object] = WeakSet()
         self._waiting: set[asyncio.Future[None]] = set()
         self._starting = asyncio.Lock()
+        self._reading = asyncio.Lock()
         self._round = _Round(self._waiting, source)
 
     @property
@@ -98,18 +103,27 @@ class Feed:
         if newest > self.newest:
             self._recent.clear()
             self.newest = newest
-        while len(self._recent) > _RECENT:
-            del self._recent[next(iter(self._recent))]
+        _trim(self._recent, _RECENT)
         self._round.begin()
 
     def after(self, revision: int) -> Logged | None:
         """Return the change that follows a revision, None if it is not at hand."""
-        return self._recent.get(revision + 1)
+        return self._recent.get(revision + 1) or self._older.get(revision + 1)
+
+    async def read(self, since: int) -> None:
+        """Have the changes after a revision at hand, if there are any; raises Compacted."""
+        async with self._reading:
+            # Whoever read before may have been looking for the same.
+            if self.after(since) is None and not self.is_closed:
+                found = await self.source.changes_after(since, _CHUNK)
+                self._older.update({each.change.revision: each for each in found})
+                _trim(self._older, _OLDER)
 
     def stop(self, error: Exception | None = None) -> None:
         """Forget everything; who waits hears of the error, or looks again."""
         self.newest = -1
         self._recent.clear()
+        self._older.clear()
         for future in self._waiting:
             if not future.done() and error is not None:
                 future.set_exception(error)
@@ -129,9 +143,19 @@ class Feed:
         finally:
             self._waiting.discard(future)
 
+    async def take_turns(self, future: asyncio.Future[None]) -> None:
+        """Let the others go first, who write or watch."""
+        self._round.join(future)
+        await future
+
+
+def _trim(changes: dict[int, Logged], most: int) -> None:
+    while len(changes) > most:
+        del changes[next(iter(changes))]
+
 
 class _Round:
-    """Waking all who wait: a few at a time, after the writers, and not all the time.
+    """Waking those who wait: a few at a time, and slowly while somebody writes.
 
     A thousand watchers are milliseconds of work. Whoever writes meanwhile should not feel that.
     """
@@ -139,51 +163,47 @@ class _Round:
     def __init__(self, waiting: set[asyncio.Future[None]], source: Source) -> None:
         self._waiting = waiting
         self._source = source
-        self._due: list[asyncio.Future[None]] = []
+        self._due: deque[asyncio.Future[None]] = deque()
         self._is_on = False
-        self._is_due_again = False
-        self._deadline = 0.0
+        self._is_news = False
+        self._used: float | None = None
         self._rest_until = 0.0
-        self._spent = 0.0
-        self._last: float | None = None
 
     def begin(self) -> None:
-        """Wake all who wait now, as soon as it is their turn."""
-        if self._is_on:
-            self._is_due_again = True
-        elif self._waiting:
-            loop = asyncio.get_running_loop()
+        """Wake all who wait for a change."""
+        self._is_news = True
+        self._start()
+
+    def join(self, future: asyncio.Future[None]) -> None:
+        """Wake one when those before it were."""
+        self._due.append(future)
+        self._start()
+
+    def _start(self) -> None:
+        if not self._is_on:
             self._is_on = True
-            self._spent, self._last = 0.0, None
-            self._deadline = max(loop.time(), self._rest_until) + _PATIENCE
-            loop.call_at(self._rest_until, self._gather)
+            asyncio.get_running_loop().call_soon(self._go_on)
 
-    def _gather(self) -> None:
-        self._is_due_again = False
-        self._due = list(self._waiting)
-        self._wake()
+    def _go_on(self) -> None:
+        loop, used = asyncio.get_running_loop(), time.thread_time()
+        if self._used is not None:
+            self._rest_until = loop.time() + (used - self._used) / _SHARE
+            self._used = None
+        if self._is_news and not self._due:
+            self._due.extend(self._waiting)
+            self._is_news = False
+        if not self._due:
+            self._is_on = False
+        elif self._source.is_writing and loop.time() < self._rest_until:
+            loop.call_at(self._rest_until, self._go_on)
+        else:
+            self._wake_some()
+            # Behind those that were woken, so that what they take is known.
+            self._used = used
+            loop.call_soon(self._go_on)
 
-    def _wake(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        if self._last is not None:
-            self._spent += now - self._last
-        if self._source.is_writing and now < self._deadline:
-            self._last = None
-            loop.call_later(0.001, self._wake)
-            return
-        for future in self._due[-_AT_ONCE:]:
+    def _wake_some(self) -> None:
+        for _ in range(min(_AT_ONCE, len(self._due))):
+            future = self._due.popleft()
             if not future.done():
                 future.set_result(None)
-        del self._due[-_AT_ONCE:]
-        if self._due:
-            self._last = now
-            loop.call_soon(self._wake)
-        else:
-            self._end(now)
-
-    def _end(self, now: float) -> None:
-        self._is_on = False
-        self._rest_until = now + min(self._spent / _SHARE, _LONGEST_REST)
-        if self._is_due_again:
-            self.begin()

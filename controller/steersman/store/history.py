@@ -1,6 +1,8 @@
 """The changes of a SQLite file: told to a feed as they are committed, by whatever process."""
 
 import asyncio
+import os
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,7 @@ from steersman.store.lane import Session
 from steersman.store.tables import Logged
 
 _LOOK = 0.05
-"""Seconds between two looks whether another process has committed: 0.1 % of a core."""
+"""Seconds between two looks whether another process has committed."""
 _TOLD_AT_ONCE = 1000
 
 
@@ -25,7 +27,9 @@ class History:
     def __init__(self, path: Path) -> None:
         self.database = Database(path, self._committed)
         self.feed = Feed(self)
-        self._follower: asyncio.Task[None] | None = None
+        self._wal = _Glance(path.with_name(f"{path.name}-wal"))
+        self._timer: asyncio.TimerHandle | None = None
+        self._closer_look: asyncio.Task[None] | None = None
         # These two belong to the writer's thread; nobody is told while `_told` is None.
         self._told: int | None = None
         self._others = 0
@@ -34,31 +38,48 @@ class History:
     def is_writing(self) -> bool:
         return self.database.is_writing
 
+    @property
+    def is_following(self) -> bool:
+        """Whether the file is looked at now and then."""
+        return self._timer is not None or self._closer_look is not None
+
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         await self.database.bare(partial(self._start, loop))
-        self._follower = loop.create_task(self._follow())
+        if not self.feed.is_closed:
+            self._timer = loop.call_later(_LOOK, self._glance)
 
     async def changes_after(self, since: int, limit: int) -> Sequence[Logged]:
         return await self.database.read(lambda s: versions.changes_after(s, since, limit))
 
     async def close(self) -> None:
         self.feed.close()
-        if self._follower is not None:
-            self._follower.cancel()
-            await asyncio.wait([self._follower])
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._closer_look is not None:
+            self._closer_look.cancel()
+            await asyncio.wait([self._closer_look])
         await self.database.close()
 
-    async def _follow(self) -> None:
-        """Look now and then whether another process has changed the file."""
+    def _glance(self) -> None:
+        """See whether it is worth while to ask the database; most of the time it is not."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        if self.feed.is_watched and not self._wal.is_changed():
+            self._timer = loop.call_later(_LOOK, self._glance)
+        else:
+            self._closer_look = loop.create_task(self._look_closer())
+
+    async def _look_closer(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            while not await self.feed.rest(self._stop):
-                await asyncio.sleep(_LOOK)
+            if not await self.feed.rest(self._stop):
                 await self.database.bare(partial(self._look, loop))
+                self._timer = loop.call_later(_LOOK, self._glance)
         except Exception as error:
             # Whoever watches must hear why nothing comes any more.
             self.feed.stop(error)
+        self._closer_look = None
 
     async def _stop(self) -> None:
         await self.database.bare(self._forget)
@@ -104,3 +125,25 @@ class History:
 def _others(connection: apsw.Connection) -> int:
     """Return a number that changes whenever another connection has committed (sqlite.org)."""
     return int(str(connection.pragma("data_version")))
+
+
+class _Glance:
+    """Tells cheaply whether a file may have been written to since the last glance at it."""
+
+    # Times of files stand still for some milliseconds: two writes may have the same.
+    _UNSURE_NS = 50_000_000
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+        self._is_sure = False
+
+    def is_changed(self) -> bool:
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError:
+            return True
+        was_sure, before = self._is_sure, self._seen
+        self._seen = found.st_mtime_ns, found.st_size, found.st_ino
+        self._is_sure = abs(time.time_ns() - found.st_mtime_ns) > self._UNSURE_NS
+        return not was_sure or self._seen != before

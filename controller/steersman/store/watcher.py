@@ -1,7 +1,7 @@
 """One who watches: a place in the history of a store, and what of it is of interest."""
 
 import asyncio
-from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Self
 
@@ -10,8 +10,8 @@ from steersman.store.plain import text_of
 from steersman.store.protocol import Change, Query
 from steersman.store.tables import Logged
 
-_CHUNK = 256
-"""Changes that are read from the log at once."""
+_TURN = 8
+"""Changes that a watcher looks at before the others have their turn."""
 
 
 class Watcher:
@@ -25,7 +25,7 @@ class Watcher:
         self._is_closed = False
         # Only the log can say whether it goes back as far as `since`.
         self._is_known = False
-        self._read: deque[Logged] = deque()
+        self._left = _TURN
         self._quiet_since: float | None = None
         self._is_due = False
         self._timer: asyncio.TimerHandle | None = None
@@ -36,18 +36,26 @@ class Watcher:
         return self
 
     async def __anext__(self) -> Change:
-        feed = self._feed
-        while not (self._is_closed or feed.is_closed):
-            logged = self._at_hand()
-            if logged is not None:
+        while not (self._is_closed or self._feed.is_closed):
+            if self._left == 0:
+                await self._wait(self._feed.take_turns)
+            elif (logged := self._feed.after(self._at)) is not None:
                 self._at = logged.change.revision
+                self._left -= 1
                 shown = seen_through(self._query, logged)
                 if shown is not None:
                     self._quiet_since = None
                     return shown
-            elif not (self._is_known and feed.is_running and self._at >= feed.newest):
-                await self._read_log()
-            elif await self._is_quiet():
+            elif self._is_known and self._feed.is_running and self._at >= self._feed.newest:
+                await self._wait(self._feed.wait)
+            else:
+                # The feed first: what is committed while the log is read will be published.
+                await self._feed.start()
+                await self._feed.read(self._at)
+                self._is_known = True
+                self._left -= 1
+            if self._is_due:
+                self._is_due, self._quiet_since = False, None
                 return Change("BOOKMARK", self._at)
         raise StopAsyncIteration
 
@@ -60,22 +68,8 @@ class Watcher:
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
 
-    def _at_hand(self) -> Logged | None:
-        if self._read:
-            return self._read.popleft()
-        return self._feed.after(self._at) if self._is_known else None
-
-    async def _read_log(self) -> None:
-        # The feed first: what is committed while the log is read will be published.
-        await self._feed.start()
-        self._read.extend(await self._feed.source.changes_after(self._at, _CHUNK))
-        self._is_known = True
-        if not self._read:
-            # Nothing yet: whoever is to bring it must have a turn.
-            await asyncio.sleep(0)
-
-    async def _is_quiet(self) -> bool:
-        """Wait for a change; return True instead when there was none for long enough."""
+    async def _wait(self, how: Callable[[asyncio.Future[None]], Awaitable[None]]) -> None:
+        """Wait for a change, for a turn, or until it was quiet for so long that this is news."""
         loop = asyncio.get_running_loop()
         if self._quiet_since is None:
             self._quiet_since = loop.time()
@@ -83,13 +77,10 @@ class Watcher:
             self._timer = loop.call_at(self._quiet_since + self._idle, self._ring)
         self._future = loop.create_future()
         try:
-            await self._feed.wait(self._future)
+            await how(self._future)
         finally:
             self._future = None
-        if self._is_due:
-            self._is_due, self._quiet_since = False, None
-            return True
-        return False
+        self._left = _TURN
 
     def _ring(self) -> None:
         """Say that it has been quiet; one timer serves many changes, for setting one costs."""

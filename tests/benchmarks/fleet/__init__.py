@@ -1,0 +1,1 @@
+"""What looking after many hosts costs, with links in memory instead of a thousand machines."""

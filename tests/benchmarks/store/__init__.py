@@ -1,0 +1,1 @@
+"""The store beside aiosqlite, and beside itself with a thousand watchers."""
