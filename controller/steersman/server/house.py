@@ -9,7 +9,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from steersman.api.errors import SteersmanError
@@ -67,7 +66,7 @@ def hook_app(config: ServeConfig, house: House, wake: Wake) -> ASGIApp:
         return tuple((await house.session.vault.current([name]))[name].values())
 
     door = HookDoor(config.hooks, house.session.memory.store, secrets, wake)
-    inner = Starlette(routes=door.routes())
+    inner = door.app()
 
     async def outer(scope: Scope, receive: Receive, send: Send) -> None:
         # Its routes are whole paths, also where it is mounted below one.

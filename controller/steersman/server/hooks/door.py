@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
 from steersman.api.errors import SteersmanError
 from steersman.server.hooks.config import Hook
@@ -28,7 +28,7 @@ Secrets = Callable[[str], Awaitable[Sequence[str]]]
 
 
 class HookDoor:
-    """Receives deliveries; `routes()` go into the API's application.
+    """Receives deliveries; `app()` is part of the API's application.
 
     `secrets` returns the values of a Secret by its name; a hook whose Secret is not there, or has
     more values than two, is not there either. `wake` is called with the key of what is to be
@@ -52,9 +52,10 @@ class HookDoor:
         self._replays = Replays(store, clock)
         self._seconds_to_send = seconds_to_send
 
-    def routes(self) -> list[Route]:
-        """Return what the door adds to an application."""
-        return [Route("/hooks/{name}", self._deliver, methods=["POST"])]
+    def app(self) -> Router:
+        """Return an application that answers at /hooks/NAME, exactly: it redirects nobody."""
+        routes = [Route("/hooks/{name}", self._deliver, methods=["POST"])]
+        return Router(routes, redirect_slashes=False)
 
     async def _deliver(self, request: Request) -> Response:
         name = request.path_params["name"]
