@@ -13,7 +13,7 @@ from steersman.store.database import Database
 from steersman.store.errors import Conflict, StoreError, StoreFull
 from steersman.store.lane import Session
 from steersman.store.sqlite import SqliteStore
-from steersman.testing.samples import app, names
+from steersman.testing.samples import WITHIN, app, names
 
 
 @asynccontextmanager
@@ -124,3 +124,31 @@ async def test_the_reader_cannot_write(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="cannot be written"):
             await store._database.read(write)
         assert await names(store, "App") == ["shop"]
+
+
+async def test_what_runs_between_transactions_has_its_turn(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    is_over = threading.Event()
+    tasks: list[asyncio.Task[None]] = []
+
+    async with Database(tmp_path / "state.db") as database:
+
+        def queue(is_queued: threading.Event) -> None:
+            tasks.append(loop.create_task(database.write(work)))
+            loop.call_soon(is_queued.set)
+
+        def work(session: Session) -> None:
+            """Do not end before another call waits: there is always one."""
+            is_queued = threading.Event()
+            if not is_over.is_set():
+                loop.call_soon_threadsafe(queue, is_queued)
+                is_queued.wait()
+
+        tasks.append(loop.create_task(database.write(work)))
+        await asyncio.sleep(0)
+        try:
+            await asyncio.wait_for(database.bare(lambda connection: None), WITHIN)
+        finally:
+            is_over.set()
+        for task in tasks:
+            await task

@@ -189,8 +189,9 @@ class _Round:
         if self._used is not None:
             self._rest_until = loop.time() + (used - self._used) / _SHARE
             self._used = None
-        if self._is_news and not self._due:
+        if self._is_news:
             self._due.extend(self._waiting)
+            self._waiting.clear()
             self._is_news = False
         if not self._due:
             self._is_on = False

@@ -127,7 +127,8 @@ class Lane:
 
     async def close(self) -> None:
         """Close the connection after the calls already queued; closing twice is harmless."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._thread, self._close, loop)
         self._thread.shutdown(wait=False)
 
     def _guarded(self, work: Callable[[apsw.Connection], T]) -> T:
@@ -141,15 +142,24 @@ class Lane:
             self._connection = self._open()
         return self._connection
 
-    def _close(self) -> None:
+    def _close(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._drain_some(loop):
+            pass
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
-        while calls := self._next():
+        if self._drain_some(loop):
+            # Not at once: what is to run between transactions must have its turn.
+            self._thread.submit(self._drain, loop)
+
+    def _drain_some(self, loop: asyncio.AbstractEventLoop) -> bool:
+        calls = self._next()
+        if calls:
             tell = self._run(calls)
             loop.call_soon_threadsafe(_settle, calls, tell)
+        return bool(calls)
 
     def _next(self) -> Sequence[_Call[Any]]:
         with self._lock:

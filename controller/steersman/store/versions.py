@@ -24,7 +24,7 @@ _EVERY = 256
 class Retention:
     """How much of the history is kept: so many changes at most, and none that is older."""
 
-    changes: int = 10_000
+    changes: int = 4_000
     seconds: int = 3600
 
 
@@ -127,10 +127,7 @@ def page(session: Session, query: Query, limit: int | None, token: str | None) -
     place = Place.read(token) if token is not None else None
     revision = place.revision if place is not None else newest
     _check_kept(session, revision, newest)
-    held = {
-        (str(kind), str(name)): int(str(version))
-        for kind, name, version in session.rows("SELECT kind, name, revision FROM objects")
-    }
+    held = _held(session, query.kinds)
     if revision < newest:
         _go_back(session, held, revision)
     wanted = {key: at for key, at in held.items() if query.kinds is None or key[0] in query.kinds}
@@ -179,6 +176,15 @@ def compact(session: Session, keep: int, oldest: int | None = None) -> int:
     )
     session.run("UPDATE counters SET value = ? WHERE name = 'compacted'", until)
     return until
+
+
+def _held(session: Session, kinds: frozenset[str] | None) -> dict[Key, int]:
+    sql = "SELECT kind, name, revision FROM objects"
+    if kinds is None:
+        rows = session.rows(sql)
+    else:
+        rows = [row for kind in kinds for row in session.rows(f"{sql} WHERE kind = ?", kind)]
+    return {(str(kind), str(name)): int(str(version)) for kind, name, version in rows}
 
 
 def _go_back(session: Session, held: dict[Key, int], revision: int) -> None:
