@@ -93,7 +93,7 @@ def test_a_push_serves_everywhere_or_changes_nothing(
     pushed = ann.git("push", "steer", "main")
     assert pushed.code == 0, pushed.said
     assert "remote: app/pushed: " not in pushed.err
-    assert f"remote: pushed: release 1 on {len(hosts.hosts)} host(s)" in pushed.err, pushed.said
+    assert f"remote: pushed: release 1 on {len(hosts.hosts)} hosts" in pushed.err, pushed.said
     assert all(serves(host, SITE, "1") for host in hosts.hosts)
     good = repo.release("2")
     assert ann.git("push", "steer", "main").code == 0

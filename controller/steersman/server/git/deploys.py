@@ -193,11 +193,8 @@ def _fault(outcome: Outcome, remote: Remote) -> SteersmanError | None:
     release = outcome.release
     if release is not None:
         good = sum(host.error is None for host in outcome.hosts)
-        where = (
-            f"on {good} of {len(outcome.hosts)} hosts"
-            if errors
-            else f"on {good} host{'' if good == 1 else 's'}"
-        )
+        among = f"{good} of {len(outcome.hosts)}" if errors else f"{good}"
+        where = f"on {among} host{'' if among == '1' else 's'}"
         halted = f", {outcome.halted}" if outcome.halted is not None else ""
         remote.last(f"{outcome.app}: release {release.spec.number} {where}{halted}")
     return None
