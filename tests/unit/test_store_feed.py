@@ -25,6 +25,7 @@ class Log:
 
     async def changes_after(self, since: int, limit: int) -> Sequence[Logged]:
         self.reads.append(since)
+        await asyncio.sleep(0)
         return self.changes[since : since + limit]
 
     def write(self, count: int, *, is_told: bool = True) -> None:

@@ -161,6 +161,19 @@ async def test_the_log_is_bounded_by_age(tmp_path: Path) -> None:
             assert (await take(changes, 1))[0].object == recent.object
 
 
+async def test_what_a_kept_page_shows_is_kept(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path) as store:
+        before = [await store.put(app("a")), await store.put(app("b"))]
+        first = await store.page(limit=1)
+        await store.put(app("b", count=2))
+        await store.put(app("b", count=3))
+        assert await store.compact(keep=2) == first.revision
+        second = await store.page(token=first.token)
+        assert [one.object for one in first.items + second.items] == [one.object for one in before]
+        async with aclosing(store.watch(first.revision)) as changes:
+            assert told(await take(changes, 2)) == ["MODIFIED App/b"] * 2
+
+
 async def test_a_file_of_the_first_schema_is_brought_along(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     old = {

@@ -96,10 +96,11 @@ async def test_a_cancelled_call_is_not_made(tmp_path: Path) -> None:
 async def test_calls_before_a_close_are_made(tmp_path: Path) -> None:
     store = await SqliteStore(tmp_path).open()
     async with held_up(store._database):
-        tasks = [asyncio.create_task(store.put(app(f"a{n}"))) for n in range(50)]
+        # More than one transaction takes.
+        tasks = [asyncio.create_task(store.put(app(f"a{n}"))) for n in range(600)]
         await asyncio.sleep(0)
         closing = asyncio.create_task(store.close())
-    assert [one.change for one in await asyncio.gather(*tasks)] == ["created"] * 50
+    assert [one.change for one in await asyncio.gather(*tasks)] == ["created"] * 600
     await closing
     with pytest.raises(StoreError, match="closed"):
         await store.put(app())

@@ -94,15 +94,8 @@ class Feed:
 
     def publish(self, changes: Sequence[Logged], newest: int) -> None:
         """Be told of changes, in order. Where some are left out, watchers read them in the log."""
-        for each in changes:
-            revision = each.change.revision
-            if revision != self.newest + 1:
-                self._recent.clear()
-            self._recent[revision] = each
-            self.newest = revision
-        if newest > self.newest:
-            self._recent.clear()
-            self.newest = newest
+        self._recent.update({each.change.revision: each for each in changes})
+        self.newest = max(newest, self.newest)
         _trim(self._recent, _RECENT)
         self._round.begin()
 

@@ -10,15 +10,13 @@ from pathlib import Path
 import apsw
 
 from steersman.store import versions
-from steersman.store.database import Database, translated
-from steersman.store.errors import Compacted
+from steersman.store.database import Database
 from steersman.store.feed import Feed
 from steersman.store.lane import Session
 from steersman.store.tables import Logged
 
 _LOOK = 0.05
 """Seconds between two looks whether another process has committed."""
-_TOLD_AT_ONCE = 1000
 
 
 class History:
@@ -94,7 +92,9 @@ class History:
         others = _others(connection)
         if self._told is not None and others != self._others:
             self._others = others
-            loop.call_soon_threadsafe(self._news(Session(connection), self._told))
+            # What it is, those who watch find in the log.
+            self._told = versions.revision_of(Session(connection))
+            loop.call_soon_threadsafe(self.feed.publish, (), self._told)
 
     def _forget(self, _: apsw.Connection) -> None:
         self._told = None
@@ -102,24 +102,8 @@ class History:
     def _committed(self, session: Session) -> Callable[[], None] | None:
         if self._told is None or not session.log:
             return None
-        if session.log[0].change.revision != self._told + 1:
-            # Another process was faster, and its changes come first.
-            return self._news(session, self._told)
         self._told = session.log[-1].change.revision
         return partial(self.feed.publish, session.log, self._told)
-
-    def _news(self, session: Session, told: int) -> Callable[[], None]:
-        """Read what is new in the log; a part of it if that is much, or not kept any more."""
-        changes: Sequence[Logged] = ()
-        try:
-            newest = versions.revision_of(session)
-            changes = versions.changes_after(session, told, _TOLD_AT_ONCE)
-        except apsw.Error as error:
-            return partial(self.feed.stop, translated(self.database.path, error))
-        except Compacted as error:
-            newest = error.newest
-        self._told = max(newest, changes[-1].change.revision if changes else newest)
-        return partial(self.feed.publish, changes, self._told)
 
 
 def _others(connection: apsw.Connection) -> int:

@@ -49,7 +49,6 @@ class Watcher:
             elif self._is_known and self._feed.is_running and self._at >= self._feed.newest:
                 await self._wait(self._feed.wait)
             else:
-                # The feed first: what is committed while the log is read will be published.
                 await self._feed.start()
                 await self._feed.read(self._at)
                 self._is_known = True

@@ -70,15 +70,21 @@ class ApplyLaws:
         assert forced.spec["processes"]["web"]["count"] == 3
         with pytest.raises(FieldConflict, match=r"spec\.processes\.web\.count \(ops\)"):
             await store.apply(app(count=2), "steer")
+        # It is its new owner's alone.
+        again = await store.apply(app(count=4), "ops")
+        assert again.spec["processes"]["web"]["count"] == 4
         # What was taken is not removed when its former owner stops naming it.
         left = await store.apply(part(command="gunicorn shop.wsgi"), "steer")
-        assert left.spec["processes"]["web"]["count"] == 3
+        assert left.spec["processes"]["web"]["count"] == 4
 
     async def test_put_takes_over_what_it_changes(self, store: ObjectStore) -> None:
         await store.apply(app(count=2, labels={"tier": "front"}), "steer")
         await store.put(app(count=5, labels={"tier": "front"}))
         with pytest.raises(FieldConflict) as refused:
             await store.apply(app(count=2, labels={"tier": "front"}), "steer")
+        assert list(map(str, refused.value.fields)) == ["spec.processes.web.count (update)"]
+        with pytest.raises(FieldConflict) as refused:
+            await store.apply(app(count=6), "ops")
         assert list(map(str, refused.value.fields)) == ["spec.processes.web.count (update)"]
         again = await store.apply(app(count=5, labels={"tier": "back"}), "steer")
         assert again.labels == {"tier": "back"}

@@ -20,9 +20,12 @@ class WatchLaws:
     ) -> None:
         async with aclosing(store.watch(await store.revision())) as changes:
             added = await peer.put(app())
+            seen = await take(changes, 1)
+            # From here on somebody watches while it happens.
             status = await peer.put_status("App", "shop", {"observedGeneration": 1})
+            seen += await take(changes, 1)
             await peer.delete("App", "shop")
-            seen = await take(changes, 3)
+            seen += await take(changes, 1)
         assert told(seen) == ["ADDED App/shop", "MODIFIED App/shop", "DELETED App/shop"]
         assert [one.revision for one in seen] == [
             added.resource_version,
@@ -45,14 +48,17 @@ class WatchLaws:
         assert begin + 1 == first.resource_version
 
     async def test_what_changes_nothing_is_not_told(self, store: ObjectStore) -> None:
-        await store.put(app())
         async with aclosing(store.watch(await store.revision())) as changes:
+            await store.put(app())
+            await take(changes, 1)
+            waiting = asyncio.create_task(take(changes, 1))
             await store.put(app())
             await store.put(app(count=9), dry_run=True)
             await store.delete("App", "shop", dry_run=True)
             await store.delete("App", "gone")
-            await store.put(host())
-            assert told(await take(changes, 1)) == ["ADDED Host/h1"]
+            made = await store.put(host())
+            (seen,) = await waiting
+            assert (told([seen]), seen.object) == (["ADDED Host/h1"], made.object)
 
     async def test_a_watch_and_a_list_agree(self, store: ObjectStore, peer: ObjectStore) -> None:
         begin = await store.page()
@@ -162,6 +168,9 @@ class WatchLaws:
     async def test_a_revision_of_another_history_is_refused(self, store: ObjectStore) -> None:
         made = await store.put(app())
         await refused(store.watch(made.resource_version + 1000))
+        async with aclosing(store.watch(made.resource_version - 1)) as changes:
+            await take(changes, 1)
+            await refused(store.watch(made.resource_version + 1000))
 
     async def test_who_is_up_to_date_does_not_mind_forgetting(
         self, store: ObjectStore, forget: Callable[[], Awaitable[object]]
