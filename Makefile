@@ -69,6 +69,7 @@ bench: $(READY) packages
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.rollout
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.daemon
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.fleet
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.store
 
 lab: $(READY) packages
 	@PYTHONPATH=tests $(BIN)/python -m lab up --hosts $(HOSTS)
