@@ -10,6 +10,9 @@ from steersman.store.tables import Logged
 from steersman.store.watcher import Watcher
 from steersman.testing.samples import WITHIN, take
 
+# So much that nobody catches up while another is woken, however slow the machine.
+FAR = 20_000
+
 
 class Log:
     """A store that only has a history, and may be busy for ever."""
@@ -84,9 +87,9 @@ async def test_watchers_come_last_but_they_come() -> None:
 
 async def test_who_is_far_behind_lets_others_have_their_turn() -> None:
     log = Log()
-    log.write(500)
-    far, near = log.watch(), log.watch(500)
-    catching_up = asyncio.create_task(take(far, 500))
+    log.write(FAR)
+    far, near = log.watch(), log.watch(FAR)
+    catching_up = asyncio.create_task(take(far, FAR))
     waiting = asyncio.create_task(take(near, 1))
     async with asyncio.timeout(WITHIN):
         while not log.feed._waiting:  # noqa: ASYNC110
@@ -95,7 +98,7 @@ async def test_who_is_far_behind_lets_others_have_their_turn() -> None:
     log.write(1)
     await asyncio.wait_for(waiting, WITHIN)
     assert not catching_up.done()
-    assert [one.revision for one in await catching_up] == list(range(1, 501))
+    assert [one.revision for one in await catching_up] == list(range(1, FAR + 1))
 
 
 async def test_what_many_missed_is_read_once() -> None:
