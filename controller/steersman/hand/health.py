@@ -20,6 +20,9 @@ LISTENING = "00010000"
 # Asked where no health check is: nothing there costs the app a page, or has an effect.
 ANYTHING = "OPTIONS /.well-known/steersman"
 
+# Two workers' tracebacks, and then what their server has to say of its own end, must fit.
+LAST_LINES = 60
+
 
 class Verdict(namedtuple("Verdict", ("wrong", "answered"), defaults=(True,))):
     """`wrong` is "" for healthy; `answered` tells a bad answer from none yet."""
@@ -134,7 +137,7 @@ class Watch:
         return FINE
 
     def logs(self) -> List[str]:
-        return list(self._supervisor.tail(self.units, 20))
+        return list(self._supervisor.tail(self.units, LAST_LINES))
 
     @property
     def good_in_a_row(self) -> int:
