@@ -25,6 +25,14 @@ FAULTS = (
         f"{FLEET}::test_what_was_seen_before_a_claim_is_looked_at_again",
     ),
     Fault(
+        "healed-for-being-labelled",
+        f"{CONTROL}/following.py",
+        "asked = before is None or before.wanted != wish.wanted",
+        "asked = True",
+        "tests/unit/test_control_following.py"
+        "::test_a_mark_has_an_app_looked_at_and_asks_for_nothing",
+    ),
+    Fault(
         "lease-not-renewed",
         f"{CONTROL}/turns.py",
         "                    await store.renew_lease(lease, HOLDING)\n",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -11,6 +12,7 @@ import structlog
 from steersman.api.app import App
 from steersman.api.host import Host
 from steersman.control.admission import placed
+from steersman.control.drift import SELF_HEAL
 from steersman.control.memory import Memory
 from steersman.store.errors import Compacted
 from steersman.store.protocol import Change, Object, Page, Query
@@ -21,6 +23,7 @@ GRACE = 0.25
 """Seconds after a change in which whoever made it may bring it to the hosts: a verb tells a person
 how that goes, and then nothing is left to do."""
 FOLLOWED = ("App", "Host", "Secret", "Job", "Repository")
+_OURS = "steersman/"
 
 
 class Wake(Protocol):
@@ -46,7 +49,7 @@ class Follower:
         self._wake = wake
         self._gone = gone
         self._hosts_changed = hosts_changed
-        self._known: dict[tuple[str, str], object] = {}
+        self._known: dict[tuple[str, str], _Wish] = {}
         self._places: dict[str, frozenset[str]] = {}
 
     async def run(self) -> None:
@@ -90,12 +93,13 @@ class Follower:
             return
         if change.type == "BOOKMARK":
             return
-        wish = _wish_of(change.object)
-        if self._known.get(key) == wish:
+        before, wish = self._known.get(key), _wish_of(change.object)
+        if before == wish:
             return  # only what is has changed, not what is wanted
         self._known[key] = wish
         if change.kind in ("App", "Repository"):
-            self._wake(f"{change.kind}/{change.name}", after=GRACE)
+            asked = before is None or before.wanted != wish.wanted
+            self._wake(f"{change.kind}/{change.name}", asked=asked, after=GRACE)
         elif change.kind == "Job":
             self._wake(f"App/{change.object['spec']['app']}", after=GRACE)
         elif change.kind == "Secret":
@@ -122,12 +126,27 @@ def _places(apps: Mapping[str, App], hosts: Mapping[str, Host]) -> dict[str, fro
     return {name: frozenset(placed(app, hosts)) for name, app in apps.items()}
 
 
-def _wish_of(obj: Object) -> object:
-    """Return what of an object says what is wanted; its status says only what is.
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What of an object says what is wanted; its status says only what is.
 
-    A Secret's version is in its status, and wanting other values is wanting another version.
+    Other `marks` (labels, notes, whether it is healed) have an app looked at, which is not yet
+    asking for anything: one that is not to be healed must not be for having been labelled.
     """
+
+    wanted: object
+    marks: object
+
+
+def _wish_of(obj: Object) -> _Wish:
     metadata = obj["metadata"]
-    marks = metadata.get("annotations"), metadata.get("labels"), metadata.get("deletionTimestamp")
+    notes = metadata.get("annotations") or {}
+    asking = {key for key in notes if key.startswith(_OURS) and key != SELF_HEAL}
+    # A Secret's version is in its status, and wanting other values is wanting another version.
     version = obj.get("status", {}).get("version") if obj["kind"] == "Secret" else None
-    return metadata["uid"], metadata["generation"], marks, version
+    end = metadata.get("deletionTimestamp")
+    wanted = {key: notes[key] for key in asking}
+    return _Wish(
+        (metadata["uid"], metadata["generation"], wanted, end, version),
+        (metadata.get("labels"), {key: notes[key] for key in notes if key not in asking}),
+    )
