@@ -33,6 +33,14 @@ FAULTS = (
         "::test_a_mark_has_an_app_looked_at_and_asks_for_nothing",
     ),
     Fault(
+        "everything-read-again-by-each-who-waited",
+        f"{CONTROL}/views.py",
+        "await self._update(await self._store.revision())",
+        "await self._update(0)",
+        "tests/unit/test_control_views.py"
+        "::test_many_who_ask_while_much_changes_read_everything_once",
+    ),
+    Fault(
         "lease-not-renewed",
         f"{CONTROL}/turns.py",
         "                    await store.renew_lease(lease, HOLDING)\n",

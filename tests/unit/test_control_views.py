@@ -1,5 +1,6 @@
 """Objects at hand are those of the store, whoever changed them, at the moment of asking."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from steersman.control.memory import Memory
+from steersman.store.protocol import Page, Query
 from steersman.store.sqlite import SqliteStore
 
 
@@ -100,3 +102,26 @@ async def test_an_unchanged_object_is_not_read_again(store: SqliteStore) -> None
     first = (await quick.apps())["a-1"]
     await store.put(app("a-2"))
     assert (await quick.apps())["a-1"] is first
+
+
+async def test_many_who_ask_while_much_changes_read_everything_once(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+    page = store.page
+
+    async def paged(query: Query) -> Page:
+        reads.append(1)
+        await store.put(app(f"b-{len(reads)}"))
+        return await page(query)
+
+    monkeypatch.setattr(store, "page", paged)
+    memory = Memory(store)
+    memory.keep_views()
+
+    async def work(name: str) -> None:
+        await store.put(app(name))
+        assert name in await memory.apps()
+
+    await asyncio.gather(*(work(f"a-{number}") for number in range(20)))
+    assert len(reads) == 1

@@ -36,10 +36,10 @@ class Views:
 
     async def fresh(self) -> Views:
         """Return these views with every change in them that was committed before the call."""
-        revision = await self._store.revision()
-        if revision != self._revision:
+        if await self._store.revision() != self._revision:
             async with self._updating:
-                await self._update(revision)
+                # Asked again: whoever was first may have brought these beyond what we saw.
+                await self._update(await self._store.revision())
         return self
 
     def releases_of(self, app: str) -> list[Release]:
