@@ -7,6 +7,7 @@ import os
 import time
 import uuid
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from steersman.store.errors import LeaseHeld, LeaseLost
@@ -24,7 +25,12 @@ class Process:
 
 
 def this_process() -> Process:
-    return Process(os.getpid(), started(os.getpid()) or "", _boot())
+    return _process(os.getpid())
+
+
+@cache
+def _process(pid: int) -> Process:
+    return Process(pid, started(pid) or "", _boot())
 
 
 def started(pid: int) -> str | None:
