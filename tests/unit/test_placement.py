@@ -15,8 +15,10 @@ from laws.fake_host import FakeHost
 from laws.test_planning import FACTS, HOST, app_of, wanted
 from steersman.api.app import App, AppStatus
 from steersman.api.host import CORDON, Host
+from steersman.api.placement import Placement
 from steersman.control.release import counts_of, release_digest
 from steersman.control.target import app_target
+from steersman.planning.fleet import Fleet, meant
 from steersman.planning.placement import (
     gaining,
     held_by,
@@ -235,3 +237,15 @@ def test_expressions_read_as_in_kubernetes(expression: dict[str, Any], fits: lis
 def test_what_cannot_be_meant_is_refused(spec: dict[str, Any], fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         app_of(**({"routes": []} | spec))
+
+
+@given(data=st.data())
+def test_a_fleet_finds_the_hosts_that_asking_each_would(data: st.DataObject) -> None:
+    words = st.sampled_from(["a", "b", "c"])
+    labels = st.dictionaries(words, words, max_size=3)
+    some = enumerate(data.draw(st.lists(labels, max_size=6)))
+    known = {f"h{number}": host(f"h{number}", **each) for number, each in some}
+    named = st.none() | st.lists(st.sampled_from(["h0", "h1", "h9"]), unique=True)
+    placement = Placement.model_validate({"selector": data.draw(labels), "hosts": data.draw(named)})
+    asked = {n for n, h in known.items() if placement.matches(n, h.metadata.labels)}
+    assert set(meant(placement, Fleet(known))) == asked == set(meant(placement, known))

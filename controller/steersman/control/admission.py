@@ -9,6 +9,7 @@ from steersman.api.app import App
 from steersman.api.errors import SteersmanError
 from steersman.api.host import Host
 from steersman.api.job import Job
+from steersman.planning.fleet import meant
 from steersman.planning.placement import place
 
 
@@ -92,8 +93,7 @@ def _shared_names(apps: Mapping[str, App], hosts: Mapping[str, Host]) -> Iterato
 
 
 def _meant(app: App, hosts: Mapping[str, Host]) -> list[str]:
-    placement = app.spec.placement
-    return sorted(n for n, h in hosts.items() if placement.matches(n, h.metadata.labels))
+    return sorted(meant(app.spec.placement, hosts))
 
 
 def _lost_jumps(hosts: Mapping[str, Host]) -> Iterator[str]:

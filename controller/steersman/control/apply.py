@@ -97,7 +97,7 @@ class Controller:
         """Raise NotAdmitted unless these objects fit to each other and to all that are known."""
         apps, hosts = await self._memory.apps(), await self._memory.hosts()
         apps |= {obj.name: obj for obj in objects if isinstance(obj, App)}
-        hosts |= {obj.name: obj for obj in objects if isinstance(obj, Host)}
+        hosts = {**hosts, **{obj.name: obj for obj in objects if isinstance(obj, Host)}}
         known = [stored.name for stored in await self._memory.store.list("Secret")]
         admit(apps, hosts, {*known, *(o.name for o in objects if isinstance(o, Secret))})
 

@@ -85,7 +85,7 @@ class Jobs:
         given = {obj.name: obj for obj in objects if isinstance(obj, Job)}
         apps, hosts = await self._memory.apps(), await self._memory.hosts()
         apps |= {obj.name: obj for obj in objects if isinstance(obj, App)}
-        hosts |= {obj.name: obj for obj in objects if isinstance(obj, Host)}
+        hosts = {**hosts, **{obj.name: obj for obj in objects if isinstance(obj, Host)}}
         jobs = {job.name: job for job in await self._memory.jobs()}
         jobs |= {name: await self._memory.job_as_applied(job) for name, job in given.items()}
         touched = {job.spec.app for job in given.values()}

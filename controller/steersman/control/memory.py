@@ -82,9 +82,9 @@ class Memory:
             raise NotFound("Host", stored.name)
         return obj
 
-    async def hosts(self) -> dict[str, Host]:
+    async def hosts(self) -> Mapping[str, Host]:
         if self._views is not None:
-            return dict((await self._views.fresh()).hosts)
+            return (await self._views.fresh()).hosts
         return {h.name: h for h in [self._host(s) for s in await self.store.list("Host")]}
 
     async def apps(self) -> dict[str, App]:

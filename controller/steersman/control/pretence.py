@@ -34,7 +34,7 @@ class Pretence:
             for obj in objects
             if isinstance(obj, Host)
         }
-        hosts |= given
+        hosts = {**hosts, **given}
         for obj in objects:
             if isinstance(obj, App):
                 status = apps[obj.name].status if obj.name in apps else AppStatus()

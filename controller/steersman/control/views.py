@@ -10,6 +10,7 @@ from steersman.api.host import Host
 from steersman.api.job import Job
 from steersman.api.objects import parse_object
 from steersman.api.release import Release
+from steersman.planning.fleet import Fleet
 from steersman.store.errors import Compacted
 from steersman.store.protocol import Change, Object, Query, Store
 
@@ -29,7 +30,8 @@ class Views:
         self._revision = -1
         self._updating = asyncio.Lock()
         self.apps: dict[str, App] = {}
-        self.hosts: dict[str, Host] = {}
+        self._hosts: dict[str, Host] = {}
+        self._fleet: Fleet | None = None
         self.jobs: dict[str, Job] = {}
         self._releases: dict[str, dict[int, Release]] = {}
         self._on_host: dict[str, set[str]] = {}
@@ -41,6 +43,13 @@ class Views:
                 # Asked again: whoever was first may have brought these beyond what we saw.
                 await self._update(await self._store.revision())
         return self
+
+    @property
+    def hosts(self) -> Fleet:
+        """All hosts, as they are; a later change makes another one."""
+        if self._fleet is None:
+            self._fleet = Fleet(self._hosts)
+        return self._fleet
 
     def releases_of(self, app: str) -> list[Release]:
         """Return the releases of an app, oldest first."""
@@ -62,8 +71,9 @@ class Views:
 
     async def _read_all(self) -> None:
         page = await self._store.page(Query.of(*KINDS))
-        for view in (self.apps, self.hosts, self.jobs, self._releases, self._on_host):
+        for view in (self.apps, self._hosts, self.jobs, self._releases, self._on_host):
             view.clear()
+        self._fleet = None
         for stored in page.items:
             self._take(stored.object)
         self._revision = page.revision
@@ -94,7 +104,7 @@ class Views:
                 for host in obj.status.hosts:
                     self._on_host.setdefault(host, set()).add(obj.name)
             case Host():
-                self.hosts[obj.name] = obj
+                self._hosts[obj.name] = obj
             case Job():
                 self.jobs[obj.name] = obj
             case Release():
@@ -109,5 +119,8 @@ class Views:
             app, _, number = name.rpartition("-")
             if number.isdigit():
                 self._releases.get(app, {}).pop(int(number), None)
+        elif kind == "Host":
+            self._hosts.pop(name, None)
+            self._fleet = None
         else:
-            (self.hosts if kind == "Host" else self.jobs).pop(name, None)
+            self.jobs.pop(name, None)

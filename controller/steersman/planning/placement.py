@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from steersman.api.app import App
 from steersman.api.host import Host
+from steersman.planning.fleet import meant
 
 Shares = Mapping[str, Mapping[str, int]]
 """Instances by host and process, of the processes that are spread."""
@@ -33,9 +34,9 @@ class Places:
 
 def place(app: App, hosts: Mapping[str, Host]) -> Places:
     """Return where `app` belongs; what it runs now matters on cordoned hosts only."""
-    meant = {n: h for n, h in hosts.items() if app.spec.placement.matches(n, h.metadata.labels)}
-    opened = [name for name, host in meant.items() if host.cordon is None]
-    kept = [n for n, h in meant.items() if h.cordon == "cordoned" and n in app.status.hosts]
+    matched = meant(app.spec.placement, hosts)
+    opened = [name for name, host in matched.items() if host.cordon is None]
+    kept = [n for n, h in matched.items() if h.cordon == "cordoned" and n in app.status.hosts]
     held = held_by(app)
     names = sorted([*opened, *kept])
     shares: dict[str, dict[str, int]] = {name: {} for name in names}
