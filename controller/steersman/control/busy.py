@@ -26,8 +26,10 @@ class Busy:
         try:
             yield
         finally:
-            self._counts.subtract(names)
-            self._counts += Counter()  # forget those at zero
+            for name in names:
+                self._counts[name] -= 1
+                if not self._counts[name]:
+                    del self._counts[name]
             self._ended.set()
             self._ended = asyncio.Event()
 

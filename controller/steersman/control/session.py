@@ -7,7 +7,7 @@ import getpass
 import os
 import platform
 from collections.abc import Iterable, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from steersman.api.errors import SteersmanError
@@ -137,6 +137,7 @@ def holder() -> str:
     return f"{whoever()} (pid {os.getpid()})"
 
 
+@cache
 def whoever() -> str:
     """Return whose steer this is: user@machine."""
     try:

@@ -24,6 +24,7 @@ from steersman.control.apply import Controller
 from steersman.control.drift import Drift
 from steersman.control.keeper import Keeper
 from steersman.control.keeping import Apps
+from steersman.server.daemon import collect_rarely
 from steersman.store.sqlite import SqliteStore
 
 APPS = 5
@@ -72,6 +73,7 @@ async def _measure(hosts: int) -> dict[str, Any]:
             apps = Apps(session, controller, Drift(session, FakeArtifacts()), lambda key: None)  # type: ignore[arg-type]
             await _pass(apps, names, asked=True)
             say(f"{hosts} hosts: {len(names)} apps are deployed")
+            collect_rarely()
             seconds = sorted([await _pass(apps, names, asked=False) for _ in range(PASSES)])
     return {"hosts": hosts, "seconds": seconds[PASSES // 2], "mib": _resident()}
 
