@@ -20,7 +20,9 @@ export class Refused extends Error {
 async function ask(path, params, options = {}) {
   const url = new URL(ROOT + path, location.origin);
   for (const [key, value] of Object.entries(params ?? {})) {
-    if (value !== undefined && value !== null && value !== "") url.searchParams.set(key, value);
+    for (const each of Array.isArray(value) ? value : [value ?? ""]) {
+      if (each !== "") url.searchParams.append(key, each);
+    }
   }
   const token = sessionStorage.getItem(KEY);
   const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };

@@ -31,15 +31,18 @@ export function app(page, content, name) {
 
   let refresh = () => {};
   page.every(async (signal) => {
-    const [object, releases, running] = await Promise.all([
-      get(`/apps/${name}`, {}, signal), list("/releases", { fieldSelector: `spec.app=${name}` }, signal), get("/instances", { app: name }, signal),
+    const object = await get(`/apps/${name}`, {}, signal);
+    const [releases, running] = await Promise.all([
+      list("/releases", { fieldSelector: `spec.app=${name}` }, signal),
+      get("/instances", { app: name, host: object.status?.hosts ?? [] }, signal),
     ]);
     head.replaceChildren(...summary(object));
     tables.replaceChildren(processes(running.instances), history(releases, object));
   });
   page.every(async (signal) => {
     const load = async () => {
-      marks = (await get("/marks", { app: name }, signal)).marks ?? [];
+      const made = await list("/marks", { app: name }, signal);
+      marks = made.map((each) => ({ time: Date.parse(each.time) / 1000, release: each.number }));
       await drawCharts(charts, name, span, signal);
     };
     refresh = () => { load().catch(() => {}); };
@@ -81,10 +84,11 @@ async function drawCharts(charts, app, span, signal) {
 
 function processes(instances) {
   const columns = [
-    { name: "Process", cell: (each) => each.process + (each.number ? `.${each.number}` : each.instance ? `.${each.instance}` : "") },
+    { name: "Process", cell: (each) => each.process },
     { name: "Host", cell: (each) => h("a", { href: `#/hosts/${each.host}` }, each.host) },
     { name: "Release", class: "num", cell: (each) => `#${each.release ?? "–"}` },
-    { name: "State", cell: (each) => badge(each.state ?? "–", ["running", "active", "serving"].includes(each.state) ? "good" : "warn") },
+    { name: "State", cell: (each) => badge(each.state, each.state === "running" || each.state === "active" ? "good" : "warn") },
+    { name: "Memory", class: "num", cell: (each) => bytes(each.memory) },
     { name: "Restarts", class: "num", cell: (each) => each.restarts ?? 0 },
     { name: "Since", cell: (each) => (each.since ? ago(each.since) : "–") },
   ];
@@ -115,7 +119,7 @@ function follow(page, name, place) {
   page.live(async (signal) => {
     const before = await list("/happened", { kind: "App", name, limit: 20 }, signal);
     place.replaceChildren();
-    for (const each of before) say(Date.parse(each.time) / 1000, `${each.reason}: ${each.message}`, each.type === "Warning" ? "warning" : "");
+    for (const each of before) say(Date.parse(each.last) / 1000, `${each.reason}: ${each.message}`, each.type === "Warning" ? "warning" : "");
     await events("/signals", { app: name, kind: "events" }, signal, (told) => {
       if (told.reason) say(told.time, `${told.reason}: ${told.message}`, told.is_warning ? "warning" : "");
     });

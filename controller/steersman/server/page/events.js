@@ -8,7 +8,7 @@ export function events(page, content) {
   page.every(async (signal) => {
     const items = (await list("/happened", { limit: 200 }, signal)).reverse();
     const columns = [
-      { name: "When", cell: (each) => ago(each.time) },
+      { name: "When", cell: (each) => ago(each.last) },
       { name: "About", cell: (each) => (each.kind === "App" ? h("a", { href: `#/apps/${each.name}` }, `app/${each.name}`) : `${each.kind.toLowerCase()}/${each.name}`) },
       { name: "Reason", cell: (each) => h("span", { class: each.type === "Warning" ? "warn" : "" }, each.reason) },
       { name: "Host", class: "wide", cell: (each) => each.host || "" },

@@ -24,7 +24,7 @@ export function hosts(page, content) {
   page.every(async (signal) => {
     const by = { by: ["host"] };
     const load = await samples("host_load1", SPANS[0], signal, by);
-    const free = await samples("host_memory_bytes", SPANS[0], signal, { ...by, match: { state: "available" } });
+    const free = await samples("host_memory_bytes", SPANS[0], signal, { ...by, match: { match: "state=available" } });
     known.load = new Map(load.map((each) => [each.labels.host, each.points]));
     known.free = new Map(free.map((each) => [each.labels.host, each.points]));
     draw();
