@@ -3,11 +3,15 @@
 import asyncio
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from steersman.cli.app import Tools
 from steersman.cli.options import common, filename
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 
 @click.command()
@@ -72,6 +76,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.server.api import api
     from steersman.server.config import FILE, read_config
     from steersman.server.daemon import alone_in, kept_going, serve
+    from steersman.server.dashboard import PATH, dashboard_app
     from steersman.server.folders import Manifests, applying
     from steersman.server.house import Follow, House, doors_of, hook_app
     from steersman.server.logs import LogReporter, configure
@@ -104,8 +109,9 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             keys=work.keys,
             tokens=Tokens(work.store),
         )
-        hooks = {"hooks": hook_app(settings, house, engine.wake)}
-        doors = [api(parts, folder, settings.api, hooks), *doors_of(settings, house, engine.wake)]
+        hooks = hook_app(settings, house, engine.wake)
+        others: dict[str, ASGIApp] = {"hooks": hooks, PATH: dashboard_app()}
+        doors = [api(parts, folder, settings.api, others), *doors_of(settings, house, engine.wake)]
         if filenames:
             doors.append(kept_going("manifests", lambda: manifests.watch(engine.wake)))
         async with alone_in(folder):

@@ -99,6 +99,24 @@ class Api:
         finally:
             await response.aclose()
 
+    @asynccontextmanager
+    async def looked_at(
+        self, path: str, query: bytes, accept: str
+    ) -> AsyncIterator[httpx.Response]:
+        """Yield the answer to a GET of `path`, whatever it says, before its body has come."""
+        url = httpx.URL(path, query=query)
+        request = self._client.build_request(
+            "GET", url, headers={"Accept": accept}, timeout=SILENCE
+        )
+        try:
+            response = await self._client.send(request, stream=True)
+        except httpx.HTTPError as error:
+            raise self._broken(error) from error
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
     async def told(
         self, path: str, data: Any = None, *, method: str = "POST", report: Reporter | None = None
     ) -> Any:

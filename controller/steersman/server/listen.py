@@ -151,6 +151,23 @@ async def listening(
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@contextlib.asynccontextmanager
+async def listening_here(app: ASGIApp, port: int) -> AsyncIterator[int]:
+    """Serve `app` by plain HTTP to this machine alone until the block ends; yields the port.
+
+    Any of its users reach it: `app` has to know by itself who may come in.
+    """
+    with contextlib.closing(_tcp(f"127.0.0.1:{port}")) as own:
+        server = _server(app, None)
+        task = asyncio.create_task(server.serve([own]))
+        try:
+            await _up(server, task)
+            yield int(own.getsockname()[1])
+        finally:
+            server.end()
+            await asyncio.gather(task, return_exceptions=True)
+
+
 async def _up(server: _Server, task: asyncio.Task[None]) -> None:
     up = asyncio.ensure_future(server.up.wait())
     await asyncio.wait({up, task}, return_when=asyncio.FIRST_COMPLETED)
@@ -240,7 +257,7 @@ def _tcp(address: str) -> socket.socket:
         return socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
     except OSError as error:
         raise CannotListen(
-            f"api.listen {address}: {error.strerror or error}; choose another address or port"
+            f"cannot listen on {address}: {error.strerror or error}; choose another address or port"
         ) from error
 
 
