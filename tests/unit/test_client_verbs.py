@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +17,12 @@ from typing import Any
 
 import pytest
 
-from laws.daemon import Daemon, app, host, in_thread, job, secret
+from builds_lab.repositories import Repository
+from laws.daemon import Daemon, app, document, host, in_thread, job, secret
 from steersman.api.objects import dump_object, parse_object
 from steersman.cli.app import run
 from steersman.client.contexts import Context, Contexts, write_contexts
+from steersman.sealing.keyring import Keyring
 from steersman.store.sqlite import SqliteStore
 
 CANARY = "c4n4ry-Zx9!"
@@ -40,9 +44,15 @@ class Ran:
 
     @property
     def plain(self) -> tuple[int, str, str]:
-        """Without what differs from run to run: how long things took and how old they are."""
+        """Without what differs from run to run: how long things took, how old they are, and where
+        the state is."""
         times = re.compile(r"\(\d+\.\d+s\)|\b\d+(m\d+)?s\b|\d{4}-\d\d-\d\dT[0-9:.+Z]+")
-        return self.code, times.sub("T", self.out), times.sub("T", self.err)
+        out, err = (times.sub("T", text.replace("/twin", "/steersman")) for text in self.said)
+        return self.code, out, err
+
+    @property
+    def said(self) -> tuple[str, str]:
+        return self.out, self.err
 
 
 Steer = Callable[..., Ran]
@@ -90,6 +100,10 @@ def state(tmp_path: Path) -> Path:
     for name, each in (("shop", app(history=3)), ("token", secret("token", TOKEN=CANARY))):
         (tmp_path / f"{name}.json").write_text(json.dumps(each))
     (tmp_path / "job.json").write_text(json.dumps(job("tidy", "shop")))
+    sources = Repository(tmp_path / "sources")
+    sources.commit({"h3.json": json.dumps(host("h3"))})
+    fleet = document("Repository", "fleet", {"url": str(sources.folder), "interval": "5m"})
+    (tmp_path / "fleet.json").write_text(json.dumps(fleet))
     (tmp_path / "bad.json").write_text(json.dumps(app(config={"secrets": ["no-such"]})))
     return tmp_path
 
@@ -138,6 +152,11 @@ LOOKS = [
     "host cordon nothing",
     "host drain nothing",
     "host check nothing",
+    "adopt host/nothing",
+    "reconcile app/nothing repository/nothing",
+    "reconcile host/h1",
+    "git create no_such_name",
+    "git create shop",
     "auth can-i delete apps",
 ]
 
@@ -171,6 +190,13 @@ CHANGES = [
     "rollout resume app/shop",
     "scale app/shop web=3",
     "rollout restart app/blog",
+    "apply -f fleet.json",
+    "reconcile repository/fleet",
+    "reconcile repository/fleet app/shop app/nothing",
+    "git create desk --ref=live --route=desk.example.com",
+    "git create desk",
+    "get app/desk -o jsonpath={.spec.source}{.spec.routes}",
+    "delete app/desk repository/fleet host/h3 --cascade=orphan",
     "delete host/h2 app/blog --cascade=orphan",
     "delete app/shop",
     "get all",
@@ -224,6 +250,17 @@ def test_contexts_lead_to_daemons_by_tls(steer: Steer, state: Path, served: Daem
     refused = steer("get", "app/blog")
     assert refused.code == 1
     assert "token ci may not get app/blog" in refused.err
+    own = steer("reconcile", "app/shop")
+    assert "ci may not" not in own.err
+    for line, what in (
+        ("reconcile app/blog", "reconcile app/blog"),
+        ("reconcile repository/fleet", "reconcile repository/fleet"),
+        ("git create shop", "create gitrepository/shop"),
+        ("adopt host/h1", "adopt hosts"),
+    ):
+        denied = steer(*line.split())
+        assert denied.code == 1, line
+        assert f"token ci may not {what}: it has deploy:shop" in denied.err, line
     assert steer("rollout", "history", "app/shop").out.count("\n") == 5
     reveal = steer("secret", "reveal", "secret/token", "--piped")
     assert "gives nobody the values of a Secret" in reveal.err
@@ -290,3 +327,69 @@ def test_a_token_goes_to_no_other_server(steer: Steer, state: Path) -> None:
     assert "steer_x" in path.read_text()
     steer("config", "set-context", "prod", "--server=https://b")
     assert "steer_x" not in path.read_text()
+
+
+def test_what_is_sealed_from_afar_opens_in_the_daemon_alone(
+    steer: Steer, state: Path, served: Daemon
+) -> None:
+    made = steer("token", "create", "ci", "--scope", "deploy:shop")
+    remember(served, state, "prod", made.out.strip(), ca=served.ca)
+    manifest = state / "late.yaml"
+    manifest.write_text(json.dumps(secret("late", TOKEN=CANARY)))
+    # Nobody asks for it in the store of this machine, nor for a key here.
+    own = ("--state-dir", str(state / "empty"), "--context", "prod")
+    sealed = steer("secret", "seal", "-f", "late.yaml", *own)
+    assert sealed.code == 0, sealed
+    recipient = served.parts.keys.recipient()
+    assert f"sealed TOKEN; {recipient} can open it" in sealed.out
+    assert CANARY not in manifest.read_text()
+    assert not (state / "empty").exists()
+    steer("apply", "-f", "late.yaml", "--context", "local")
+    revealed = steer("secret", "reveal", "secret/late", "TOKEN", "--piped", "--context", "local")
+    assert revealed.out == f"{CANARY}\n"
+    # Where recipients are listed nobody has to be asked, and who cannot open it is said.
+    listed = secret("late", TOKEN=CANARY)
+    friend = Keyring(state / "friend.key")
+    friend.make()
+    listed["spec"]["recipients"] = [friend.recipient()]
+    manifest.write_text(json.dumps(listed))
+    assert f"no key in {served.url} opens it" in steer("secret", "seal", "-f", "late.yaml").out
+    manifest.write_text(json.dumps(listed))
+    context = Context("prod", "https://127.0.0.1:1", token="x")
+    write_contexts(
+        Contexts("prod", {"prod": context}), state / "config" / "steersman" / "contexts.yaml"
+    )
+    alone = steer("secret", "seal", "-f", "late.yaml")
+    assert (alone.code, "is not known: the daemon at" in alone.out) == (0, True), alone
+    assert CANARY not in manifest.read_text()
+
+
+def test_names_complete_as_the_daemon_of_the_context_knows_them(
+    steer: Steer, state: Path, served: Daemon
+) -> None:
+    made = steer("token", "create", "ci", "--scope", "deploy:shop")
+    remember(served, state, "prod", made.out.strip(), ca=served.ca)
+    steer("delete", "app/shop", "--context", "local", f"--state-dir={state / 'twin'}")
+
+    def completed(*words: str) -> tuple[str, str]:
+        env = {"_STEER_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(("steer", *words))}
+        done = subprocess.run(
+            [sys.executable, "-m", "steersman.cli"],
+            env={**os.environ, **env, "COMP_CWORD": str(len(words))},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout.strip(), done.stderr
+
+    assert completed("get", "app", "s") == ("plain,shop", "")
+    assert completed("describe", "app/s") == ("plain,app/shop", "")
+    # What the token may not see is not shown; words before say whom to ask.
+    assert completed("get", "app", "b") == ("", "")
+    twin = ("--context", "local", "--state-dir", str(state / "twin"))
+    assert completed("get", *twin, "app", "b") == ("plain,blog", "")
+    assert completed("get", *twin, "app", "s") == ("", "")
+    assert completed("get", "--context", "nope", "app", "s") == ("", "")
+    assert completed("get", "nothing", "s") == ("", "")
+    remember(served, state, "prod", "wrong", ca=served.ca)
+    assert completed("get", "app", "s") == ("", "")

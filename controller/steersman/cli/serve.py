@@ -78,7 +78,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.server.daemon import alone_in, kept_going, serve
     from steersman.server.dashboard import PATH, dashboard_app
     from steersman.server.folders import Manifests, applying
-    from steersman.server.house import Follow, House, doors_of, hook_app
+    from steersman.server.house import Follow, House, doors_of, hook_app, pushes_of
     from steersman.server.logs import LogReporter, configure
     from steersman.server.notify import Notifier
     from steersman.server.parts import Parts
@@ -114,6 +114,8 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             tokens=Tokens(work.store),
             hub=hub,
             samples=samples,
+            repositories=work.repositories,
+            pushes=pushes_of(settings, house),
         )
         hooks = hook_app(settings, house, engine.wake)
         others: dict[str, ASGIApp] = {"hooks": hooks, PATH: dashboard_app()}

@@ -15,14 +15,17 @@ from steersman.client.errors import OnlyHere
 from steersman.client.paths import path_of
 from steersman.control.adopt import Adopted
 from steersman.control.answers import (
+    decode_adopted,
     decode_applied,
     decode_edited,
+    decode_followed,
     decode_job_plans,
     decode_outcome,
     decode_outcomes,
     decode_planned,
     encode_plan,
 )
+from steersman.control.deleting import Cascade
 from steersman.control.editing import Edit, Edited
 from steersman.control.faults import decode_error
 from steersman.control.jobs import JobSteps
@@ -31,7 +34,8 @@ from steersman.control.outcome import Applied, Outcome
 from steersman.control.plans import Planned
 from steersman.control.prune import Pruner
 from steersman.control.report import Silent
-from steersman.control.verbs import Cascade
+from steersman.control.repositories import Followed
+from steersman.control.verbs import Made
 from steersman.manifests.document import Sourced
 from steersman.planning.plans import Plan
 
@@ -48,7 +52,7 @@ class RemoteController:
         self.job_runs = RemoteRuns(api)
         self.plans = RemotePlans(api)
         self.editing = RemoteEditing(api)
-        self.adoption = RemoteAdoption()
+        self.adoption = RemoteAdoption(api)
 
     @property
     def pruner(self) -> Pruner:
@@ -58,6 +62,9 @@ class RemoteController:
         data = sent(self._api, sourced) | ({"inventory": inventory} if inventory else {})
         return decode_applied(await self._api.told("/apply", data))
 
+    async def reconcile(self, name: str) -> Outcome:
+        return decode_outcome(await self._api.told(f"{path_of('App', name)}/reconcile"))
+
     async def diff(self, sourced: Sequence[Sourced]) -> list[Outcome]:
         return decode_outcomes(await self._api.told("/diff", sent(self._api, sourced)))
 
@@ -65,32 +72,41 @@ class RemoteController:
         told = [await self._api.told(f"{path_of('App', name)}/diff") for name in names]
         return [outcome for each in told for outcome in decode_outcomes(each)]
 
-    async def delete_app(self, name: str, cascade: Cascade) -> Outcome:
-        return (await self.delete("App", name, cascade))[0]
-
-    async def delete_host(self, name: str, cascade: Cascade) -> list[Outcome]:
-        return await self.delete("Host", name, cascade)
-
-    async def delete_secret(self, name: str) -> None:
-        await self.delete("Secret", name)
-
     async def delete(self, kind: str, name: str, cascade: Cascade = "background") -> list[Outcome]:
-        return decode_outcomes(await deleted(self._api, kind, name, cascade))
-
-
-async def deleted(api: Api, kind: str, name: str, cascade: Cascade) -> Any:
-    body = {"propagationPolicy": cascade.capitalize()}
-    return await api.told(path_of(kind, name), body, method="DELETE")
+        body = {"propagationPolicy": cascade.capitalize()}
+        return decode_outcomes(await self._api.told(path_of(kind, name), body, method="DELETE"))
 
 
 class RemoteAdoption:
-    """Whose memory was lost has to remember again, and nobody can do that for it from afar."""
+    """The same method as `control.adopt.Adoption`."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
 
     async def adopt(self, names: Sequence[str]) -> Adopted:
-        raise OnlyHere(
-            "apps are adopted where their controller's memory was lost: run `steer adopt` on the"
-            " daemon's machine, with --context local"
-        )
+        return decode_adopted(await self._api.told("/adoptions", {"names": list(names)}))
+
+
+class RemoteRepositories:
+    """The method of `control.repositories.Repositories` that verbs use."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def reconcile(self, name: str, *, is_asked: bool = False) -> Followed:
+        path = f"{path_of('Repository', name)}/reconcile"
+        return decode_followed(await self._api.told(path, {"asked": is_asked}))
+
+
+class RemotePushes:
+    """The same method as `server.git.create.Pushes`."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def create(self, app: str, ref: str, routes: Sequence[str]) -> Made:
+        path = path_of("GitRepository", app)
+        return Made(**await self._api.told(path, {"ref": ref, "routes": list(routes)}))
 
 
 class RemoteSteering:
@@ -159,14 +175,6 @@ class RemoteJobs:
         names = [job.name for job in jobs]
         told = await self._api.told("/jobrefresh", {"names": names}) if names else {}
         return {host: decode_error(error) for host, error in told.items()}
-
-    async def delete(self, name: str, cascade: Cascade) -> dict[str, SteersmanError]:
-        try:
-            await deleted(self._api, "Job", name, cascade)
-        except ExceptionGroup as errors:
-            faults = [each for each in errors.exceptions if isinstance(each, SteersmanError)]
-            return {str(number): each for number, each in enumerate(faults)}
-        return {}
 
 
 class RemotePlans:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from steersman.api.errors import SteersmanError
 from steersman.api.job import Job, JobRun
 from steersman.api.objects import AnyObject
 from steersman.control.adopt import Adopted
+from steersman.control.deleting import Cascade
 from steersman.control.editing import Edit, Edited
 from steersman.control.jobs import JobSteps
 from steersman.control.outcome import Applied, Outcome
 from steersman.control.plans import Planned
 from steersman.control.prune import Pruner
+from steersman.control.repositories import Followed
 from steersman.manifests.document import Sourced
 from steersman.planning.plans import Plan
-
-Cascade = Literal["background", "orphan"]
 
 
 class SteeringVerbs(Protocol):
@@ -47,7 +48,6 @@ class JobVerbs(Protocol):
 
     async def diff(self, objects: Sequence[AnyObject]) -> dict[str, JobSteps]: ...
     async def refresh(self, jobs: Collection[Job]) -> dict[str, SteersmanError]: ...
-    async def delete(self, name: str, cascade: Cascade) -> dict[str, SteersmanError]: ...
 
 
 class RunVerbs(Protocol):
@@ -67,6 +67,27 @@ class AdoptVerbs(Protocol):
     """See `control.adopt.Adoption`."""
 
     async def adopt(self, names: Sequence[str]) -> Adopted: ...
+
+
+class FollowVerbs(Protocol):
+    """See `control.repositories.Repositories`."""
+
+    async def reconcile(self, name: str, *, is_asked: bool = False) -> Followed: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A repository to push to: where it lies, whether it is new, and what to do next."""
+
+    url: str
+    is_new: bool
+    next_steps: str
+
+
+class PushVerbs(Protocol):
+    """See `server.git.create.Pushes`."""
+
+    async def create(self, app: str, ref: str, routes: Sequence[str]) -> Made: ...
 
 
 class EditVerbs(Protocol):
@@ -99,11 +120,9 @@ class Verbs(Protocol):
     async def apply(
         self, sourced: Sequence[Sourced], *, inventory: str | None = None
     ) -> Applied: ...
+    async def reconcile(self, name: str) -> Outcome: ...
     async def diff(self, sourced: Sequence[Sourced]) -> list[Outcome]: ...
     async def drift(self, names: Sequence[str]) -> list[Outcome]: ...
-    async def delete_app(self, name: str, cascade: Cascade) -> Outcome: ...
-    async def delete_host(self, name: str, cascade: Cascade) -> list[Outcome]: ...
-    async def delete_secret(self, name: str) -> None: ...
     async def delete(
         self, kind: str, name: str, cascade: Cascade = "background"
     ) -> list[Outcome]: ...
