@@ -52,6 +52,8 @@ _ENTRY = re.compile(
     re.VERBOSE,
 )
 
+_BEGINNINGS = ("Traceback (most", '  File "', " exception was the ", " of the above exception,")
+
 Expects = Literal["frame", "code", "marker", "message", "chain", "header", "group"]
 
 
@@ -149,6 +151,8 @@ class Tracebacks:
     """Reads the lines of one instance."""
 
     quiet: float = QUIET
+    took_line: bool = False
+    """Whether the last line belongs to a traceback."""
     _open: list[_Block] = field(default_factory=list)
     _last: str = ""
     _turn: int = 0
@@ -160,13 +164,20 @@ class Tracebacks:
 
     def line(self, text: str, time: float, now: float) -> list[Found]:
         """Take a line, written at `time` and read at `now`; return what is whole by then."""
+        self.took_line = False
+        # Nearly all lines of nearly all programs end here.
+        if not self._open and not any(word in text for word in _BEGINNINGS):
+            self._last = text or self._last
+            return []
         ended = self.flush(now)
         self._turn += 1
         line = text[:LONGEST].rstrip()
         if not line:
             self._take_blank()
             return ended
-        if not self._go_on(line, now) and (began := self._begin(line, time, now)) is not None:
+        self.took_line = self._go_on(line, now)
+        if not self.took_line and (began := self._begin(line, time, now)) is not None:
+            self.took_line = True
             self._open.append(began)
             if len(self._open) > MOST_OPEN:
                 ended += self._ended([min(self._open, key=lambda block: block.turn)])
@@ -239,9 +250,10 @@ class Tracebacks:
             expects: Expects = "group" if found["margin"] is not None else "frame"
             prefix = _prefix(line[: found.start("head")])
             return _Block(time, now, self._turn, expects, [found["head"]], prefix)
-        if CHAINED.match(line) and is_raised(self._last):
+        last = self._last[:LONGEST].rstrip()
+        if CHAINED.match(line) and is_raised(last):
             # The cause was never raised itself, so that no header told of it.
-            return _Block(time, now, self._turn, "header", [self._last, line])
+            return _Block(time, now, self._turn, "header", [last, line])
         if _LONE_FRAME.match(line):
             return _Block(time, now, self._turn, "code", [line])
         return None
