@@ -27,6 +27,7 @@ SIGKILL = 9
 QUICK = {"ping", "hello", "observe", "missing"}
 STREAMS = {"logs", "exec", "release_phase", "watch"}
 WRITES_NOTHING = {"check", "details", "tail", "connections", "traffic", "timers", "records"}
+WRITES_NOTHING.add("source")
 # These wait, and end when their caller no longer does.
 LONG = {"pass_gate", "soak", "drain"}
 
@@ -194,6 +195,10 @@ class Hand:
             from . import builds
 
             return {"releases": builds.records(self._place, **args)}
+        if op == "source":
+            from . import source
+
+            return {"places": source.around(self._place, **args)}
         if op == "timers":
             return {"timers": self._supervisor.timers(**args)}
         return {"lines": self._supervisor.tail(**args)}
