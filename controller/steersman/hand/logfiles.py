@@ -16,7 +16,7 @@ from .place import Place
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
-    from typing import Dict, Iterator, List, Optional, Set, Tuple
+    from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
     Entry = Dict[str, object]
 
@@ -25,6 +25,8 @@ LOOK_BACK = 1 << 20
 # Logs of units that are gone: the latest of them tell why a release failed.
 KEPT = 20
 FOLDER = "log"
+# Of a line that is passed on live.
+LONGEST = 1 << 14
 
 
 def path_of(place: Place, unit: str) -> str:
@@ -88,6 +90,40 @@ def _written(path: str) -> float:
         return 0.0
 
 
+class Lines:
+    """A source for `listen`: follows every log from settings["at"], its {unit: [inode, offset]}.
+
+    A log that is not in there is new, and read from its start, unless nothing is known at all.
+    """
+
+    every = 0.2
+    fds: List[int] = []
+
+    def __init__(self, place: Place, settings: Dict[str, Any]) -> None:
+        self._place = place
+        self._readers: Dict[str, Reader] = {}
+        known = settings.get("at")
+        for unit, path in matching(place, "*").items():
+            at = (known or {}).get(unit, [0, 0] if known is not None else [-1, 0])
+            self._readers[unit] = Reader(path, 0 if at[0] < 0 else None)
+            if at[0] > 0:
+                self._readers[unit].resume(int(at[0]), int(at[1]))
+
+    def take(self) -> Iterator[Dict[str, Any]]:
+        for unit, path in matching(self._place, "*").items():
+            if unit not in self._readers:
+                self._readers[unit] = Reader(path, None)
+            for line in self._readers[unit].read():
+                cut = line if len(line) <= LONGEST else line[:LONGEST] + "…"
+                yield {"log": [unit, time.time(), cut, 6]}
+
+    @property
+    def positions(self) -> Dict[str, List[int]]:
+        return {unit: reader.position for unit, reader in self._readers.items()}
+
+    def close(self) -> None: ...
+
+
 class Reader:
     """The whole lines of a log that grows and, when full, is renamed and begun anew."""
 
@@ -97,6 +133,15 @@ class Reader:
         self._inode = 0
         self._offset = 0
         self._rest = b""
+
+    @property
+    def position(self) -> List[int]:
+        """Where the last whole line that was read ended: [inode, offset]."""
+        return [self._inode, self._offset - len(self._rest)]
+
+    def resume(self, inode: int, offset: int) -> None:
+        """Go on behind what was read of a file, unless another has taken its place."""
+        self._inode, self._offset = inode, offset
 
     def read(self) -> List[str]:
         """Return the lines that were completed since the last call."""

@@ -25,7 +25,7 @@ SIGKILL = 9
 
 # Told apart by what they need: these are quick and change nothing, so they run in the loop.
 QUICK = {"ping", "hello", "observe", "missing"}
-STREAMS = {"logs", "exec", "release_phase", "watch"}
+STREAMS = {"logs", "exec", "release_phase", "watch", "listen"}
 WRITES_NOTHING = {"check", "details", "tail", "connections", "traffic", "timers", "records"}
 WRITES_NOTHING.add("source")
 # These wait, and end when their caller no longer does.
@@ -208,6 +208,11 @@ class Hand:
         if request["op"] == "watch":
             for change in self._eye.changes(stop):
                 yield change, b""
+            return
+        if request["op"] == "listen":
+            from . import listen
+
+            yield from listen.heard(self._place, self._supervisor, request["sources"], stop)
             return
         if request["op"] == "logs":
             names = ("pattern", "since", "lines", "follow")

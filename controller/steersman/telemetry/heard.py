@@ -1,0 +1,122 @@
+"""What a hand says of its apps, turned into signals. Hosts are not believed more than they must."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from steersman.api.mask import Masks
+from steersman.api.signals import Exited, LogRecord, Origin, Sample, Signal
+from steersman.planning.seen import job_of_unit, parse_unit
+from steersman.telemetry import lines
+
+LONGEST_NAME = 200
+MOST_LABELS = 30
+
+Known = Callable[[str, int], str]
+"""Return the commit of a release of an app, "" where it is not known."""
+
+
+class Heard:
+    """One host's messages as signals; those that are not what they should be are counted only."""
+
+    def __init__(self, host: str, masks: Masks, commit_of: Known) -> None:
+        self._host = host
+        self._masks = masks
+        self._commit_of = commit_of
+        self._origins: dict[str, Origin] = {}
+        self._levels: Counter[tuple[str, str, str]] = Counter()
+        self.lacks: list[str] = []
+        """What the host cannot tell, and why; whoever reads it empties it."""
+        self.bad = 0
+
+    def signals(self, messages: list[Any]) -> Iterator[Signal]:
+        """Yield what messages say, in their order."""
+        for message in messages:
+            try:
+                yield self._signal(message)
+            except (KeyError, TypeError, ValueError, IndexError):
+                self.bad += 1
+
+    def apps_in(self, messages: list[Any]) -> set[str]:
+        """Return the apps whose lines are among the messages."""
+        units = {m["log"][0] for m in messages if isinstance(m, dict) and m.get("log")}
+        return {self._origin(str(unit)).app for unit in units} - {""}
+
+    def counts(self, now: float) -> Iterator[Sample]:
+        """Yield how many lines there were so far, by level."""
+        for (app, process, level), count in self._levels.items():
+            labels = {"app": app, "process": process, "host": self._host, "level": level}
+            yield _sample(now, "steersman_log_lines_total", float(count), labels, "counter")
+
+    def _signal(self, message: Mapping[str, Any]) -> Signal:
+        if "log" in message:
+            return self._line(*message["log"])
+        if "sample" in message:
+            return self._measured(message["t"], *message["sample"])
+        if "exit" in message:
+            return self._exit(message["exit"])
+        self.lacks.append(str(message["lack"])[:LONGEST_NAME])
+        raise KeyError("lack")
+
+    def _line(self, unit: str, at: float, text: str, priority: int) -> LogRecord:
+        said = lines.read(self._masks.text(text), priority)
+        origin = self._origin(unit)
+        self._levels[origin.app, origin.process, said.level] += 1
+        return LogRecord(
+            time=float(at), origin=origin, text=said.text, level=said.level, fields=said.fields
+        )
+
+    def _exit(self, told: Mapping[str, Any]) -> Exited:
+        code = told.get("code")
+        return Exited(
+            time=float(told["t"]),
+            origin=self._origin(told["unit"]),
+            code=int(code) if code is not None else None,
+            signal=str(told.get("signal", ""))[:20],
+            is_oom=told.get("oom") is True,
+            has_core=told.get("core") is True,
+            restarts=int(told.get("count", 0)),
+        )
+
+    def _measured(
+        self, at: float, name: str, value: float, labels: Mapping[str, str], kind: str
+    ) -> Sample:
+        own = {str(k)[:LONGEST_NAME]: str(labels[k])[:LONGEST_NAME] for k in list(labels)[:30]}
+        unit = own.pop("unit", None)
+        if unit is not None:
+            origin = self._origin(unit)
+            own |= {"app": origin.app, "process": origin.process, "instance": origin.instance}
+            own["release"] = str(origin.release)
+        own["host"] = self._host
+        return _sample(at, name[:LONGEST_NAME], value, own, kind)
+
+    def _origin(self, unit: str) -> Origin:
+        known = self._origins.get(unit)
+        if known is None or (known.release and not known.commit):
+            known = self._found_origin(unit)
+            if len(self._origins) > 10_000:
+                self._origins.clear()
+            self._origins[unit] = known
+        return known
+
+    def _found_origin(self, unit: str) -> Origin:
+        parsed, job = parse_unit(unit), job_of_unit(unit)
+        if parsed is not None:
+            return Origin(
+                host=self._host,
+                app=parsed.app,
+                process=parsed.process,
+                instance=parsed.instance or "",
+                release=parsed.number,
+                commit=self._commit_of(parsed.app, parsed.number),
+            )
+        app, process = job if job is not None else ("", "")
+        return Origin(host=self._host, app=app, process=process)
+
+
+def _sample(at: float, name: str, value: float, labels: dict[str, str], kind: str) -> Sample:
+    made = "counter" if kind == "counter" else "gauge"
+    return Sample(time=float(at), name=name, value=float(value), labels=labels, kind=made)  # type: ignore[arg-type]
