@@ -153,7 +153,10 @@ def test_without_self_heal_drift_is_only_reported(served: Pier, hosts: Lab) -> N
         return found[0] if found else {}
 
     until(lambda: condition().get("status") == "False")
-    assert f"h2: test and install site {SITE_FILE} (its routes changed)" in condition()["message"]
+    assert (
+        f"h2: test and install site {SITE_FILE} (it is not what its routes ask for)"
+        in condition()["message"]
+    )
     assert "by hand" in (host.root / SITE_FILE[1:]).read_text()
     served.steer.run("annotate", "app/pier", "steersman/self-heal-")
     until(lambda: "by hand" not in (host.root / SITE_FILE[1:]).read_text())

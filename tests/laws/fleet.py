@@ -30,6 +30,8 @@ from steersman.store.sqlite import SqliteStore
 from steersman.transport.errors import hand_error
 from steersman.transport.frames import Reply
 
+NO_ANSWERS = {"requests": 0, "errors": 0, "cut": 0, "latency": []}
+SIDES = ("current", "old", "unsure")
 HELLO = {
     "python": "3.11",
     "pythons": ["3.11"],
@@ -108,7 +110,7 @@ class FakeWire:
         answers: dict[str, dict[str, Any]] = {
             "details": {"units": {}},
             "let_go": {},
-            "traffic": {"requests": 0, "errors": 0, "seconds": 0.0},
+            "traffic": {"generation": 0, "age": 0.0, **dict.fromkeys(SIDES, NO_ANSWERS)},
             "tail": {"lines": []},
         }
         return Reply(answers[op], b"")

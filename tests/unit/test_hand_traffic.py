@@ -1,61 +1,170 @@
-"""What nginx's log says of an app's answers lately."""
+"""How answers are told apart by generation, around a switch that the links tell."""
 
 from __future__ import annotations
 
 import json
 import os
-import time
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from steersman.hand.traffic import counted
+import pytest
 
+from steersman.hand import accesslog
+from steersman.hand.accesslog import Answer
+from steersman.hand.traffic import generation_of, measured
 
-def line(at: float, status: int, zone: str = "+0000", request: str = "GET / HTTP/1.1") -> str:
-    shift = (1 if zone[0] == "+" else -1) * (int(zone[1:3]) * 3600 + int(zone[3:]) * 60)
-    stamp = time.strftime("%d/%b/%Y:%H:%M:%S", time.gmtime(at + shift))
-    return f'10.0.0.1 - - [{stamp} {zone}] "{request}" {status} 12 "-" "curl/8 [x] 500 "\n'
-
-
-def test_only_the_last_seconds_count(tmp_path: Path) -> None:
-    now, log = time.time(), tmp_path / "a.log"
-    old = [line(now - 100, 500), line(now - 100, 200)]
-    log.write_text("".join([*old, line(now - 1, 502), line(now - 1, 404), line(now, 200)]))
-    told = counted(str(log), None, 10.0)
-    assert (told["requests"], told["errors"]) == (3, 1)
-    assert counted(str(log), None, 1000.0)["errors"] == 2
+ROUTES = [["shop.test", "/"]]
 
 
-def test_caddys_lines_are_read_as_well(tmp_path: Path) -> None:
-    now, log = time.time(), tmp_path / "a.log"
-    told: list[dict[str, object]] = [
-        {"ts": now - 100, "status": 500},
-        {"ts": now - 1, "status": 502, "request": {"uri": '/","status":200,"'}},
-        {"ts": now - 0.1, "status": 200, "request": {"uri": '/","status":500,"'}},
-        {"ts": now, "level": "info"},
+COMBINED = '::1 - - [25/Nov/2026:23:03:33 +0000] "GET / HTTP/1.1" 200 2 "-" "-"'
+
+
+def line(
+    end: float, first: object, last: object, status: int = 200, took: float = 0.004, **changes: Any
+) -> str:
+    fields = [f"{end:.3f}", f"{took:.3f}", f"{changes.get('answering', took):.3f}", "0.000"]
+    fields += [status, status, 123, changes.get("completion", "OK"), first, last]
+    return (
+        f"{COMBINED} steersman|{'|'.join(map(str, fields))}|{changes.get('route', 'shop.test/')}\n"
+    )
+
+
+@dataclass
+class Shop:
+    """An app's folder of links and its log; `switched` is when its links came to lead to `now`."""
+
+    folder: Path
+    switched: float = 0.0
+    lines: list[str] = field(default_factory=list)
+
+    def switch(self, number: int) -> None:
+        self.folder.mkdir(exist_ok=True)
+        for name, target in (
+            ("serving", f"/x/releases/{number}-ab"),
+            ("web.sock", f"web-g{number}.sock"),
+        ):
+            (self.folder / "new").symlink_to(target)
+            (self.folder / "new").rename(self.folder / name)
+        self.switched = os.lstat(self.folder / "web.sock").st_ctime_ns / 1e9
+
+    def ask(self, **changes: Any) -> dict[str, Any]:
+        log = self.folder / "access.log"
+        log.write_text("".join(self.lines))
+        asked = {"before": 60.0, "routes": ROUTES, **changes}
+        return measured(str(log), str(self.folder), **asked)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    made = Shop(tmp_path / "shop")
+    made.switch(8)
+    return made
+
+
+def requests(told: dict[str, Any]) -> list[tuple[int, int]]:
+    return [(told[side]["requests"], told[side]["errors"]) for side in ("old", "current", "unsure")]
+
+
+def test_what_found_one_generation_all_along_was_answered_by_it(shop: Shop) -> None:
+    at = shop.switched
+    # The second ended long after the switch, but was the old one's: nginx saw the link late.
+    shop.lines = [line(at - 5, 7, 7), line(at + 0.001, 7, 7, 500), line(at + 0.001, 8, 8, 500)]
+    told = shop.ask()
+    assert told["generation"] == 8
+    assert requests(told) == [(2, 1), (1, 1), (0, 0)]
+    assert told["current"]["latency"] == [[4.0, 1]]
+
+
+def test_a_request_under_way_at_the_switch_is_the_old_ones_if_it_surely_was(shop: Shop) -> None:
+    at = shop.switched
+    shop.lines = [
+        line(at + 1, 7, 8, took=1.5),  # passed on half a second before the switch
+        line(at + 1, 7, 8, took=1.005),  # a moment before: nginx's clock may be late
+        line(at + 1, 7, 8, 502, took=1.5, answering=0.5),  # its body came first
     ]
-    log.write_text('cut off"}\n' + "".join(f"{json.dumps(each)}\n" for each in told) + '{"ts": 1')
-    counts = counted(str(log), None, 10.0)
-    assert (counts["requests"], counts["errors"]) == (2, 1)
+    assert requests(shop.ask()) == [(1, 0), (0, 0), (2, 1)]
 
 
-def test_a_switch_begins_the_window(tmp_path: Path) -> None:
-    now, log, link = time.time(), tmp_path / "a.log", tmp_path / "serving"
-    link.symlink_to("releases/8")
-    os.utime(link, (now - 30, now - 30), follow_symlinks=False)
-    log.write_text(line(now - 60, 500) + line(now - 20, 200))
-    told = counted(str(log), str(link), None)
-    assert (told["requests"], told["errors"]) == (1, 0)
-    assert 29 < float(str(told["seconds"])) < 40
+def test_without_a_link_the_times_decide(shop: Shop) -> None:
+    at = shop.switched
+    shop.lines = [line(at - 3, "-", "-", 502), line(at, "-", "-", 502), line(at + 3, "-", "-", 502)]
+    assert requests(shop.ask()) == [(1, 1), (1, 1), (1, 1)]
 
 
-def test_hosts_in_any_zone_and_strange_requests_are_read(tmp_path: Path) -> None:
-    now, log = time.time(), tmp_path / "a.log"
-    quoted = "GET /\\x22] 200 HTTP/1.1"
-    log.write_text(line(now, 503, "-0930") + line(now, 500, "+0545", quoted) + "rubbish\n\xff")
-    told = counted(str(log), None, 5.0)
-    assert (told["requests"], told["errors"]) == (2, 2)
+def test_an_older_generation_than_the_last_is_not_compared_with(shop: Shop) -> None:
+    at = shop.switched
+    shop.lines = [line(at - 9, 6, 6, 500), line(at - 3, 7, 7), line(at + 3, 8, 8)]
+    assert requests(shop.ask()) == [(1, 0), (1, 0), (0, 0)]
 
 
-def test_no_log_is_no_traffic(tmp_path: Path) -> None:
-    told = counted(str(tmp_path / "none"), str(tmp_path / "no-link"), None)
-    assert (told["requests"], told["errors"]) == (0, 0)
+def test_what_was_long_before_does_not_count(shop: Shop) -> None:
+    at = shop.switched
+    shop.lines = [line(at - 100, 7, 7), line(at - 70, 7, 7), line(at - 50, 7, 7), line(at, 8, 8)]
+    assert requests(shop.ask()) == [(1, 0), (1, 0), (0, 0)]
+    assert requests(shop.ask(before=80.0)) == [(2, 0), (1, 0), (0, 0)]
+    assert requests(shop.ask(seconds=10.0)) == [(0, 0), (1, 0), (0, 0)]
+
+
+def test_what_was_for_nobody_is_not_counted(shop: Shop) -> None:
+    shop.lines = [line(shop.switched, "", "-", 400, route="shop.test"), "rubbish\n", "{}\n"]
+    assert requests(shop.ask()) == [(0, 0)] * 3
+
+
+def test_clients_that_left_early_are_no_failures(shop: Shop) -> None:
+    at = shop.switched
+    shop.lines = [line(at, 8, 8, 499, completion=""), line(at, 8, 8, completion=""), line(at, 8, 8)]
+    told = shop.ask()
+    assert requests(told)[1] == (3, 0) and told["current"]["cut"] == 2
+
+
+def test_a_websocket_has_no_latency(shop: Shop) -> None:
+    shop.lines = [line(shop.switched + 30, 8, 8, 101, took=30.0)]
+    assert shop.ask()["current"]["latency"] == []
+
+
+def test_caddys_answers_are_told_apart_by_their_times(shop: Shop) -> None:
+    def of_caddy(end: float, took: float) -> str:
+        request = {"host": "shop.test", "uri": "/"}
+        told = {"ts": end, "duration": took, "status": 200, "size": 1, "request": request}
+        return json.dumps(told) + "\n"
+
+    at = shop.switched
+    shop.lines = [of_caddy(at - 1, 0.1), of_caddy(at + 0.5, 1.0), of_caddy(at + 1, 0.1)]
+    assert requests(shop.ask()) == [(1, 0), (1, 0), (1, 0)]
+
+
+def test_a_link_that_another_release_left_says_nothing_of_the_switch(shop: Shop) -> None:
+    (shop.folder / "api.sock").symlink_to("api-g7.sock")
+    shop.switch(9)
+    assert shop.ask()["generation"] == 9
+    answer = Answer(shop.switched - 10, 0.1, 0.1, 200)
+    shop.lines = [line(answer.end, "-", "-")]
+    assert requests(shop.ask()) == [(1, 0), (0, 0), (0, 0)]
+
+
+def test_only_both_bounds_make_it_sure() -> None:
+    answer = Answer(10.0, 2.0, 1.0, 200)  # came at 8, was passed on no later than at 9
+    assert generation_of(answer, 8, 9.1, 9.1) == -1
+    assert generation_of(answer, 8, 9.01, 9.01) is None
+    assert generation_of(answer, 8, 7.0, 7.9) == 8
+    assert generation_of(answer, 8, 7.0, 8.0) is None
+
+
+def test_no_log_and_no_links_are_no_traffic(tmp_path: Path) -> None:
+    told = measured(str(tmp_path / "none"), str(tmp_path / "no"), 60.0, [])
+    assert requests(told) == [(0, 0)] * 3
+    assert (told["generation"], told["is_all"]) == (0, True)
+
+
+def test_a_long_log_is_read_from_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accesslog, "BLOCK", 64)
+    log = tmp_path / "a.log"
+    log.write_text("".join(line(100.0 + n, 8, 8) for n in range(50)))
+    ends = [each.end for each in accesslog.backwards(str(log), 120.0, [], 1 << 20) if each]
+    assert ends == []  # no line is as long as a block
+    monkeypatch.setattr(accesslog, "BLOCK", 300)
+    ends = [each.end for each in accesslog.backwards(str(log), 120.0, [], 1 << 20) if each]
+    assert ends == [100.0 + n for n in range(49, 19, -1)]
+    some = list(accesslog.backwards(str(log), 0.0, [], 1000))
+    assert some[-1] is None and 3 < len(some) < 10

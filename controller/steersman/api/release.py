@@ -45,6 +45,36 @@ class ReleaseSpec(Model):
     secret_versions: Mapping[Name, str] = Field(default_factory=dict)
 
 
+class Answers(Model):
+    """Answers of one side of a switch: `errors` are those of 500 and above, `cut` those whose
+    client went before their end; `p99` is a latency in seconds, of none it is left out."""
+
+    requests: Number = 0
+    errors: Number = 0
+    cut: Number = 0
+    p99: Annotated[float, Field(ge=0)] | None = None
+
+
+class HostCutOver(Model):
+    """How requests fared around the switch of a host to a release; `unsure` are those under way
+    as it switched, of which nobody knows which release answered them."""
+
+    host: Name
+    old: Answers = Answers()
+    new: Answers = Answers()
+    unsure: Answers = Answers()
+
+
+class CutOver(Model):
+    """How requests fared around the switches to a release: over all hosts, and on each."""
+
+    old: Answers = Answers()
+    new: Answers = Answers()
+    unsure: Answers = Answers()
+    hosts: tuple[HostCutOver, ...] = ()
+    unmeasured: tuple[Name, ...] = ()
+
+
 class ReleaseStatus(Model):
     """How it went: `logs` are the app's last lines when it was rejected, `output` those of the
     release command."""
@@ -55,6 +85,7 @@ class ReleaseStatus(Model):
     message: str = ""
     logs: tuple[str, ...] = ()
     output: tuple[str, ...] = ()
+    cut_over: CutOver | None = None
 
 
 class Release(Object):

@@ -10,12 +10,13 @@ from steersman.api.errors import SteersmanError
 from steersman.api.meta import READY, find_condition
 from steersman.api.objects import dump_object
 from steersman.api.quantities import parse_duration
-from steersman.api.release import Release
+from steersman.api.release import CutOver, Release
 from steersman.cli.app import Tools
 from steersman.cli.documents import write_documents
 from steersman.cli.tables import age, table
 from steersman.cli.text import printable
 from steersman.control.admission import placed
+from steersman.control.cutover import cut_over_text, failed_text
 from steersman.control.memory import Memory
 from steersman.control.release import find_release
 
@@ -49,13 +50,14 @@ async def print_history(tools: Tools, app: str, number: int | None) -> None:
 
 def release_rows(releases: list[Release], now: datetime) -> list[list[str]]:
     """Return the header and a row for each release."""
-    rows = [["REVISION", "STATE", "AGE", "COMMIT", "REF"]]
+    rows = [["REVISION", "STATE", "AGE", "COMMIT", "REF", "FAILED"]]
     for release in releases:
         made = release.metadata.creation_timestamp
         commit = (release.spec.commit or "")[:10]
         since = age(made.isoformat() if made is not None else None, now)
         name, state = str(release.spec.number), release.status.state
-        rows.append([name, state, since, commit or "<none>", release.spec.ref or "<none>"])
+        rest = [commit or "<none>", release.spec.ref or "<none>"]
+        rows.append([name, state, since, *rest, failed_text(release.status.cut_over)])
     return rows
 
 
@@ -71,11 +73,18 @@ def release_text(release: Release) -> str:
     text = f"State: {release.status.state}\n" + printable(write_documents([spec], "yaml"))
     if release.status.message:
         text += f"Message:\n{indented(release.status.message)}"
+    if release.status.cut_over is not None:
+        text += "Cut-over:\n" + indented(_cut_over(release.status.cut_over))
     if release.status.logs:
         text += "Last lines:\n" + indented("\n".join(release.status.logs))
     if release.status.output:
         text += "Release command:\n" + indented("\n".join(release.status.output))
     return text
+
+
+def _cut_over(found: CutOver) -> str:
+    hosts = [f"{host.host}: {cut_over_text(host)}" for host in found.hosts]
+    return "\n".join([cut_over_text(found), *(hosts if len(hosts) > 1 else [])])
 
 
 def indented(text: str) -> str:
@@ -104,8 +113,13 @@ async def wait_for_rollout(
                     said = missing
                     click.echo(f"Waiting for app/{app} to roll out: {missing}...")
                 await asyncio.sleep(POLL)
+            releases = await memory.releases(app)
     except TimeoutError:
         raise NotOut(app, f"not out within {timeout}: {said}") from None
+    newest = next((r for r in releases if r.spec.number == object_.status.latest_release), None)
+    if newest is not None and newest.status.cut_over is not None:
+        text = cut_over_text(newest.status.cut_over)
+        click.echo(f"release {newest.spec.number} took over: {text}")
     if missing:
         raise NotOut(app, missing)
     where = ", ".join(object_.status.hosts)

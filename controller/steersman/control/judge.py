@@ -10,22 +10,9 @@ from steersman.api.app import App
 from steersman.api.rollout import Analysis
 from steersman.control.converge import Unhealthy
 from steersman.control.hosts import HostLink
-from steersman.drivers.hosts import layout_of, proxy_of
+from steersman.control.traffic import Tally, total, traffic_on
 from steersman.planning.rollout import Judge
 from steersman.planning.seen import parse_unit
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """Answers of a host's proxy for the app in the last `seconds`."""
-
-    requests: int = 0
-    errors: int = 0
-    seconds: float = 0.0
-
-    @property
-    def rate(self) -> float:
-        return self.errors / self.requests if self.requests else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +32,11 @@ async def judge(
     others = [links[name] for name in stage.others if name in links]
     restarts = await asyncio.gather(*(_restarts(link, app.name, number) for link in moved))
     counts = {link.name: count for link, count in zip(moved, restarts, strict=True)}
-    new = await asyncio.gather(*(_traffic(link, app, None) for link in moved))
-    window = max([each.seconds for each in new], default=0.0)
-    old = await asyncio.gather(*(_traffic(link, app, window) for link in others))
-    at = {link.name: each for link, each in zip(moved, new, strict=True)}
-    fault = find_fault(settings, counts, at, old)
+    new = await asyncio.gather(*(traffic_on(link, app) for link in moved))
+    window = max([each.age for each in new], default=0.0)
+    old = await asyncio.gather(*(traffic_on(link, app, window) for link in others))
+    at = {link.name: each.current for link, each in zip(moved, new, strict=True)}
+    fault = find_fault(settings, counts, at, [each.current for each in old])
     if fault is None:
         return None
     link = links[fault.host]
@@ -62,15 +49,15 @@ async def judge(
 def find_fault(
     settings: Analysis,
     restarts: Mapping[str, int],
-    new: Mapping[str, Traffic],
-    old: Sequence[Traffic],
+    new: Mapping[str, Tally],
+    old: Sequence[Tally],
 ) -> Fault | None:
     """Judge the new release by host against all hosts of the old one together."""
     for host, count in restarts.items():
         if count > settings.max_restarts:
             allowed = settings.max_restarts
             return Fault(host, f"an instance of the canary restarted {count} times, not {allowed}")
-    usual = Traffic(sum(each.requests for each in old), sum(each.errors for each in old)).rate
+    usual = total(old).rate
     for host, each in new.items():
         if each.requests >= settings.min_requests and each.rate > usual + settings.error_share:
             return Fault(
@@ -97,15 +84,3 @@ async def _restarts(link: HostLink, app: str, number: int) -> int:
     units = await _instances(link, app, number)
     details = (await link.link.call("details", names=units)).header["units"]
     return max([int(each["restarts"]) for each in details.values()], default=0)
-
-
-async def _traffic(link: HostLink, app: App, seconds: float | None) -> Traffic:
-    """Return a host's traffic since it switched, or of the last `seconds`."""
-    proxy = proxy_of(link.host.spec)
-    log = proxy.access_log(app.name) if proxy is not None and app.spec.routes else None
-    if log is None:
-        return Traffic()
-    since = f"{layout_of(link.host.spec).run}/{app.name}/serving"
-    reply = await link.link.call("traffic", log=log, since=since, seconds=seconds)
-    told = reply.header
-    return Traffic(int(told["requests"]), int(told["errors"]), float(told["seconds"]))

@@ -17,6 +17,7 @@ from steersman.control.binding import Binding, HostMoved
 from steersman.control.choice import Choice
 from steersman.control.choose import Aim, Chooser, Secrets
 from steersman.control.converge import Unhealthy
+from steersman.control.cutover import CutOvers
 from steersman.control.hosts import HostLink
 from steersman.control.memory import Memory, is_pinned
 from steersman.control.mover import Mover, OtherController
@@ -56,6 +57,7 @@ class Rollout:
         self._is_dry = is_dry
         self._mover = Mover(session.report, is_dry=is_dry)
         self._binding = binding
+        self._cut_overs = CutOvers(session.memory, session.report)
         self._chooser = Chooser(session, artifacts, pretended or {}, is_dry=is_dry, binding=binding)
 
     async def run(self, app: App, hosts: Mapping[str, Host], aim: Aim = "newest") -> Outcome:
@@ -205,6 +207,7 @@ class Rollout:
     async def _end(self, choice: Choice, walked: Walked) -> Outcome:
         app, release = choice.app, choice.release
         hosts = tuple(walked.outcomes.values())
+        await self._cut_overs.tell(app, release, choice.links, hosts)
         if walked.bad is not None:
             return await self._reject(choice, walked.bad, hosts)
         left = [link for link in choice.links if link.name not in walked.outcomes]
@@ -245,7 +248,9 @@ class Rollout:
         """Bring the hosts back, and say which release is not what runs."""
         aborted = is_aborted(choice.app, choice.release.spec.number)
         error = Rejected(choice.release, why, choice.served, is_known=is_known, is_aborted=aborted)
-        return Outcome(choice.app.name, choice.release, await self._fall_back(choice), error)
+        hosts = await self._fall_back(choice)
+        await self._cut_overs.tell(choice.app, choice.previous, choice.links, hosts)
+        return Outcome(choice.app.name, choice.release, hosts, error)
 
     async def _fall_back(self, choice: Choice) -> tuple[HostOutcome, ...]:
         """Bring every host back to the last good release, or to none if there never was one.

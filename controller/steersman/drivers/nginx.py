@@ -15,6 +15,10 @@ from steersman.drivers.unitfile import CannotRender
 from steersman.planning.target import File
 
 LOGS = "/var/log/nginx"
+_COMBINED = (
+    '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent'
+    ' "$http_referer" "$http_user_agent"'
+)
 _SAFE = re.compile(r"[A-Za-z0-9._~/*:-]+")
 
 
@@ -28,7 +32,7 @@ class NginxDriver:
         return f"{self._layout.sites}/steersman-{app}.conf"
 
     def access_log(self, app: str) -> str | None:
-        """Return where the app's answers are logged, in nginx's `combined` format."""
+        """Return where the app's answers are logged: `combined`, and behind it what is ours."""
         return f"{LOGS}/steersman-{app}.access.log"
 
     def render(self, app: str, routes: tuple[Route, ...]) -> File:
@@ -38,11 +42,12 @@ class NginxDriver:
         return File(self.site_path(app), ("\n".join(lines) + "\n").encode())
 
     def _upstreams(self, app: str, routes: tuple[Route, ...]) -> Iterator[str]:
-        yield f"map $http_upgrade ${_variable(app)} {{"
+        yield f"map $http_upgrade ${_variable(app, 'connection')} {{"
         yield "    default upgrade;"
         # Hypercorn holds a connection for 5 s after nginx has left it, unless it is told this.
         yield '    "" close;'
         yield "}"
+        yield from _log_format(app)
         for process in sorted({route.process for route in routes if route.process is not None}):
             yield f"upstream {_upstream(app, process)} {{"
             # A symlink, renamed by each deploy. No keep-alive: a POST could race an idle close.
@@ -55,15 +60,25 @@ class NginxDriver:
         yield "    listen 80;"
         yield f"    server_name {safe(host)};"
         # One for each app: `steer rollout` compares releases by it. Debian rotates the folder.
-        yield f"    access_log {safe(self.access_log(app) or 'off')} combined;"
+        yield f"    access_log {safe(self.access_log(app) or 'off')} steersman_{safe(app)};"
+        # A request that nginx cannot read reaches no location.
+        yield "    uninitialized_variable_warn off;"
         yield f"    client_max_body_size {max(r.client_max_body_size for r in routes)};"
         # nginx asks the longest prefix first, whatever the order; sorted for a stable file.
         for route in sorted(routes, key=lambda route: route.path):
             yield f"    location {safe(route.path)} {{"
             body = self._static(app, route) if route.process is None else _proxied(app, route)
-            yield from (f"        {line}" for line in body)
+            yield from (f"        {line}" for line in (*self._noted(app, route), *body))
             yield "    }"
         yield "}"
+
+    def _noted(self, app: str, route: Route) -> Iterator[str]:
+        """Yield what makes the log name the route, and the generation that served as it came."""
+        if route.process is not None:
+            # Nothing is served from it: it is what $realpath_root follows.
+            yield f"root {safe(f'{self._layout.run}/{app}/{route.process}.sock')};"
+        yield f"set ${_variable(app, 'route')} {safe(route.path)};"
+        yield f"set ${_variable(app, 'first')} ${_variable(app, 'came')};"
 
     def _static(self, app: str, route: Route) -> Iterator[str]:
         folder = f"{self._layout.run}/{app}/serving/src/{route.directory}"
@@ -78,7 +93,7 @@ def _proxied(app: str, route: Route) -> Iterator[str]:
     yield "proxy_http_version 1.1;"
     yield "proxy_set_header Host $http_host;"
     yield "proxy_set_header Upgrade $http_upgrade;"
-    yield f"proxy_set_header Connection ${_variable(app)};"
+    yield f"proxy_set_header Connection ${_variable(app, 'connection')};"
     yield "proxy_set_header X-Real-IP $remote_addr;"
     # Not appended to what the client sent: servers believe the first address in it.
     yield "proxy_set_header X-Forwarded-For $remote_addr;"
@@ -107,5 +122,35 @@ def _upstream(app: str, process: str) -> str:
     return safe(f"steersman_{app}.{process}")
 
 
-def _variable(app: str) -> str:
-    return f"steersman_{app.replace('-', '_')}_connection"
+def _variable(app: str, what: str) -> str:
+    return f"steersman_{app.replace('-', '_')}_{what}"
+
+
+def _log_format(app: str) -> Iterator[str]:
+    """Yield the format of an app's access log; the hand's accesslog.py reads it.
+
+    nginx follows a map once for a request: one is asked as the request comes, and one by the log.
+    """
+    for when in ("came", "last"):
+        yield f"map $realpath_root ${_variable(app, when)} {{"
+        yield '    default "-";'
+        yield r'    "~-g([0-9]+)\.sock$" $1;'
+        yield '    "~/releases/([0-9]+)-" $1;'
+        yield "}"
+    ours = (
+        "steersman",
+        "$msec",
+        "$request_time",
+        "$upstream_response_time",
+        "$upstream_connect_time",
+        "$upstream_status",
+        "$status",
+        "$bytes_sent",
+        "$request_completion",
+        f"${_variable(app, 'first')}",
+        f"${_variable(app, 'last')}",
+        f"$server_name${_variable(app, 'route')}",
+    )
+    yield f"log_format steersman_{safe(app)}"
+    yield f"    '{_COMBINED} '"
+    yield f"    '{'|'.join(ours)}';"

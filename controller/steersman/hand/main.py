@@ -189,7 +189,7 @@ class Hand:
         if op == "traffic":
             from . import traffic
 
-            return traffic.counted(**args)
+            return traffic.measured(**args)
         if op == "records":
             from . import builds
 

@@ -1,77 +1,104 @@
-"""How many answers of an app's site were errors lately, by its proxy's own access log."""
+"""How an app's answers went before and behind its last switch, by its proxy's own access log."""
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import time
-from calendar import timegm
+
+from . import accesslog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Iterator, Optional, Tuple
+    from typing import Any, Dict, Optional, Tuple
 
-# nginx's `combined` format: quotes inside the request are escaped, so they cannot end it.
-_LINE = re.compile(
-    rb"\[(\d\d)/(\w{3})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)\]"
-    rb' "[^"]*" (\d{3}) '
-)
-_MONTHS = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
-_MOST = 16 << 20
+    from .accesslog import Answer, Routes
+
+MOST = 64 << 20
+# nginx reads the clock once in a turn of its loop: what it did later in it seems as early.
+SLACK = 0.02
 
 
-def counted(log: str, since: Optional[str], seconds: Optional[float]) -> Dict[str, object]:
-    """Return {"requests", "errors", "seconds"} of the log's last part.
+def measured(
+    log: str,
+    run: str,
+    before: float,
+    routes: Routes,
+    seconds: Optional[float] = None,
+) -> Dict[str, Any]:
+    """Return how the generation that `run`, the app's folder of links, leads to answers.
 
-    It begins when the link `since` was last changed, or `seconds` ago; at most its last 16 MiB
-    are read. Errors are answers of 500 and above.
+    {"generation", "age" (seconds since the switch), "current", "old", "unsure", "is_all"}: counts
+    since `before` seconds ahead of the switch, or of the last `seconds`. `old` is the generation
+    that answered last but for the current one. Requests of which the log cannot tell which of
+    both had them are `unsure`. `is_all` is False where the log was too long to be read.
     """
     now = time.time()
-    start = now - seconds if seconds is not None else _changed(since, now)
-    requests = errors = 0
-    for at, status in _answers(log):
-        # nginx's log knows whole seconds only.
-        if at >= int(start):
-            requests += 1
-            errors += status >= 500
-    return {"requests": requests, "errors": errors, "seconds": max(0.0, now - start)}
+    number, first, last = _switch(run)
+    since = now - seconds if seconds is not None else (first or now) - before
+    counts = {name: accesslog.tally() for name in ("current", "old", "unsure")}
+    older, is_all = -1, True
+    for answer in accesslog.backwards(log, since, routes, MOST):
+        if answer is None:
+            is_all = False
+        elif answer.route:
+            by = generation_of(answer, number, first, last)
+            if by is None:
+                accesslog.add(counts["unsure"], answer)
+            elif by == number:
+                accesslog.add(counts["current"], answer)
+            else:
+                older = by if older < 0 else older
+                if by in (older, -1):
+                    accesslog.add(counts["old"], answer)
+    told = {name: accesslog.told(each) for name, each in counts.items()}
+    return {"generation": number, "age": max(0.0, now - first), "is_all": is_all, **told}
 
 
-def _changed(link: Optional[str], now: float) -> float:
+def generation_of(answer: Answer, number: int, first: float, last: float) -> Optional[int]:
+    """Return which generation had a request, -1 for that before `number`, None if it is not sure.
+
+    `number` serves since a moment between `first` and `last`. A request that found the same one
+    as it came and as it had been answered was passed to that. For others the times decide.
+    """
+    if answer.first and answer.first == answer.last:
+        return answer.first
+    if answer.passed + SLACK < first:
+        return answer.first or -1
+    if answer.begun - SLACK > last:
+        return number
+    return None
+
+
+def _switch(run: str) -> Tuple[int, float, float]:
+    """Return the generation that serves, and when the first and the last link came to lead there.
+
+    A link is renamed into place, which is the last change of it.
+    """
+    links = _links(run)
+    number = _number_of(links["serving"][0]) if "serving" in links else 0
+    times = [changed for target, changed in links.values() if _number_of(target) == number]
+    return number, min(times, default=0.0), max(times, default=0.0)
+
+
+def _number_of(target: str) -> int:
+    """Return the generation that a link leads to: releases/8-1f2e or inst/web-g8.sock."""
+    name = os.path.basename(target)
+    stem = name[: -len(".sock")].rpartition("-g")[2] if name.endswith(".sock") else name
+    digits = stem.partition("-")[0]
+    return int(digits) if digits.isdigit() else 0
+
+
+def _links(run: str) -> Dict[str, Tuple[str, float]]:
+    """Return where each link leads, and when it was changed."""
     try:
-        return os.lstat(link or "").st_mtime
-    except OSError:
-        return now
-
-
-def _answers(log: str) -> Iterator[Tuple[float, int]]:
-    if not os.path.exists(log):
-        return
-    with open(log, "rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _MOST))
-        for line in file:
-            answer = _of_caddy(line) if line.startswith(b"{") else _of_nginx(line)
-            if answer is not None:
-                yield answer
-
-
-def _of_nginx(line: bytes) -> Optional[Tuple[float, int]]:
-    found = _LINE.search(line)
-    if found is None:
-        return None
-    day, month, year, hour, minute, second, sign, off_h, off_m, status = found.groups()
-    clock = (int(year), _MONTHS.index(month) + 1, int(day))
-    at = timegm((*clock, int(hour), int(minute), int(second)))
-    offset = int(off_h) * 3600 + int(off_m) * 60
-    return at + (offset if sign == b"-" else -offset), int(status)
-
-
-def _of_caddy(line: bytes) -> Optional[Tuple[float, int]]:
-    """Read a line of JSON; where it is read from in the middle, the first is none."""
-    try:
-        told = json.loads(line)
-        return float(told["ts"]), int(told["status"])
-    except (ValueError, KeyError, TypeError):
-        return None
+        with os.scandir(run) as entries:
+            return {
+                entry.name: (
+                    os.readlink(entry.path),
+                    entry.stat(follow_symlinks=False).st_ctime_ns / 1e9,
+                )
+                for entry in entries
+                if entry.is_symlink()
+            }
+    except FileNotFoundError:
+        return {}

@@ -218,7 +218,7 @@ def _plan_site(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
         if now is not None:
             yield RemoveSite("the app has no routes", target.site_path)
     elif not isinstance(now, FileSeen) or now.sha256 != target.site.sha256:
-        why = "absent" if now is None else "its routes changed"
+        why = "absent" if now is None else "it is not what its routes ask for"
         yield WriteSite(why, target.site_path, target.site.data)
 
 
