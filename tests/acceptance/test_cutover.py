@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ def answered(host: Host, number: int) -> int:
 
 
 def of_release(pier: Pier, number: int) -> dict[str, Any]:
-    shown = pier.steer.run("get", f"release/pier.{number}", "-o", "json").out
+    shown = pier.steer.run("get", f"release/pier-{number}", "-o", "json").out
     found: dict[str, Any] = json.loads(shown)["status"]["cutOver"]
     return found
 
@@ -39,14 +40,14 @@ def of_release(pier: Pier, number: int) -> dict[str, Any]:
 def test_the_figures_are_what_the_clients_counted(pier: Pier) -> None:
     pier.commit(TENTH)
     file = pier.write(strategy="BlueGreen", minReadySeconds=8)
-    with pier.load() as load:
-        # Answers of the old release, to compare with.
-        wait_until(lambda: all(answered(host, 1) > 30 for host in pier.hosts), "some load")
-        applying = pier.started("apply", "-f", file)
-        wait_until(lambda: all(answered(host, 2) > 30 for host in pier.hosts), "the switches")
-        load.stop()
+    with ExitStack() as ending:
+        with pier.load() as load:
+            # Answers of the old release, to compare with.
+            wait_until(lambda: all(answered(host, 1) > 30 for host in pier.hosts), "some load")
+            applying = ending.enter_context(pier.started("apply", "-f", file))
+            wait_until(lambda: all(answered(host, 2) > 30 for host in pier.hosts), "the switches")
         is_soaking = applying.poll() is None
-    said, complaint = applying.communicate(timeout=60)
+        said, complaint = applying.communicate(timeout=60)
     assert applying.returncode == 0 and is_soaking, (said, complaint)
     report, found = load.report, of_release(pier, 2)
     assert set(report.failures) == {"status"}, report.examples

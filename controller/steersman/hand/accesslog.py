@@ -170,13 +170,21 @@ def told(counts: Counts) -> Counts:
 
 
 def backwards(path: str, since: float, routes: Routes, most: int) -> Iterator[Optional[Answer]]:
-    """Yield a log's answers that ended since then, the latest first.
+    """Yield a log's answers that ended since then, the latest first, over its last rotation.
 
-    At most its last `most` bytes are read: None comes last where that is not all.
+    At most the last `most` bytes of a file are read: None stands where that is not all.
     """
-    read = reader(routes)
-    if not os.path.exists(path):
-        return
+    for name in (path, path + ".1"):
+        try:
+            if os.stat(name).st_mtime >= since:
+                yield from _backwards_in(name, since, reader(routes), most)
+        except FileNotFoundError:
+            pass
+
+
+def _backwards_in(
+    path: str, since: float, read: Callable[[bytes], Optional[Answer]], most: int
+) -> Iterator[Optional[Answer]]:
     with open(path, "rb") as file:
         end = at = file.seek(0, os.SEEK_END)
         rest = b""
