@@ -6,9 +6,11 @@ from collections import Counter
 
 import pytest
 
+from laws.test_planning import app_of
+from steersman.api.host import HostSpec
 from steersman.api.release import CutOver
 from steersman.control.cutover import cut_over_of, cut_over_text, failed_text
-from steersman.control.traffic import Tally, Traffic
+from steersman.control.traffic import Tally, Traffic, access_settings
 
 
 def tally(requests: int, errors: int = 0, cut: int = 0, ms: float = 20.0) -> Tally:
@@ -59,6 +61,17 @@ def test_a_table_says_how_many_failed() -> None:
     assert failed_text(None) == "<none>"
     assert failed_text(CutOver()) == "no requests"
     assert failed_text(cut_over_of({"h1": CALM})) == "0 of 1,201"
+
+
+def test_logs_are_followed_where_requests_are_routed() -> None:
+    spec = HostSpec.model_validate({"address": "h1.example.com"})
+    shop, mute = app_of(), app_of(routes=[])
+    path = "/var/log/nginx/steersman-shop.access.log"
+    routes = [[route.host, route.path] for route in shop.spec.routes]
+    assert access_settings(spec, [mute]) == {"logs": {}}
+    assert access_settings(spec, [shop]) == {"logs": {"shop": {"path": path, "routes": routes}}}
+    bare = HostSpec.model_validate({"address": "h1.example.com", "proxy": "none"})
+    assert access_settings(bare, [shop]) == {"logs": {}}
 
 
 def test_a_quantile_is_not_below_its_share() -> None:
