@@ -63,10 +63,17 @@ class Fleet:
     """The hosts that a release was ever unhealthy on."""
     made: list[tuple[str, s.Step]] = field(default_factory=list)
     """Every step that was made, and where."""
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What every host's log says of each side of its last switch."""
     on_claim: Callable[[str], object] = lambda name: None
     """What somebody else does to a host just before it is claimed."""
     on_soak: Callable[[str], object] = lambda name: None
     """What befalls a host while a release proves itself there."""
+
+    def traffic(self, name: str) -> dict[str, Any]:
+        """Return what a host's hand reads in the proxy's log."""
+        counts = {side: {**NO_ANSWERS, **self.answers.get(side, {})} for side in SIDES}
+        return {"generation": max(self.hosts[name].serving(), default=0), "age": 9.0, **counts}
 
     def documents(self) -> list[Host]:
         made = [
@@ -110,7 +117,7 @@ class FakeWire:
         answers: dict[str, dict[str, Any]] = {
             "details": {"units": {}},
             "let_go": {},
-            "traffic": {"generation": 0, "age": 0.0, **dict.fromkeys(SIDES, NO_ANSWERS)},
+            "traffic": self.fleet.traffic(self.name),
             "tail": {"lines": []},
         }
         return Reply(answers[op], b"")

@@ -18,6 +18,7 @@ from steersman.store.sqlite import SqliteStore
 
 NAMES = ("h1", "h2", "h3", "h4")
 STEPS = [{"hosts": 1}, {"pause": {}}, {"hosts": "50%"}, {"pause": {}}]
+ANSWERED = {"current": {"requests": 30, "errors": 3}, "old": {"requests": 50, "errors": 1}}
 CANARY = {"strategy": "Canary", "canary": {"steps": STEPS}}
 
 
@@ -63,6 +64,18 @@ class Port:
             sorted(int(name.partition("-")[0]) for name in host.releases)
             for host in self.fleet.hosts.values()
         ]
+
+    async def measured(self, number: int) -> dict[str, tuple[int, int]]:
+        """Return how many answers a release's status counts on each host, old and new."""
+        _, memory = controller(self.fleet, self._store)
+        found = (await memory.releases("shop"))[number - 1].status.cut_over
+        hosts = found.hosts if found is not None else ()
+        return {host.host: (host.old.requests, host.new.requests) for host in hosts}
+
+    async def cut_overs(self) -> list[str]:
+        """Return what events say of them, oldest first."""
+        found = await self._store.events("App", "shop", 100)
+        return [event.message for event in found if event.reason == "CutOver"]
 
     def steps(self, *kinds: type[s.Step]) -> list[tuple[str, s.Step]]:
         return [(name, step) for name, step in self.fleet.made if isinstance(step, kinds)]
@@ -217,3 +230,30 @@ async def test_nothing_under_way_cannot_be_steered(port: Port, verb: str) -> Non
     how = {"is_full": False} if verb == "promote" else {}
     with pytest.raises(SteersmanError, match="no rollout under way"):
         await port.ask(verb, **how)
+
+
+async def test_each_switch_is_told_by_its_requests_and_only_once(port: Port) -> None:
+    port.fleet.answers = ANSWERED
+    await port.apply(**CANARY)
+    assert await port.measured(2) == {"h1": (50, 30)}
+    await port.ask("promote", is_full=True)
+    assert await port.measured(2) == dict.fromkeys(NAMES, (50, 30))
+    await port.ask("again")
+    told = await port.cut_overs()
+    text = "requests failed, errors old 2.0 % new 10.0 %"
+    assert told[1:] == [
+        f"release 2 took over: 4 of 80 {text}",
+        f"release 2 took over: 16 of 320 {text}",
+    ]
+
+
+async def test_the_way_back_is_measured_as_well(port: Port) -> None:
+    port.fleet.answers = ANSWERED
+    await port.apply("sour", minReadySeconds=1)
+    told = await port.cut_overs()
+    assert [message.partition(":")[0] for message in told[-2:]] == [
+        "release 2 took over",
+        "release 1 took over",
+    ]
+    assert await port.measured(2) == {"h1": (50, 30)}
+    assert await port.measured(1) == dict.fromkeys(NAMES, (0, 0))

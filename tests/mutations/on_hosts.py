@@ -7,6 +7,7 @@ from mutations.fault import Fault
 HAND = "controller/steersman/hand"
 CUT = "tests/laws/test_powercut.py"
 GATE = "tests/unit/test_hand_gate.py"
+TRAFFIC = "tests/unit/test_hand_traffic.py"
 PHASE = "tests/laws/test_release_phase.py"
 
 FAULTS = (
@@ -222,6 +223,63 @@ FAULTS = (
         "if left and time.monotonic() > end:",
         "if not left and time.monotonic() > end:",
         f"{GATE}::test_a_connection_that_never_ends_is_cut_at_the_deadline",
+    ),
+    # Who answered.
+    Fault(
+        "log-believed-at-the-end-of-a-request",
+        f"{HAND}/traffic.py",
+        "    if answer.first and answer.first == answer.last:\n        return answer.first\n",
+        "    if answer.last:\n        return answer.last\n",
+        f"{TRAFFIC}::test_a_request_under_way_at_the_switch_is_the_old_ones_if_it_surely_was",
+    ),
+    Fault(
+        "clock-believed-before-the-link",
+        f"{HAND}/traffic.py",
+        "    if answer.first and answer.first == answer.last:\n        return answer.first\n",
+        "",
+        f"{TRAFFIC}::test_what_found_one_generation_all_along_was_answered_by_it",
+    ),
+    Fault(
+        "no-doubt-near-the-switch",
+        f"{HAND}/traffic.py",
+        "answer.passed + SLACK < first",
+        "answer.begun < first",
+        f"{TRAFFIC}::test_a_request_under_way_at_the_switch_is_the_old_ones_if_it_surely_was",
+    ),
+    Fault(
+        "compared-with-any-older-release",
+        f"{HAND}/traffic.py",
+        "                if by in (older, -1):\n",
+        "                if True:\n",
+        f"{TRAFFIC}::test_an_older_generation_than_the_last_is_not_compared_with",
+    ),
+    Fault(
+        "what-came-back-is-measured-with-its-past",
+        f"{HAND}/traffic.py",
+        "if answer.end + SLACK >= first:",
+        "if answer.end:",
+        f"{TRAFFIC}::test_a_generation_that_came_back_is_measured_since_it_did",
+    ),
+    Fault(
+        "stale-link-dates-the-switch",
+        f"{HAND}/traffic.py",
+        " for target, changed in links.values() if _number_of(target) == number]",
+        " for _, changed in links.values()]",
+        f"{TRAFFIC}::test_a_link_that_another_release_left_says_nothing_of_the_switch",
+    ),
+    Fault(
+        "request-read-for-ours",
+        f"{HAND}/accesslog.py",
+        "line.rfind(b'\"')",
+        "line.find(b'steersman|') - 2",
+        "tests/unit/test_hand_accesslog.py::test_lines_of_a_real_nginx_say_who_answered",
+    ),
+    Fault(
+        "clients-name-the-labels",
+        f"{HAND}/access.py",
+        "answer.route if answer.route in self._names else OTHER",
+        "answer.route",
+        "tests/unit/test_hand_access.py::test_labels_are_ours_and_few",
     ),
     # What runs once.
     Fault(

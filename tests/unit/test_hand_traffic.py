@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from steersman.hand import accesslog
+from steersman.hand import accesslog, traffic
 from steersman.hand.accesslog import Answer
 from steersman.hand.traffic import generation_of, measured
 
@@ -98,6 +98,13 @@ def test_an_older_generation_than_the_last_is_not_compared_with(shop: Shop) -> N
     assert requests(shop.ask()) == [(1, 0), (1, 0), (0, 0)]
 
 
+def test_a_generation_that_came_back_is_measured_since_it_did(shop: Shop) -> None:
+    at = shop.switched
+    shop.lines = [line(at - 9, 8, 8, 500), line(at - 3, 9, 9, 500), line(at - 1, 9, 9)]
+    shop.lines += [line(at + 1, 8, 8)]
+    assert requests(shop.ask()) == [(2, 1), (1, 0), (0, 0)]
+
+
 def test_what_was_long_before_does_not_count(shop: Shop) -> None:
     at = shop.switched
     shop.lines = [line(at - 100, 7, 7), line(at - 70, 7, 7), line(at - 50, 7, 7), line(at, 8, 8)]
@@ -134,13 +141,20 @@ def test_caddys_answers_are_told_apart_by_their_times(shop: Shop) -> None:
     assert requests(shop.ask()) == [(1, 0), (1, 0), (1, 0)]
 
 
-def test_a_link_that_another_release_left_says_nothing_of_the_switch(shop: Shop) -> None:
-    (shop.folder / "api.sock").symlink_to("api-g7.sock")
-    shop.switch(9)
-    assert shop.ask()["generation"] == 9
-    answer = Answer(shop.switched - 10, 0.1, 0.1, 200)
-    shop.lines = [line(answer.end, "-", "-")]
-    assert requests(shop.ask()) == [(1, 0), (0, 0), (0, 0)]
+def test_a_link_that_another_release_left_says_nothing_of_the_switch(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = {
+        "serving": ("/x/releases/9-ab", 1000.0),
+        "web.sock": ("inst/web-g9.sock", 1000.1),
+        "api.sock": ("api-g7.sock", 10.0),
+        "other": ("elsewhere", 2000.0),
+    }
+    monkeypatch.setattr(traffic, "_links", lambda run: links)
+    shop.lines = [line(900, 7, 7), line(999, "-", "-"), line(1000.05, "-", "-"), line(1001, 9, 9)]
+    told = shop.ask()
+    assert told["generation"] == 9
+    assert requests(told) == [(1, 0), (1, 0), (1, 0)]
 
 
 def test_only_both_bounds_make_it_sure() -> None:

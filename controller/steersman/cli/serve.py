@@ -84,6 +84,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.server.parts import Parts
     from steersman.server.tokens import Tokens
     from steersman.telemetry.hub import Hub
+    from steersman.telemetry.listening import Listeners
     from steersman.telemetry.samples import FILE as SAMPLES
     from steersman.telemetry.samples import Samples
 
@@ -98,12 +99,13 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             "Manifests": manifests.reconcile,
             "Repository": Follow(work.repositories).reconcile,
         }
-        engine = Engine(work.session, work.controller, work.artifacts, more)
+        hub, samples = Hub(), Samples(folder / SAMPLES)
+        ears = [Listeners(work.session, hub, folder)]
+        engine = Engine(work.session, work.controller, work.artifacts, more, ears=ears)
         house = House(
             *(folder, work.session, work.controller, work.artifacts, work.repositories),
             *(relay, work.keys),
         )
-        hub, samples = Hub(), Samples(folder / SAMPLES)
         parts = Parts(
             store=work.store,
             session=work.session,

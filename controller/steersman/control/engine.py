@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Protocol
 
 from steersman.api.host import Host
 from steersman.control.apply import Controller
@@ -18,10 +19,19 @@ from steersman.control.keeping import Apps, drift_key
 from steersman.control.session import Session
 
 
+class Ears(Protocol):
+    """Whoever wants to know which hosts there are, besides those who look after them."""
+
+    async def attend(self, hosts: Mapping[str, Host]) -> None: ...
+
+    async def close(self) -> None: ...
+
+
 class Engine:
     """Keeps hosts in agreement with the store for as long as it runs.
 
     `more` are reconcilers of other kinds, by kind. What is woken before it runs is worked on then.
+    `ears` are told the hosts, and closed before their links are left.
     """
 
     def __init__(
@@ -31,12 +41,14 @@ class Engine:
         artifacts: Artifacts,
         more: Mapping[str, Reconcile] | None = None,
         *,
+        ears: Sequence[Ears] = (),
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._session = session
         self._memory = session.memory
         self._memory.keep_views()
         self._jitter = jitter
+        self._ears = ears
         apps = Apps(
             session, controller, Drift(session, artifacts), lambda key: self.wake(key, asked=False)
         )
@@ -58,10 +70,14 @@ class Engine:
                 tasks.create_task(follower.run(), name="follower")
                 tasks.create_task(self._resync(), name="resync")
         finally:
+            for ears in self._ears:
+                await ears.close()
             await attendants.close()
 
     async def _attend(self, attendants: Attendants, hosts: Mapping[str, Host]) -> None:
         await attendants.attend(hosts)
+        for ears in self._ears:
+            await ears.attend(hosts)
         self.is_ready.set()
 
     async def _host_changed(self, host: str) -> None:

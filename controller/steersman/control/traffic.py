@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from steersman.api.app import App
+from steersman.api.host import HostSpec
 from steersman.api.release import Answers
 from steersman.control.hosts import HostLink
 from steersman.drivers.hosts import layout_of, proxy_of
@@ -71,18 +72,32 @@ def total(tallies: Iterable[Tally]) -> Tally:
     return Tally(requests, errors, cut, latency)
 
 
+def access_settings(spec: HostSpec, apps: Iterable[App]) -> dict[str, Any]:
+    """Return what the hand's source `access` is started with on a host that runs these apps."""
+    proxy = proxy_of(spec)
+    logs = {
+        app.name: {"path": proxy.access_log(app.name), "routes": _routes(app)}
+        for app in apps
+        if proxy is not None and app.spec.routes
+    }
+    return {"logs": logs}
+
+
+def _routes(app: App) -> list[list[str]]:
+    return [[route.host, route.path] for route in app.spec.routes]
+
+
 async def traffic_on(link: HostLink, app: App, seconds: float | None = None) -> Traffic:
     """Return a host's traffic around its last switch, or of the last `seconds`."""
     proxy = proxy_of(link.host.spec)
-    log = proxy.access_log(app.name) if proxy is not None and app.spec.routes else None
-    if log is None:
+    if proxy is None or not app.spec.routes:
         return Traffic()
     reply = await link.link.call(
         "traffic",
-        log=log,
+        log=proxy.access_log(app.name),
         run=f"{layout_of(link.host.spec).run}/{app.name}",
         before=BEFORE,
-        routes=[[route.host, route.path] for route in app.spec.routes],
+        routes=_routes(app),
         seconds=seconds,
     )
     told = reply.header

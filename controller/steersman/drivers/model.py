@@ -94,7 +94,7 @@ class Proxy(Protocol):
 
     def site_path(self, app: str) -> str: ...
 
-    def access_log(self, app: str) -> str | None:
-        """Return the host's log of the app's answers, None if releases cannot be compared by it."""
+    def access_log(self, app: str) -> str:
+        """Return the host's log of the app's answers, by which releases are compared."""
 
     def render(self, app: str, routes: tuple[Route, ...]) -> File: ...

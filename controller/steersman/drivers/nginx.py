@@ -31,7 +31,7 @@ class NginxDriver:
     def site_path(self, app: str) -> str:
         return f"{self._layout.sites}/steersman-{app}.conf"
 
-    def access_log(self, app: str) -> str | None:
+    def access_log(self, app: str) -> str:
         """Return where the app's answers are logged: `combined`, and behind it what is ours."""
         return f"{LOGS}/steersman-{app}.access.log"
 
@@ -60,7 +60,7 @@ class NginxDriver:
         yield "    listen 80;"
         yield f"    server_name {safe(host)};"
         # One for each app: `steer rollout` compares releases by it. Debian rotates the folder.
-        yield f"    access_log {safe(self.access_log(app) or 'off')} steersman_{safe(app)};"
+        yield f"    access_log {safe(self.access_log(app))} steersman_{safe(app)};"
         # A request that nginx cannot read reaches no location.
         yield "    uninitialized_variable_warn off;"
         yield f"    client_max_body_size {max(r.client_max_body_size for r in routes)};"

@@ -150,10 +150,9 @@ class Tail:
 
     def __init__(self, path: str, position: Optional[Tuple[int, int]]) -> None:
         self.path = path
-        self._file: Optional[BinaryIO] = None
+        self._file = self._opened()
         self._is_left = False
         self._rest = b""
-        self._open()
         if self._file is not None:
             inode, at = position or (self._inode(), os.fstat(self._file.fileno()).st_size)
             # One that is not where it was has been rotated: all of the new one is new.
@@ -169,8 +168,7 @@ class Tail:
         return os.fstat(self._file.fileno()).st_ino if self._file is not None else 0
 
     def lines(self) -> List[bytes]:
-        if self._file is None:
-            self._open()
+        self._file = self._file or self._opened()
         if self._file is None:
             return []
         if os.fstat(self._file.fileno()).st_size < self._file.tell():
@@ -190,11 +188,11 @@ class Tail:
             self._file.close()
             self._file = None
 
-    def _open(self) -> None:
+    def _opened(self) -> Optional[BinaryIO]:
         try:
-            self._file = open(self.path, "rb", buffering=0)  # noqa: SIM115
+            return open(self.path, "rb", buffering=0)
         except FileNotFoundError:
-            self._file = None
+            return None
 
     def _leave_if_rotated(self) -> None:
         try:
@@ -204,5 +202,5 @@ class Tail:
         if not is_same and self._is_left:
             self.close()
             self._rest = b""
-            self._open()
+            self._file = self._opened()
         self._is_left = not is_same and not self._is_left

@@ -127,6 +127,10 @@ def opened(name: str, place: "Place", supervisor: "Any", settings: "Dict[str, An
         if name == "host":
             return measure.Host(place, settings)
         return measure.Processes(supervisor, settings)
+    if name == "statsd":
+        from .statsd import Statsd
+
+        return Statsd(place, settings)
     if name == "access":
         from .access import Access
 

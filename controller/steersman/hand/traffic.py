@@ -45,7 +45,9 @@ def measured(
             if by is None:
                 accesslog.add(counts["unsure"], answer)
             elif by == number:
-                accesslog.add(counts["current"], answer)
+                # One that comes back has served before as well, and that is not what is asked.
+                if answer.end + SLACK >= first:
+                    accesslog.add(counts["current"], answer)
             else:
                 older = by if older < 0 else older
                 if by in (older, -1):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +44,6 @@ class Listeners:
         self._commits: dict[tuple[str, int], str] = {}
         self._learned: dict[str, float] = {}
 
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
-        """Listen to whatever `attend` was told while the body runs."""
-        try:
-            yield
-        finally:
-            await self.close()
-
     async def attend(self, hosts: Mapping[str, Host]) -> None:
         """Listen to these hosts from now on, and to no others; anew where apps have moved."""
         self._hosts = hosts
@@ -86,16 +78,23 @@ class Listeners:
             await asyncio.sleep(wait)
 
     async def _listen(self, link: HostLink) -> None:
-        heard = Heard(link.name, link.masks, lambda app, number: self._commits.get((app, number), ""))
-        stream = link.link.stream("listen", sources=await self._sources(link))
+        heard = Heard(link.name, link.masks, self._commit_of)
+        asked, at = await self._sources(link), self._positions.read(link.name)
+        sources = {name: {**settings, "at": at.get(name)} for name, settings in asked.items()}
         counted = time.monotonic()
-        async with aclosing(stream) as batches:
+        async with aclosing(link.link.stream("listen", sources=sources)) as batches:
             async for batch in batches:
                 await self._take(link, heard, batch)
-                if time.monotonic() - counted >= COUNTED_EVERY:
-                    counted = time.monotonic()
-                    for sample in heard.counts(time.time()):
-                        self._hub.publish(sample)
+                if time.monotonic() - counted < COUNTED_EVERY:
+                    continue
+                counted = time.monotonic()
+                for sample in heard.counts(time.time()):
+                    self._hub.publish(sample)
+                if await self._sources(link) != asked:
+                    return  # other apps are here now; it begins again where it ends
+
+    def _commit_of(self, app: str, number: int) -> str:
+        return self._commits.get((app, number), "")
 
     async def _take(self, link: HostLink, heard: Heard, batch: Reply) -> None:
         if "at" not in batch.header:
@@ -127,14 +126,13 @@ class Listeners:
         memory = self._session.memory
         known = await memory.apps()
         apps = [known[name] for name in await memory.apps_on(link.name) if name in known]
-        at = self._positions.read(link.name)
-        asked: dict[str, dict[str, Any]] = {
+        return {
             "lines": {},
             "processes": {},
             "host": {},
+            "statsd": {},
             "access": access_settings(link.host.spec, apps),
         }
-        return {name: {**settings, "at": at.get(name)} for name, settings in asked.items()}
 
 
 async def _end(task: asyncio.Task[None]) -> None:
