@@ -29,6 +29,7 @@ from steersman.server.listen import ApiConfig, listening
 from steersman.server.parts import Parts
 from steersman.server.tokens import Tokens
 from steersman.store.sqlite import SqliteStore
+from steersman.telemetry.samples import FILE, Samples
 from steersman.transport.known_hosts import KnownHosts
 
 ROOT = "/apis/steersman/v1"
@@ -93,12 +94,16 @@ async def daemon(
             keys=keys,
             tokens=Tokens(store),
             limits=limits if limits is not None else Limits(),
+            samples=Samples(folder / FILE),
         )
         change(parts)
         config, ca = _tls(folder) if is_tls else (ApiConfig(), "")
         app = make_app(parts, **options)
         try:
-            async with listening(app, folder, config, parts.stopping) as where:
+            async with (
+                parts.samples.keeping(parts.hub),
+                listening(app, folder, config, parts.stopping) as where,
+            ):
                 url = next((each for each in where if each.startswith("https")), "")
                 yield Daemon(parts, folder, url.replace("127.0.0.1", "localhost"), ca)
         finally:

@@ -78,6 +78,9 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.server.notify import Notifier
     from steersman.server.parts import Parts
     from steersman.server.tokens import Tokens
+    from steersman.telemetry.hub import Hub
+    from steersman.telemetry.samples import FILE as SAMPLES
+    from steersman.telemetry.samples import Samples
 
     relay = Relay()
     async with opened_here(tools, relay, use_ssh_config=False) as work:
@@ -95,6 +98,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             *(folder, work.session, work.controller, work.artifacts, work.repositories),
             *(relay, work.keys),
         )
+        hub, samples = Hub(), Samples(folder / SAMPLES)
         parts = Parts(
             store=work.store,
             session=work.session,
@@ -103,9 +107,15 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             trusted=work.trusted,
             keys=work.keys,
             tokens=Tokens(work.store),
+            hub=hub,
+            samples=samples,
         )
         hooks = {"hooks": hook_app(settings, house, engine.wake)}
-        doors = [api(parts, folder, settings.api, hooks), *doors_of(settings, house, engine.wake)]
+        doors = [
+            samples.keeping(hub),
+            api(parts, folder, settings.api, hooks),
+            *doors_of(settings, house, engine.wake),
+        ]
         if filenames:
             doors.append(kept_going("manifests", lambda: manifests.watch(engine.wake)))
         async with alone_in(folder):

@@ -10,7 +10,18 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from steersman.api.errors import SteersmanError
-from steersman.server import access, hosts, looking, objects, plain, programs, verbs, watch
+from steersman.server import (
+    access,
+    hosts,
+    looking,
+    measured,
+    objects,
+    plain,
+    programs,
+    signalling,
+    verbs,
+    watch,
+)
 from steersman.server.ask import Ask
 from steersman.server.policy import VERBS, Verb
 from steersman.server.resources import ROOT, Resource
@@ -66,6 +77,9 @@ RULES: Mapping[str, Rule] = {
     "trust": "trust",
     # These say nothing of what the subject may not get: they look at the app that is asked for.
     "running": "list",
+    "measured": "list",
+    "marks": "list",
+    "signals": "list",
     "tokens.list": "list",
     "tokens.create": "create",
     "tokens.revoke": "delete",
@@ -161,6 +175,9 @@ def _looks() -> list[Door]:
         Door("GET", f"{ROOT}/happened", "list", "Event", looking.happened),
         Door("GET", f"{ROOT}/instances", "running", "Instance", looking.instances),
         Door("GET", f"{ROOT}/generations", "running", "Generation", looking.generations),
+        Door("GET", f"{ROOT}/samples", "measured", "Sample", measured.samples),
+        Door("GET", f"{ROOT}/marks", "marks", "Release", measured.marks),
+        Door("GET", f"{ROOT}/signals", "signals", "Sample", signalling.signals),
         Door("WEBSOCKET", f"{app}/exec", "exec", "App", converse=programs.serve),
     ]
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic.json_schema import models_json_schema
 
 from steersman.server.discovery import version
 from steersman.server.doors import Door
+from steersman.server.measured import LABELS
 from steersman.server.policy import VERBS
 from steersman.server.resources import Resource
+from steersman.server.signalling import KINDS
 from steersman.server.streams import NDJSON
+from steersman.telemetry.sampling import How
 
 Schema = dict[str, Any]
 
@@ -107,6 +110,20 @@ _QUERIES: Mapping[str, dict[str, Schema]] = {
         "follow": FLAG,
     },
     "running": {"app": TEXT, "host": TEXT},
+    "measured": {
+        "name": TEXT,
+        **dict.fromkeys(LABELS, TEXT),
+        "match": {"type": "string", "pattern": "^[^=&]+=[^&]*$"},
+        "start": TEXT,
+        "end": TEXT,
+        "step": _number(86400),
+        "by": TEXT,
+        "how": {"enum": list(get_args(How))},
+        "rate": FLAG,
+        "latest": FLAG,
+    },
+    "marks": {"app": TEXT},
+    "signals": {"app": TEXT, "kind": {"enum": list(KINDS)}},
 }
 
 
@@ -173,7 +190,7 @@ def _content(types: Mapping[str, Schema], *, is_required: bool = True) -> Schema
 
 
 _STREAMED = {"apply", "diff", "drift", "rollout", "scale", "cordon", "check", "keys", "trust"}
-_STREAMED |= {"logs", "run", "refresh"}
+_STREAMED |= {"logs", "run", "refresh", "signals"}
 
 
 def _answer(door: Door, kinds: Mapping[str, Resource]) -> tuple[str, Schema]:

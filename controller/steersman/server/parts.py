@@ -18,6 +18,8 @@ from steersman.server.limits import Limits
 from steersman.server.resources import RESOURCES, Resource
 from steersman.server.tokens import Tokens
 from steersman.store.protocol import Store
+from steersman.telemetry.hub import Hub
+from steersman.telemetry.samples import Samples
 from steersman.transport.known_hosts import KnownHosts
 
 log = structlog.get_logger(__name__)
@@ -68,6 +70,8 @@ class Parts:
     keys: Keyring
     tokens: Tokens
     limits: Limits = field(default_factory=Limits)
+    hub: Hub = field(default_factory=Hub)
+    samples: Samples | None = None
     is_ready: Callable[[], str] = lambda: ""
     resources: Mapping[str, Resource] = field(default_factory=lambda: RESOURCES)
     works: Works = field(default_factory=Works)

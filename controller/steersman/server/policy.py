@@ -34,6 +34,7 @@ _DEPLOYER: dict[str, frozenset[Verb]] = {
     "Generation": READING,
     "Instance": READING,
     "Object": READING,
+    "Sample": READING,
 }
 
 
