@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would every `steer`
 # that they start; a handler here is the default again in a child.
@@ -19,3 +20,9 @@ def main_thread_loop() -> Iterator[None]:
     asyncio.set_event_loop(loop)
     yield
     loop.close()
+
+
+@pytest.fixture(autouse=True)
+def own_logs() -> None:
+    """Forget how a verb that ran in this process has set up the log: it may have silenced it."""
+    structlog.reset_defaults()

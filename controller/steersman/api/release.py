@@ -30,6 +30,8 @@ class ReleaseSpec(Model):
     """What was released: `builds` by platform, `digest` over everything that makes it differ.
 
     `content` names what the source resolved to, so that another platform's build is of the same.
+    `statsd` are the UDP ports on 127.0.0.1 that tell its processes' metrics apart; they make no
+    release differ, and one from before there were any goes without.
     """
 
     app: AppName
@@ -43,6 +45,7 @@ class ReleaseSpec(Model):
     digest: Digest
     template: ReleaseTemplate
     secret_versions: Mapping[Name, str] = Field(default_factory=dict)
+    statsd: Mapping[ProcessName, Positive] = Field(default_factory=dict)
 
 
 class Answers(Model):

@@ -41,6 +41,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "get": Verb("steersman.cli.get:get", "List apps, hosts, jobs, releases and others"),
         "describe": Verb("steersman.cli.describe:describe", "Show all that is known of an object"),
         "dashboard": Verb("steersman.cli.dashboard:dashboard", "Show it all in a browser"),
+        "top": Verb("steersman.cli.top:top", "Show what hosts, apps and processes use"),
         "events": Verb("steersman.cli.events:events", "List events, and watch them come"),
         "wait": Verb("steersman.cli.wait:wait", "Wait until objects meet a condition"),
         "logs": Verb("steersman.cli.logs:logs", "Print the output of an app or a job"),

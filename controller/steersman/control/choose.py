@@ -28,6 +28,7 @@ from steersman.control.release import (
     release_digest,
 )
 from steersman.control.session import Session, WantedKey
+from steersman.control.statsd import statsd_ports
 from steersman.control.target import Wanted, env_digest, release_folder
 from steersman.planning.placement import Shares
 from steersman.planning.target import BuildTarget
@@ -205,6 +206,8 @@ class Chooser:
         return await self._remember(app, spec, f"release {spec.number}: as release {number}")
 
     async def _remember(self, app: App, spec: ReleaseSpec, what: str) -> Release:
+        ports = statsd_ports(spec, await self._memory.every_release())
+        spec = spec.model_copy(update={"statsd": ports})
         meta = ObjectMeta(name=release_name(app.name, spec.number), owner_references=(app.ref,))
         release = self._checked(Release(api_version=API_VERSION, metadata=meta, spec=spec))
         self._report.said(app.name, what)

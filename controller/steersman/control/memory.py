@@ -124,9 +124,15 @@ class Memory:
         """Return the releases of `app`, oldest first."""
         if self._views is not None:
             return (await self._views.fresh()).releases_of(app)
-        stored = [self._parse(s) for s in await self.store.list("Release")]
-        mine = [r for r in stored if isinstance(r, Release) and r.spec.app == app]
+        mine = [release for release in await self.every_release() if release.spec.app == app]
         return sorted(mine, key=lambda release: release.spec.number)
+
+    async def every_release(self) -> list[Release]:
+        """Return the releases of all apps, in no order."""
+        if self._views is not None:
+            return (await self._views.fresh()).every_release()
+        stored = [self._parse(s) for s in await self.store.list("Release")]
+        return [each for each in stored if isinstance(each, Release)]
 
     async def put(self, obj: AnyObject) -> str:
         """Remember what somebody wants; return created, configured or unchanged."""

@@ -13,6 +13,7 @@ from steersman.api.host import HostSpec
 from steersman.api.release import Release
 from steersman.api.routes import Route
 from steersman.control.release import counts_of
+from steersman.control.statsd import statsd_env
 from steersman.drivers.hosts import layout_of, proxy_of, supervisor_of
 from steersman.drivers.model import Facts, Generation, Layout, ProcessUnits
 from steersman.drivers.servers import refuse_many, way_of
@@ -179,8 +180,9 @@ def _env_files(wanted: Wanted, layout: Layout, owner: str) -> tuple[File, ...]:
     shared = {**template.config.env, **wanted.secrets}
     files = [File(f"{folder}/{number}", env_file(sorted(shared.items())), 0o600, owner)]
     for name, process in sorted(template.processes.items()):
-        if process.env:
-            data = env_file(sorted(process.env.items()))
+        env = {**statsd_env(wanted.release.spec, name, shared), **process.env}
+        if env:
+            data = env_file(sorted(env.items()))
             files.append(File(f"{folder}/{number}.{name}", data, 0o600, owner))
     return tuple(files)
 

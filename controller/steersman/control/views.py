@@ -51,6 +51,9 @@ class Views:
             self._fleet = Fleet(self._hosts)
         return self._fleet
 
+    def every_release(self) -> list[Release]:
+        return [each for found in self._releases.values() for each in found.values()]
+
     def releases_of(self, app: str) -> list[Release]:
         """Return the releases of an app, oldest first."""
         found = self._releases.get(app, {})

@@ -97,9 +97,9 @@ class Lines:
     """
 
     every = 0.2
-    fds: List[int] = []
 
     def __init__(self, place: Place, settings: Dict[str, Any]) -> None:
+        self.fds: List[int] = []
         self._place = place
         self._readers: Dict[str, Reader] = {}
         known = settings.get("at")

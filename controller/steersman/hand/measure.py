@@ -26,9 +26,8 @@ _INSTANCE = re.compile(r"steersman-[a-z0-9-]+\.[a-z0-9-]+\.g\d+@\d+(?:\.service)
 class Processes:
     """A source for `listen`: what each instance uses, with all that it started."""
 
-    fds: "List[int]" = []
-
     def __init__(self, supervisor: "Any", settings: "Dict[str, Any]") -> None:
+        self.fds: "List[int]" = []
         self.every = float(settings.get("every") or EVERY)
         self._supervisor = supervisor
         self._turn = 0
@@ -143,9 +142,8 @@ def _pss(pid: int) -> int:
 class Host:
     """A source for `listen`: what the host has, and how much of it is used."""
 
-    fds: "List[int]" = []
-
     def __init__(self, place: "Place", settings: "Dict[str, Any]") -> None:
+        self.fds: "List[int]" = []
         self.every = float(settings.get("every") or EVERY)
         self._root = place.root
 
