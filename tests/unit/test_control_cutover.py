@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from laws.test_planning import app_of
 from steersman.api.host import HostSpec
 from steersman.api.release import CutOver
-from steersman.control.cutover import cut_over_of, cut_over_text, failed_text
+from steersman.control.cutover import cut_over_of, cut_over_text, failed_text, measure
 from steersman.control.traffic import Tally, Traffic, access_settings
+from steersman.transport.frames import Reply
 
 
 def tally(requests: int, errors: int = 0, cut: int = 0, ms: float = 20.0) -> Tally:
@@ -72,6 +75,39 @@ def test_logs_are_followed_where_requests_are_routed() -> None:
     assert access_settings(spec, [shop]) == {"logs": {"shop": {"path": path, "routes": routes}}}
     bare = HostSpec.model_validate({"address": "h1.example.com", "proxy": "none"})
     assert access_settings(bare, [shop]) == {"logs": {}}
+
+
+SIDE: dict[str, Any] = {"requests": 3, "errors": 1, "cut": 0, "latency": [[4.0, 3]]}
+SAID = {"generation": 8, "age": 1.5, "current": SIDE, "old": SIDE, "unsure": SIDE}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"generation": "8"},
+        {"age": float("nan")},
+        {"age": -1},
+        {"old": None},
+        {"old": {**SIDE, "errors": -1}},
+        {"old": {**SIDE, "requests": 1 << 70}},
+        {"old": {**SIDE, "latency": [[float("inf"), 3]]}},
+        {"old": {**SIDE, "latency": [[1.0]]}},
+        {"old": {**SIDE, "latency": 5}},
+    ],
+)
+async def test_a_host_that_says_nonsense_stops_nothing(changes: dict[str, Any]) -> None:
+    def link(name: str, said: dict[str, Any]) -> Any:
+        async def call(*_: object, **asked: object) -> Reply:
+            return Reply(said, b"")
+
+        spec = HostSpec.model_validate({"address": f"{name}.example.com"})
+        return SimpleNamespace(
+            name=name, host=SimpleNamespace(spec=spec), link=SimpleNamespace(call=call)
+        )
+
+    found = await measure(app_of(), 8, [link("h1", SAID), link("h2", {**SAID, **changes})])
+    assert found is not None and found.unmeasured == ("h2",)
+    assert [(host.host, host.new.requests) for host in found.hosts] == [("h1", 3)]
 
 
 def test_a_quantile_is_not_below_its_share() -> None:
