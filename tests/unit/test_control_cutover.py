@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from laws.test_planning import app_of
+from laws.test_planning import app_of, wanted
 from steersman.api.host import HostSpec
 from steersman.api.release import CutOver
+from steersman.cli.history import release_text
 from steersman.control.cutover import cut_over_of, cut_over_text, failed_text, measure
 from steersman.control.traffic import Tally, Traffic, access_settings
 from steersman.transport.frames import Reply
@@ -58,6 +59,17 @@ def test_hosts_are_added_up_and_their_latencies_too() -> None:
     assert found.old.p99 == 0.02
     text = "10 of 1,211 requests failed, p99 +880 ms, errors old 0.0 % new 2.0 %"
     assert cut_over_text(found) == f"{text}; 1 were under way as it switched; not measured: h3"
+
+
+def test_a_release_shows_each_host() -> None:
+    slow = Traffic(8, 9.0, tally(10, 10), NONE)
+    found = cut_over_of({"h2": slow, "h1": CALM})
+    release = wanted(8).release
+    status = release.status.model_copy(update={"cut_over": found})
+    lines = release_text(release.model_copy(update={"status": status})).splitlines()
+    at = lines.index("Cut-over:")
+    assert lines[at + 1].startswith("  10 of 1,211 requests failed")
+    assert lines[at + 3] == "  h2: 10 of 10 requests failed, errors old none new 100.0 %"
 
 
 def test_a_table_says_how_many_failed() -> None:
