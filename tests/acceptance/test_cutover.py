@@ -39,13 +39,13 @@ def of_release(pier: Pier, number: int) -> dict[str, Any]:
 
 def test_the_figures_are_what_the_clients_counted(pier: Pier) -> None:
     pier.commit(TENTH)
-    file = pier.write(strategy="BlueGreen", minReadySeconds=6)
+    file = pier.write(strategy="BlueGreen", minReadySeconds=5)
     with ExitStack() as ending:
         with pier.load() as load:
             # Answers of the old release, to compare with.
-            wait_until(lambda: all(answered(host, 1) > 30 for host in pier.hosts), "some load")
+            wait_until(lambda: all(answered(host, 1) > 20 for host in pier.hosts), "some load")
             applying = ending.enter_context(pier.started("apply", "-f", file))
-            wait_until(lambda: all(answered(host, 2) > 30 for host in pier.hosts), "the switches")
+            wait_until(lambda: all(answered(host, 2) > 20 for host in pier.hosts), "the switches")
         is_soaking = applying.poll() is None
         said, complaint = applying.communicate(timeout=60)
     assert applying.returncode == 0 and is_soaking, (said, complaint)
@@ -56,7 +56,7 @@ def test_the_figures_are_what_the_clients_counted(pier: Pier) -> None:
     old, new, unsure = found["old"], found["new"], found["unsure"]
     assert old["requests"] + new["requests"] + unsure["requests"] == report.sent
     assert old["errors"] == 0
-    assert new["errors"] + unsure["errors"] == report.failed > 5
+    assert new["errors"] + unsure["errors"] == report.failed > 0
     assert [side["cut"] for side in (old, new, unsure)] == [0, 0, 0]
     # By release as well, but for those.
     good_of_old, few = report.revisions["1"], unsure["requests"]
@@ -76,7 +76,6 @@ def test_the_figures_are_what_the_clients_counted(pier: Pier) -> None:
     assert re.search(rf"CutOver\s.*{text}", events), events
     first, second = pier.rollout("history", "app/pier").out.splitlines()[2:]
     assert first.endswith("no requests") and second.endswith(f"{report.failed} of {report.sent}")
-    assert "h2: " in pier.rollout("history", "app/pier", "--revision=2").out
 
 
 def test_a_site_of_an_older_steersman_is_brought_up_to_date(pier: Pier) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from laws.test_planning import app_of
+from laws.test_planning import app_of, wanted
 from steersman.api.host import HostSpec
 from steersman.api.release import CutOver
-from steersman.control.cutover import cut_over_of, cut_over_text, failed_text
+from steersman.cli.history import release_text
+from steersman.control.cutover import cut_over_of, cut_over_text, failed_text, measure
 from steersman.control.traffic import Tally, Traffic, access_settings
+from steersman.transport.frames import Reply
 
 
 def tally(requests: int, errors: int = 0, cut: int = 0, ms: float = 20.0) -> Tally:
@@ -57,6 +61,17 @@ def test_hosts_are_added_up_and_their_latencies_too() -> None:
     assert cut_over_text(found) == f"{text}; 1 were under way as it switched; not measured: h3"
 
 
+def test_a_release_shows_each_host() -> None:
+    slow = Traffic(8, 9.0, tally(10, 10), NONE)
+    found = cut_over_of({"h2": slow, "h1": CALM})
+    release = wanted(8).release
+    status = release.status.model_copy(update={"cut_over": found})
+    lines = release_text(release.model_copy(update={"status": status})).splitlines()
+    at = lines.index("Cut-over:")
+    assert lines[at + 1].startswith("  10 of 1,211 requests failed")
+    assert lines[at + 3] == "  h2: 10 of 10 requests failed, errors old none new 100.0 %"
+
+
 def test_a_table_says_how_many_failed() -> None:
     assert failed_text(None) == "<none>"
     assert failed_text(CutOver()) == "no requests"
@@ -72,6 +87,39 @@ def test_logs_are_followed_where_requests_are_routed() -> None:
     assert access_settings(spec, [shop]) == {"logs": {"shop": {"path": path, "routes": routes}}}
     bare = HostSpec.model_validate({"address": "h1.example.com", "proxy": "none"})
     assert access_settings(bare, [shop]) == {"logs": {}}
+
+
+SIDE: dict[str, Any] = {"requests": 3, "errors": 1, "cut": 0, "latency": [[4.0, 3]]}
+SAID = {"generation": 8, "age": 1.5, "current": SIDE, "old": SIDE, "unsure": SIDE}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"generation": "8"},
+        {"age": float("nan")},
+        {"age": -1},
+        {"old": None},
+        {"old": {**SIDE, "errors": -1}},
+        {"old": {**SIDE, "requests": 1 << 70}},
+        {"old": {**SIDE, "latency": [[float("inf"), 3]]}},
+        {"old": {**SIDE, "latency": [[1.0]]}},
+        {"old": {**SIDE, "latency": 5}},
+    ],
+)
+async def test_a_host_that_says_nonsense_stops_nothing(changes: dict[str, Any]) -> None:
+    def link(name: str, said: dict[str, Any]) -> Any:
+        async def call(*_: object, **asked: object) -> Reply:
+            return Reply(said, b"")
+
+        spec = HostSpec.model_validate({"address": f"{name}.example.com"})
+        return SimpleNamespace(
+            name=name, host=SimpleNamespace(spec=spec), link=SimpleNamespace(call=call)
+        )
+
+    found = await measure(app_of(), 8, [link("h1", SAID), link("h2", {**SAID, **changes})])
+    assert found is not None and found.unmeasured == ("h2",)
+    assert [(host.host, host.new.requests) for host in found.hosts] == [("h1", 3)]
 
 
 def test_a_quantile_is_not_below_its_share() -> None:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from steersman.api.app import App
+from steersman.api.errors import SteersmanError
 from steersman.api.host import HostSpec
 from steersman.api.release import Answers
 from steersman.control.hosts import HostLink
 from steersman.drivers.hosts import layout_of, proxy_of
 
+MOST = 1 << 40
 BEFORE = 60.0
 """Seconds ahead of a switch whose answers are what those behind it are compared with."""
 
@@ -100,11 +102,39 @@ async def traffic_on(link: HostLink, app: App, seconds: float | None = None) -> 
         routes=_routes(app),
         seconds=seconds,
     )
-    told = reply.header
+    try:
+        return _traffic(reply.header)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise NoFigures(link.name) from error
+
+
+class NoFigures(SteersmanError):
+    """What a host says of its traffic makes no sense."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"host {host}: what it says of its traffic cannot be read; see its proxy's log there"
+        )
+
+
+def _traffic(told: Mapping[str, Any]) -> Traffic:
     parts = [_tally(told[name]) for name in ("current", "old", "unsure")]
-    return Traffic(int(told["generation"]), float(told["age"]), *parts)
+    return Traffic(_count(told["generation"]), _amount(told["age"]), *parts)
 
 
 def _tally(told: Mapping[str, Any]) -> Tally:
-    latency = Counter({float(ms): int(count) for ms, count in told["latency"]})
-    return Tally(int(told["requests"]), int(told["errors"]), int(told["cut"]), latency)
+    latency = Counter({_amount(ms): _count(count) for ms, count in told["latency"]})
+    requests, errors, cut = (_count(told[name]) for name in ("requests", "errors", "cut"))
+    return Tally(requests, errors, cut, latency)
+
+
+def _count(told: object) -> int:
+    if not isinstance(told, int) or not 0 <= told < MOST:
+        raise ValueError(told)
+    return told
+
+
+def _amount(told: object) -> float:
+    if not isinstance(told, int | float) or not 0 <= told < MOST:
+        raise ValueError(told)
+    return float(told)
