@@ -100,13 +100,12 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             "Repository": Follow(work.repositories).reconcile,
         }
         hub, samples = Hub(), Samples(folder / SAMPLES)
-        ears = [Listeners(work.session, hub, folder)]
-        engine = Engine(work.session, work.controller, work.artifacts, more, ears=ears)
+        listeners = Listeners(work.session, hub, folder)
+        engine = Engine(work.session, work.controller, work.artifacts, more, ears=[listeners])
         house = House(
             *(folder, work.session, work.controller, work.artifacts, work.repositories),
             *(relay, work.keys),
         )
-        hub, samples = Hub(), Samples(folder / SAMPLES)
         parts = Parts(
             store=work.store,
             session=work.session,
@@ -129,6 +128,8 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
         ]
         if filenames:
             doors.append(kept_going("manifests", lambda: manifests.watch(engine.wake)))
+        # Entered last, so left first: whoever hears has heard all that is remembered as heard.
+        doors.append(listeners.listening())
         async with alone_in(folder):
             with relay.listening(LogReporter()):
                 await serve(engine, doors, Notifier())

@@ -24,14 +24,12 @@ class Ears(Protocol):
 
     async def attend(self, hosts: Mapping[str, Host]) -> None: ...
 
-    async def close(self) -> None: ...
-
 
 class Engine:
     """Keeps hosts in agreement with the store for as long as it runs.
 
     `more` are reconcilers of other kinds, by kind. What is woken before it runs is worked on then.
-    `ears` are told the hosts, and closed before their links are left.
+    `ears` are told the hosts whenever these change.
     """
 
     def __init__(
@@ -70,8 +68,6 @@ class Engine:
                 tasks.create_task(follower.run(), name="follower")
                 tasks.create_task(self._resync(), name="resync")
         finally:
-            for ears in self._ears:
-                await ears.close()
             await attendants.close()
 
     async def _attend(self, attendants: Attendants, hosts: Mapping[str, Host]) -> None:

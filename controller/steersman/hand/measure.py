@@ -157,7 +157,7 @@ class Host:
     def _cpu(self) -> "Iterator[Any]":
         with open("/proc/stat") as file:
             values = file.readline().split()[1:]
-        for mode, value in zip(MODES, values):
+        for mode, value in zip(MODES, values):  # noqa: B905 - 3.9 has no strict
             yield "cpu_seconds_total", int(value) / TICKS, {"mode": mode}
 
     def _load(self) -> "Iterator[Any]":

@@ -96,7 +96,9 @@ def _read_json(line: str, priority: int) -> Said | None:
     text = data[text_key] if text_key is not None else line
     known = {level_key, text_key}
     rest = ((k, v) for k, v in data.items() if k not in known and k not in _TIMES)
-    fields = {key[:100]: _scalar(value) for (key, value), _ in zip(rest, range(MOST_FIELDS))}
+    fields = {
+        key[:100]: _scalar(value) for (key, value), _ in zip(rest, range(MOST_FIELDS), strict=False)
+    }
     return Said(text, level or _PRIORITIES.get(priority, "info"), fields)
 
 

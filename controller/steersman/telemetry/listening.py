@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,30 @@ class Listeners:
         self._hub = hub
         self._positions = Positions(folder / FOLDER)
         self._hosts: Mapping[str, Host] = {}
+        self._is_open = False
         self._tasks: dict[str, tuple[Host, asyncio.Task[None]]] = {}
         self._commits: dict[tuple[str, int], str] = {}
         self._learned: dict[str, float] = {}
 
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Listen to the hosts that `attend` is told of while the body runs.
+
+        To be left before those who join the hub: what is remembered as heard has reached them.
+        """
+        self._is_open = True
+        await self.attend(self._hosts)
+        try:
+            yield
+        finally:
+            self._is_open = False
+            await self._close()
+
     async def attend(self, hosts: Mapping[str, Host]) -> None:
         """Listen to these hosts from now on, and to no others; anew where apps have moved."""
         self._hosts = hosts
+        if not self._is_open:
+            return
         for name, (host, task) in list(self._tasks.items()):
             if name not in hosts or hosts[name].spec != host.spec:
                 del self._tasks[name]
@@ -56,7 +73,7 @@ class Listeners:
                 task = asyncio.create_task(self._attend(name), name=f"listen to {name}")
                 self._tasks[name] = host, task
 
-    async def close(self) -> None:
+    async def _close(self) -> None:
         tasks, self._tasks = self._tasks, {}
         await asyncio.gather(*(_end(task) for _, task in tasks.values()))
         self._positions.close()
@@ -71,7 +88,7 @@ class Listeners:
                     wait = FIRST
                     await self._listen(link)
             except SteersmanError as error:
-                log.debug("listening_broke_off", host=name, why=str(error))
+                log.warning("listening_broke_off", host=name, why=str(error))
             except Exception:
                 log.exception("listening_crashed", host=name)
                 wait = min(wait * 2, LAST)

@@ -1,0 +1,163 @@
+"""What hosts say of their apps reaches the daemon: each line once, and how processes end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from acceptance.daemon import Daemon, serving
+from acceptance.pier import GOOD, Pier
+from lab import seen
+from lab.lab import Lab
+
+pytestmark = pytest.mark.lab
+
+WITHIN = 30.0
+# Numbers lines, and ends in the way that the query names.
+TALKING = GOOD.replace(
+    "def app(environ",
+    """import itertools, signal, threading, time
+NUMBERS = itertools.count()
+
+
+def _talk():
+    while True:
+        print(f"line {os.getpid()} {next(NUMBERS)}", flush=True)
+        time.sleep(0.01)
+
+
+threading.Thread(target=_talk, daemon=True).start()
+
+
+def app(environ""",
+)
+
+
+class Hearer:
+    """Somebody who follows the daemon's signals by `curl`, and remembers them."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.signals: list[dict[str, Any]] = []
+        socket = daemon.folder / "state/steersman/steer.sock"
+        url = "http://localhost/apis/steersman/v1/signals?kind=logs&kind=exits&kind=metrics"
+        self._child = subprocess.Popen(
+            ["curl", "-sSN", "--unix-socket", str(socket), url], stdout=subprocess.PIPE
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._child.stdout is not None
+        for line in self._child.stdout:
+            self.signals.append(json.loads(line))
+
+    def end(self) -> None:
+        """Hear the rest, where the daemon has ended the stream."""
+        try:
+            self._child.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._child.terminate()
+        self._reader.join()
+        self._child.communicate()
+
+    def numbers(self, host: str) -> dict[str, list[int]]:
+        """Return the numbers of the lines that came, by the process that wrote them."""
+        found: dict[str, list[int]] = {}
+        for told in list(self.signals):
+            line = told.get("logs", {"text": "", "origin": {"host": ""}})
+            words = line["text"].split()
+            if words[:1] == ["line"] and line["origin"]["host"] == host:
+                found.setdefault(words[1], []).append(int(words[2]))
+        return found
+
+
+@contextmanager
+def hearing(daemon: Daemon) -> Iterator[Hearer]:
+    hearer = Hearer(daemon)
+    try:
+        yield hearer
+    finally:
+        hearer.end()
+    assert not [told for told in hearer.signals if "dropped" in told]
+
+
+def until(what: Callable[[], Any], why: Callable[[], object] = lambda: "not in time") -> Any:
+    deadline = time.monotonic() + WITHIN
+    while not (found := what()):
+        assert time.monotonic() < deadline, why()
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture(scope="module")
+def talking(pier: Pier) -> Iterator[Pier]:
+    with serving(pier.steer):
+        pier.release(code=TALKING)
+    yield pier
+
+
+def test_each_line_comes_once_through_a_cut_link(talking: Pier, hosts: Lab) -> None:
+    with serving(talking.steer) as daemon, hearing(daemon) as hearer:
+
+        def count() -> int:
+            return sum(map(len, hearer.numbers("h1").values()))
+
+        until(lambda: count() > 50, daemon.said)
+        hosts.cut_cable(0)
+        until(lambda: daemon.events("host_lost"), daemon.said)
+        enough = count() + 100
+        hosts.mend_cable(0)
+        until(lambda: count() > enough, daemon.said)
+    for numbers in hearer.numbers("h1").values():
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+@pytest.mark.parametrize("end", [Daemon.stop, Daemon.kill])
+def test_the_next_daemon_repeats_nothing(talking: Pier, end: Callable[[Daemon], object]) -> None:
+    heard: dict[str, list[int]] = {}
+    for _ in range(2):
+        with serving(talking.steer) as daemon, hearing(daemon) as hearer:
+            until(lambda: len(hearer.numbers("h1")) > 0, daemon.said)
+            end(daemon)
+        for pid, numbers in hearer.numbers("h1").items():
+            heard.setdefault(pid, []).extend(numbers)
+    for numbers in heard.values():
+        assert numbers == sorted(set(numbers))
+
+
+ENDS = {
+    "SEGV": {"code": None, "signal": "SIGSEGV"},
+    "KILL": {"code": None, "signal": "SIGKILL"},
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_process_that_ends_by_itself_is_told(talking: Pier, hosts: Lab, how: str) -> None:
+    host = hosts.hosts[1]
+    unit = next(u for u in seen.units(host) if u.startswith("steersman-pier.web.g") and "@1" in u)
+
+    def ends() -> list[dict[str, Any]]:
+        return [told["exits"] for told in list(hearer.signals) if "exits" in told]
+
+    with serving(talking.steer) as daemon, hearing(daemon) as hearer:
+        until(lambda: hearer.numbers("h2"), daemon.said)
+        host.run(["systemctl", "kill", "--kill-whom=main", "-s", how, unit])
+        told = until(ends, daemon.said)[0]
+        assert {key: told[key] for key in ENDS[how]} == ENDS[how]
+        assert told["origin"] | {"commit": ""} == {
+            "host": "h2",
+            "app": "pier",
+            "process": "web",
+            "instance": "1",
+            "release": talking.version,
+            "commit": "",
+        }
+        talking.release(code=TALKING)
+        assert len(ends()) == 1, "what a deploy stops has not ended by itself"
