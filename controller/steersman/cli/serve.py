@@ -106,7 +106,6 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             *(folder, work.session, work.controller, work.artifacts, work.repositories),
             *(relay, work.keys),
         )
-        hub, samples = Hub(), Samples(folder / SAMPLES)
         parts = Parts(
             store=work.store,
             session=work.session,

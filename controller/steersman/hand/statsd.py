@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from .place import Place
 
-NAME = "steersman-ear"
+# No app's unit, and so not named like one.
+NAME = "steer-ear"
 # Seconds for which the ear hears on with nobody there: by itself, or kept by systemd.
 LINGER, LINGER_ALONE = 600.0, 120.0
 # Releases of an app, from the newest on, whose processes may be running.
