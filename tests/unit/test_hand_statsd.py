@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import random
 import select
 import socket
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steersman.hand.ear import dropped
 from steersman.hand.ear_lines import Malformed, read_meta, read_name
 from steersman.hand.ear_sums import MOST_BUCKETS, REST, Room, Sketch, Sums
 from steersman.hand.place import Place
@@ -249,6 +251,10 @@ def test_an_ear_outlives_its_hand_and_tells_the_next_what_it_heard(place: Place)
         send(port, b"orders:1|c")
         said = told_of(first, "orders_total")
         assert totals(said, "orders_total") == [0, 1]
+        (ear,) = (int(each.parent.name) for each in Path("/proc").glob("[0-9]*/cmdline")
+                  if place.run.encode() in _read(each))  # fmt: skip
+        # A hand takes its whole process group along.
+        assert os.getpgid(ear) != os.getpgid(0)
     # The link is down: no hand is there.
     send(port, b"orders:1|c", b"orders:1|c")
     with listening(place) as second:
@@ -298,6 +304,26 @@ def test_no_ear_is_started_where_nobody_has_a_port(place: Place) -> None:
     with listening(place) as source:
         assert source.take() == []
         assert source._starting is None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_what_the_kernel_had_no_room_for_is_known() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as full:
+        full.bind(("127.0.0.1", 0))
+        full.setblocking(False)
+        port = full.getsockname()[1]
+        send(port, *[b"orders:1|c"] * 20_000)
+        lost, read = dropped([port])[port], 0
+        with contextlib.suppress(BlockingIOError):
+            while full.recv(100):
+                read += 1
+    assert lost > 0 and lost + read == 20_000
 
 
 def test_a_flood_is_bounded_and_counted(place: Place) -> None:
