@@ -7,6 +7,7 @@ import math
 import os
 import random
 import select
+import shutil
 import socket
 import statistics
 import time
@@ -282,9 +283,30 @@ def test_ports_come_and_go_with_releases_and_two_hands_share_one_ear(place: Plac
         for each in (5, 6, 7, 8):
             variables(place, each, free_port())
         told_of(one, "steersman_statsd_datagrams_total", release="8")
-        told_of(other, "steersman_statsd_datagrams_total", release="8")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
-            mine.bind(("127.0.0.1", old))
+        assert is_held(old), "the other hand has not said yet that it wants it no more"
+        while is_held(old):
+            told_of(other, "steersman_statsd_datagrams_total", release="8")
+
+
+def is_held(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
+        try:
+            mine.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def test_a_file_of_the_same_tick_is_not_missed(place: Place) -> None:
+    port = free_port()
+    with listening(place) as source:
+        variables(place, 3, free_port())
+        told_of(source, "steersman_statsd_datagrams_total", release="3")
+        folder = place.app("shop", "env")
+        at = os.stat(folder).st_mtime_ns
+        variables(place, 4, port)
+        os.utime(folder, ns=(at, at))
+        told_of(source, "steersman_statsd_datagrams_total", release="4")
 
 
 def test_a_port_that_is_taken_is_said_and_costs_nobody_else_anything(place: Place) -> None:
@@ -300,10 +322,16 @@ def test_a_port_that_is_taken_is_said_and_costs_nobody_else_anything(place: Plac
     ]
 
 
-def test_no_ear_is_started_where_nobody_has_a_port(place: Place) -> None:
+def test_no_ear_is_started_where_no_app_is(place: Place) -> None:
+    shutil.rmtree(place.app("shop"))
     with listening(place) as source:
         assert source.take() == []
         assert source._starting is None
+        # One that comes is noticed by its folder, before it has any port.
+        Path(place.app("desk")).mkdir()
+        assert select.select(source.fds, (), (), 10)[0]
+        source.take()
+        assert source._starting is not None
 
 
 def _read(path: Path) -> bytes:

@@ -122,7 +122,7 @@ class Ear:
                 self._sum_up()
 
     def _is_wanted(self) -> bool:
-        if any(client.ports for client in self._clients):
+        if self._clients:
             self._alone_since = time.monotonic()
         return time.monotonic() - self._alone_since < self._linger
 
