@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import random
 import select
+import shutil
 import socket
 import statistics
 import time
@@ -17,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steersman.hand.ear import dropped
 from steersman.hand.ear_lines import Malformed, read_meta, read_name
 from steersman.hand.ear_sums import MOST_BUCKETS, REST, Room, Sketch, Sums
 from steersman.hand.place import Place
@@ -249,6 +252,10 @@ def test_an_ear_outlives_its_hand_and_tells_the_next_what_it_heard(place: Place)
         send(port, b"orders:1|c")
         said = told_of(first, "orders_total")
         assert totals(said, "orders_total") == [0, 1]
+        (ear,) = (int(each.parent.name) for each in Path("/proc").glob("[0-9]*/cmdline")
+                  if place.run.encode() in _read(each))  # fmt: skip
+        # A hand takes its whole process group along.
+        assert os.getpgid(ear) != os.getpgid(0)
     # The link is down: no hand is there.
     send(port, b"orders:1|c", b"orders:1|c")
     with listening(place) as second:
@@ -276,9 +283,30 @@ def test_ports_come_and_go_with_releases_and_two_hands_share_one_ear(place: Plac
         for each in (5, 6, 7, 8):
             variables(place, each, free_port())
         told_of(one, "steersman_statsd_datagrams_total", release="8")
-        told_of(other, "steersman_statsd_datagrams_total", release="8")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
-            mine.bind(("127.0.0.1", old))
+        assert is_held(old), "the other hand has not said yet that it wants it no more"
+        while is_held(old):
+            told_of(other, "steersman_statsd_datagrams_total", release="8")
+
+
+def is_held(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
+        try:
+            mine.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def test_a_file_of_the_same_tick_is_not_missed(place: Place) -> None:
+    port = free_port()
+    with listening(place) as source:
+        variables(place, 3, free_port())
+        told_of(source, "steersman_statsd_datagrams_total", release="3")
+        folder = place.app("shop", "env")
+        at = os.stat(folder).st_mtime_ns
+        variables(place, 4, port)
+        os.utime(folder, ns=(at, at))
+        told_of(source, "steersman_statsd_datagrams_total", release="4")
 
 
 def test_a_port_that_is_taken_is_said_and_costs_nobody_else_anything(place: Place) -> None:
@@ -294,10 +322,36 @@ def test_a_port_that_is_taken_is_said_and_costs_nobody_else_anything(place: Plac
     ]
 
 
-def test_no_ear_is_started_where_nobody_has_a_port(place: Place) -> None:
+def test_no_ear_is_started_where_no_app_is(place: Place) -> None:
+    shutil.rmtree(place.app("shop"))
     with listening(place) as source:
         assert source.take() == []
         assert source._starting is None
+        # One that comes is noticed by its folder, before it has any port.
+        Path(place.app("desk")).mkdir()
+        assert select.select(source.fds, (), (), 10)[0]
+        source.take()
+        assert source._starting is not None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_what_the_kernel_had_no_room_for_is_known() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as full:
+        full.bind(("127.0.0.1", 0))
+        full.setblocking(False)
+        port = full.getsockname()[1]
+        send(port, *[b"orders:1|c"] * 20_000)
+        lost, read = dropped([port])[port], 0
+        with contextlib.suppress(BlockingIOError):
+            while full.recv(100):
+                read += 1
+    assert lost > 0 and lost + read == 20_000
 
 
 def test_a_flood_is_bounded_and_counted(place: Place) -> None:

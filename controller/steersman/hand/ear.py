@@ -122,7 +122,9 @@ class Ear:
                 self._sum_up()
 
     def _is_wanted(self) -> bool:
-        return bool(self._clients) or time.monotonic() - self._alone_since < self._linger
+        if self._clients:
+            self._alone_since = time.monotonic()
+        return time.monotonic() - self._alone_since < self._linger
 
     def _greet(self) -> None:
         connection, _ = self._listener.accept()
@@ -146,7 +148,6 @@ class Ear:
             self._selector.unregister(client.socket)
             client.socket.close()
             self._clients.remove(client)
-            self._alone_since = time.monotonic()
 
     def _said(self, client: Client) -> List[Dict[str, Any]]:
         try:

@@ -13,6 +13,7 @@ import time
 
 from . import ear
 from .place import CHILD_ENV
+from .watch import Folders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
     from .place import Place
 
-NAME = "steersman-ear"
+# No app's unit, and so not named like one.
+NAME = "steer-ear"
 # Seconds for which the ear hears on with nobody there: by itself, or kept by systemd.
 LINGER, LINGER_ALONE = 600.0, 120.0
 # Releases of an app, from the newest on, whose processes may be running.
@@ -44,8 +46,6 @@ _HARDENED = (
 class Statsd:
     """`take` gives what the ear has summed up, every few seconds, since it was last read."""
 
-    every = 0.5
-
     def __init__(self, place: Place, settings: Dict[str, Any]) -> None:
         self._place = place
         self._linger = settings.get("linger")
@@ -58,38 +58,55 @@ class Statsd:
         self._heard = b""
         self._ports: Optional[Dict[str, Dict[str, str]]] = None
         self._seen: Dict[str, Any] = {}
+        # A new release's port has to be held before its processes are there.
+        self._folders = Folders()
         self._batch = 0
 
     @property
+    def every(self) -> float:
+        return 1.0 if self._starting is None else 0.05
+
+    @property
     def fds(self) -> List[int]:
-        return [] if self._socket is None else [self._socket.fileno()]
+        own = [] if self._socket is None else [self._socket.fileno()]
+        return [self._folders.fileno(), *own]
 
     def take(self) -> List[Dict[str, Any]]:
         """Return messages that are there: samples, and what is lacking. Never waits."""
+        self._folders.quiet()
+        wanted = self._wanted()
+        # Where no app is nobody sends; where one comes the ear is there before its processes.
+        if not self._seen:
+            self._leave()
+            return []
         if self._socket is None and not self._connect():
             return self._start()
         try:
-            self._say_ports()
+            self._say_ports(wanted)
             return [message for line in self._lines() for message in self._read(line)]
         except BlockingIOError:
             return []
         except (OSError, ValueError):
-            self.close()
+            self._leave()
             return []
 
     def close(self) -> None:
+        self._leave()
+        self._forget()
+        self._folders.close()
+
+    def _leave(self) -> None:
         if self._socket is not None:
             self._socket.close()
         self._socket, self._ports, self._heard, self._batch = None, None, b"", 0
 
     def _connect(self) -> bool:
-        made = socket.socket(socket.AF_UNIX)
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             made.connect(self._path)
         except OSError:
             made.close()
             return False
-        made.setblocking(False)
         self._socket = made
         self._forget()
         return True
@@ -112,8 +129,7 @@ class Statsd:
             if said:
                 lacks = [{"lack": "statsd: %s" % said.decode("utf-8", "replace").strip()}]
             self._forget()
-        # Nobody who sends no StatsD needs an ear.
-        if time.monotonic() - self._started >= AGAIN and self._wanted():
+        if time.monotonic() - self._started >= AGAIN:
             self._started = time.monotonic()
             self._starting = self._begun()
         return lacks
@@ -147,8 +163,7 @@ class Statsd:
         about = "--description=StatsD of steersman's apps"
         return [*unit, about, *properties, "--", *words]
 
-    def _say_ports(self) -> None:
-        wanted = self._wanted()
+    def _say_ports(self, wanted: Dict[str, Dict[str, str]]) -> None:
         if wanted != self._ports:
             self._say({"version": ear.VERSION, "ports": wanted})
             self._ports = wanted
@@ -159,17 +174,20 @@ class Statsd:
 
     def _wanted(self) -> Dict[str, Dict[str, str]]:
         """Return which port is whose, as the files of variables of the apps say."""
-        found: Dict[str, Dict[str, str]] = {}
-        for app in _names(self._place.app("")):
+        apps = _names(self._place.app(""))
+        self._folders.watch([self._place.root, self._place.app("")])
+        self._seen = {app: self._seen.get(app, (0, {})) for app in apps}
+        for app, (known, _) in list(self._seen.items()):
             folder = self._place.app(app, "env")
+            self._folders.watch([self._place.app(app), folder])
             try:
                 changed = os.stat(folder).st_mtime_ns
             except OSError:
                 continue
-            if self._seen.get(app, (0,))[0] != changed:
+            # Of two changes in one tick of the clock the second leaves the time as it was.
+            if known != changed or time.time_ns() - changed < 2 * 10**9:
                 self._seen[app] = (changed, dict(_ports(app, folder)))
-            found.update(self._seen[app][1])
-        return found
+        return {port: of for _, ports in self._seen.values() for port, of in ports.items()}
 
     def _lines(self) -> Iterator[bytes]:
         data = self._socket.recv(MOST_READ) if self._socket is not None else b""
