@@ -21,9 +21,13 @@ from steersman.builds import Builder
 from steersman.control.apply import Controller
 from steersman.control.artifacts import Artifacts
 from steersman.control.relay import Relay
+from steersman.control.repositories import Repositories
 from steersman.control.session import Session
 from steersman.sealing.keyring import KEY_FILE, Keyring
 from steersman.server.app import make_app
+from steersman.server.git.create import Pushes
+from steersman.server.git.depot import Depot
+from steersman.server.git.endpoint import FOLDER
 from steersman.server.limits import Limits
 from steersman.server.listen import ApiConfig, listening
 from steersman.server.parts import Parts
@@ -92,6 +96,8 @@ async def daemon(
             trusted=trusted,
             keys=keys,
             tokens=Tokens(store),
+            repositories=Repositories(session, controller, keys),
+            pushes=Pushes(Depot(folder / FOLDER, os.environ), controller, session.memory, None),
             limits=limits if limits is not None else Limits(),
         )
         change(parts)

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from laws.daemon import Daemon, app, host, in_thread, job, secret
+from builds_lab.repositories import Repository
+from laws.daemon import Daemon, app, document, host, in_thread, job, secret
 from steersman.api.objects import dump_object, parse_object
 from steersman.cli.app import run
 from steersman.client.contexts import Context, Contexts, write_contexts
@@ -40,9 +41,15 @@ class Ran:
 
     @property
     def plain(self) -> tuple[int, str, str]:
-        """Without what differs from run to run: how long things took and how old they are."""
+        """Without what differs from run to run: how long things took, how old they are, and where
+        the state is."""
         times = re.compile(r"\(\d+\.\d+s\)|\b\d+(m\d+)?s\b|\d{4}-\d\d-\d\dT[0-9:.+Z]+")
-        return self.code, times.sub("T", self.out), times.sub("T", self.err)
+        out, err = (times.sub("T", text.replace("/twin", "/steersman")) for text in self.said)
+        return self.code, out, err
+
+    @property
+    def said(self) -> tuple[str, str]:
+        return self.out, self.err
 
 
 Steer = Callable[..., Ran]
@@ -90,6 +97,10 @@ def state(tmp_path: Path) -> Path:
     for name, each in (("shop", app(history=3)), ("token", secret("token", TOKEN=CANARY))):
         (tmp_path / f"{name}.json").write_text(json.dumps(each))
     (tmp_path / "job.json").write_text(json.dumps(job("tidy", "shop")))
+    sources = Repository(tmp_path / "sources")
+    sources.commit({"h3.json": json.dumps(host("h3"))})
+    fleet = document("Repository", "fleet", {"url": str(sources.folder), "interval": "5m"})
+    (tmp_path / "fleet.json").write_text(json.dumps(fleet))
     (tmp_path / "bad.json").write_text(json.dumps(app(config={"secrets": ["no-such"]})))
     return tmp_path
 
@@ -138,6 +149,11 @@ LOOKS = [
     "host cordon nothing",
     "host drain nothing",
     "host check nothing",
+    "adopt host/nothing",
+    "reconcile app/nothing repository/nothing",
+    "reconcile host/h1",
+    "git create no_such_name",
+    "git create shop",
     "auth can-i delete apps",
 ]
 
@@ -171,6 +187,13 @@ CHANGES = [
     "rollout resume app/shop",
     "scale app/shop web=3",
     "rollout restart app/blog",
+    "apply -f fleet.json",
+    "reconcile repository/fleet",
+    "reconcile repository/fleet app/shop app/nothing",
+    "git create desk --ref=live --route=desk.example.com",
+    "git create desk",
+    "get app/desk -o jsonpath={.spec.source}{.spec.routes}",
+    "delete app/desk repository/fleet host/h3 --cascade=orphan",
     "delete host/h2 app/blog --cascade=orphan",
     "delete app/shop",
     "get all",
@@ -224,6 +247,17 @@ def test_contexts_lead_to_daemons_by_tls(steer: Steer, state: Path, served: Daem
     refused = steer("get", "app/blog")
     assert refused.code == 1
     assert "token ci may not get app/blog" in refused.err
+    own = steer("reconcile", "app/shop")
+    assert "ci may not" not in own.err
+    for line, what in (
+        ("reconcile app/blog", "reconcile app/blog"),
+        ("reconcile repository/fleet", "reconcile repository/fleet"),
+        ("git create shop", "create gitrepository/shop"),
+        ("adopt host/h1", "adopt hosts"),
+    ):
+        denied = steer(*line.split())
+        assert denied.code == 1, line
+        assert f"token ci may not {what}: it has deploy:shop" in denied.err, line
     assert steer("rollout", "history", "app/shop").out.count("\n") == 5
     reveal = steer("secret", "reveal", "secret/token", "--piped")
     assert "gives nobody the values of a Secret" in reveal.err

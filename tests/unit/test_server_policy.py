@@ -13,17 +13,19 @@ from steersman.server.policy import (
 )
 from steersman.server.resources import RESOURCES, app_of
 
-KINDS = ("App", "Job", "Release", "Event", "Generation", "Host", "Secret", "Token")
+KINDS = ("App", "Job", "Release", "Event", "Generation", "Host", "Repository", "Secret", "Token")
 READ = {"get", "list", "watch"}
 
 # What `deploy:shop` may do to what belongs to shop, to another app, and to what has no app.
 OWN = {
-    "App": READ | {"create", "update", "patch", "rollout", "scale", "diff", "logs", "exec"},
+    "App": READ
+    | {"create", "update", "patch", "rollout", "scale", "reconcile", "diff", "logs", "exec"},
     "Job": READ | {"create", "update", "patch", "delete", "diff", "run", "logs"},
     "Release": READ,
     "Event": READ,
     "Generation": READ,
     "Host": READ,
+    "Repository": set(),
     "Secret": set(),
     "Token": set(),
 }

@@ -24,7 +24,7 @@ from steersman.control.repositories import Repositories
 from steersman.control.secrets import SecretReader
 from steersman.control.session import Session
 from steersman.control.turns import PATIENCE
-from steersman.control.verbs import Verbs
+from steersman.control.verbs import FollowVerbs, PushVerbs, Verbs
 from steersman.manifests.document import Sourced
 from steersman.sealing.keyring import Keyring
 from steersman.store.protocol import Store
@@ -71,6 +71,7 @@ class Work:
     controller: Verbs
     looks: Looks
     secrets: Reads
+    repositories: FollowVerbs
 
 
 @asynccontextmanager
@@ -82,7 +83,10 @@ async def opened(
     if context is None:
         async with opened_here(tools, report, is_verbose=is_verbose) as here:
             looks = OwnLooks(here.session, here.controller, here.trusted)
-            yield Work(here.store, here.memory, here.controller, looks, here.secrets)
+            yield Work(
+                *(here.store, here.memory, here.controller, looks, here.secrets),
+                here.repositories,
+            )
         return
     from steersman.client.work import RemoteReader
 
@@ -90,7 +94,30 @@ async def opened(
     async with _attached(tools, context, report) as daemon:
         reader = RemoteReader(SecretReader(tools.keyring(), os.environ))
         memory = Memory(daemon.store)
-        yield Work(daemon.store, memory, daemon.controller, daemon.looks, reader)
+        yield Work(
+            *(daemon.store, memory, daemon.controller, daemon.looks, reader), daemon.repositories
+        )
+
+
+@asynccontextmanager
+async def pushes_of(tools: Tools, report: Reporter) -> AsyncIterator[PushVerbs]:
+    """Yield what makes repositories to push to: a daemon's, or those of this machine's state."""
+    context = tools.daemon()
+    if context is not None:
+        configure_logs(is_verbose=False, is_debugging=tools.is_debugging)
+        async with _attached(tools, context, report) as daemon:
+            yield daemon.pushes
+        return
+    from steersman.server.config import FILE, read_config
+    from steersman.server.git.create import Pushes
+    from steersman.server.git.depot import Depot
+    from steersman.server.git.endpoint import FOLDER
+
+    async with opened_here(tools, report) as here:
+        folder = here.store.path.parent
+        depot = Depot(folder / FOLDER, os.environ)
+        config = read_config(folder / FILE).git
+        yield Pushes(depot, here.controller, here.memory, config)
 
 
 @asynccontextmanager
@@ -109,21 +136,6 @@ def _attached(
     heard = report if report is not None else Silent()
     trusted = tools.folder / "known_hosts"
     return attached(context, heard, patience=tools.patience, trust_files=(trusted,))
-
-
-def refuse_elsewhere(tools: Tools, what: str) -> None:
-    """Raise OnlyHere unless `what` is asked for on the machine of the controller it is meant for.
-
-    It works beside a daemon there, as two daemons' rollouts would: in turn.
-    """
-    context = tools.daemon()
-    if context is not None and context.is_elsewhere:
-        from steersman.client.errors import OnlyHere
-
-        raise OnlyHere(
-            f"{what} works on the controller's own machine, and the context {context.name} is"
-            f" {context.server}: run it there, or here with --context local"
-        )
 
 
 @asynccontextmanager

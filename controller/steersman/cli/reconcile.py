@@ -13,7 +13,7 @@ from steersman.cli.kinds import complete_objects, references
 from steersman.cli.options import common
 
 if TYPE_CHECKING:
-    from steersman.cli.context import Here
+    from steersman.cli.context import Work
     from steersman.cli.progress import Lines
     from steersman.control.repositories import Followed
 
@@ -42,16 +42,15 @@ def reconcile(tools: Tools, what: tuple[str, ...], verbose: bool) -> None:
 
 
 async def _reconcile(tools: Tools, wanted: Sequence[tuple[str, str]], is_verbose: bool) -> None:
-    from steersman.cli.context import opened_here, refuse_elsewhere
+    from steersman.cli.context import opened
     from steersman.cli.progress import progress
 
-    refuse_elsewhere(tools, "`steer reconcile`")
     faults: list[SteersmanError] = []
     with progress(is_verbose=is_verbose) as report:
-        async with opened_here(tools, report, is_verbose=is_verbose) as here:
+        async with opened(tools, report, is_verbose=is_verbose) as work:
             for kind, name in wanted:
                 try:
-                    await _one(here, kind, name, report)
+                    await _one(work, kind, name, report)
                 except SteersmanError as error:
                     faults.append(error)
                 except ExceptionGroup as errors:
@@ -60,13 +59,13 @@ async def _reconcile(tools: Tools, wanted: Sequence[tuple[str, str]], is_verbose
         raise ExceptionGroup("not as wanted", faults)
 
 
-async def _one(here: "Here", kind: str, name: str, report: "Lines") -> None:
+async def _one(work: "Work", kind: str, name: str, report: "Lines") -> None:
     from steersman.cli.outcomes import conclude
 
     if kind == "App":
-        conclude([await here.controller.reconcile(name)], report)
+        conclude([await work.controller.reconcile(name)], report)
         return
-    followed = await here.repositories.reconcile(name, is_asked=True)
+    followed = await work.repositories.reconcile(name, is_asked=True)
     show(followed, report)
 
 

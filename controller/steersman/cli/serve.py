@@ -73,7 +73,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.server.config import FILE, read_config
     from steersman.server.daemon import alone_in, kept_going, serve
     from steersman.server.folders import Manifests, applying
-    from steersman.server.house import Follow, House, doors_of, hook_app
+    from steersman.server.house import Follow, House, doors_of, hook_app, pushes_of
     from steersman.server.logs import LogReporter, configure
     from steersman.server.notify import Notifier
     from steersman.server.parts import Parts
@@ -103,6 +103,8 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             trusted=work.trusted,
             keys=work.keys,
             tokens=Tokens(work.store),
+            repositories=work.repositories,
+            pushes=pushes_of(settings, house),
         )
         hooks = {"hooks": hook_app(settings, house, engine.wake)}
         doors = [api(parts, folder, settings.api, hooks), *doors_of(settings, house, engine.wake)]

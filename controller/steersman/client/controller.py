@@ -15,8 +15,10 @@ from steersman.client.errors import OnlyHere
 from steersman.client.paths import path_of
 from steersman.control.adopt import Adopted
 from steersman.control.answers import (
+    decode_adopted,
     decode_applied,
     decode_edited,
+    decode_followed,
     decode_job_plans,
     decode_outcome,
     decode_outcomes,
@@ -31,7 +33,8 @@ from steersman.control.outcome import Applied, Outcome
 from steersman.control.plans import Planned
 from steersman.control.prune import Pruner
 from steersman.control.report import Silent
-from steersman.control.verbs import Cascade
+from steersman.control.repositories import Followed
+from steersman.control.verbs import Cascade, Made
 from steersman.manifests.document import Sourced
 from steersman.planning.plans import Plan
 
@@ -48,7 +51,7 @@ class RemoteController:
         self.job_runs = RemoteRuns(api)
         self.plans = RemotePlans(api)
         self.editing = RemoteEditing(api)
-        self.adoption = RemoteAdoption()
+        self.adoption = RemoteAdoption(api)
 
     @property
     def pruner(self) -> Pruner:
@@ -57,6 +60,9 @@ class RemoteController:
     async def apply(self, sourced: Sequence[Sourced], *, inventory: str | None = None) -> Applied:
         data = sent(self._api, sourced) | ({"inventory": inventory} if inventory else {})
         return decode_applied(await self._api.told("/apply", data))
+
+    async def reconcile(self, name: str) -> Outcome:
+        return decode_outcome(await self._api.told(f"{path_of('App', name)}/reconcile"))
 
     async def diff(self, sourced: Sequence[Sourced]) -> list[Outcome]:
         return decode_outcomes(await self._api.told("/diff", sent(self._api, sourced)))
@@ -84,13 +90,35 @@ async def deleted(api: Api, kind: str, name: str, cascade: Cascade) -> Any:
 
 
 class RemoteAdoption:
-    """Whose memory was lost has to remember again, and nobody can do that for it from afar."""
+    """The same method as `control.adopt.Adoption`."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
 
     async def adopt(self, names: Sequence[str]) -> Adopted:
-        raise OnlyHere(
-            "apps are adopted where their controller's memory was lost: run `steer adopt` on the"
-            " daemon's machine, with --context local"
-        )
+        return decode_adopted(await self._api.told("/adoptions", {"names": list(names)}))
+
+
+class RemoteRepositories:
+    """The method of `control.repositories.Repositories` that verbs use."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def reconcile(self, name: str, *, is_asked: bool = False) -> Followed:
+        path = f"{path_of('Repository', name)}/reconcile"
+        return decode_followed(await self._api.told(path, {"asked": is_asked}))
+
+
+class RemotePushes:
+    """The same method as `server.git.create.Pushes`."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def create(self, app: str, ref: str, routes: Sequence[str]) -> Made:
+        path = path_of("GitRepository", app)
+        return Made(**await self._api.told(path, {"ref": ref, "routes": list(routes)}))
 
 
 class RemoteSteering:

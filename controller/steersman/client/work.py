@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from steersman.api.secret import Secret
 from steersman.client.api import Api, connected
 from steersman.client.contexts import Context
-from steersman.client.controller import RemoteController
+from steersman.client.controller import RemoteController, RemotePushes, RemoteRepositories
 from steersman.client.looks import RemoteLooks
 from steersman.client.program import Dial
 from steersman.client.store import RemoteStore
@@ -32,6 +32,8 @@ class Daemon:
     store: RemoteStore
     controller: RemoteController
     looks: RemoteLooks
+    repositories: RemoteRepositories
+    pushes: RemotePushes
 
 
 @asynccontextmanager
@@ -46,7 +48,13 @@ async def attached(
     opened = reached(context, report, patience=patience, trust_files=trust_files)
     async with opened as (api, dial):
         store = RemoteStore(api)
-        yield Daemon(store, RemoteController(api, Memory(store)), RemoteLooks(api, dial))
+        yield Daemon(
+            store,
+            RemoteController(api, Memory(store)),
+            RemoteLooks(api, dial),
+            RemoteRepositories(api),
+            RemotePushes(api),
+        )
 
 
 @asynccontextmanager

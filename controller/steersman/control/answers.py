@@ -1,21 +1,26 @@
-"""What verbs answer, as plain data and back: outcomes of apps and jobs, and plans."""
+"""What verbs answer, as plain data and back: outcomes of apps and jobs, plans, what was found."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from steersman.api.app import App
 from steersman.api.errors import SteersmanError
 from steersman.api.job import JobStatus
 from steersman.api.objects import dump_object, parse_object
 from steersman.api.release import Release
+from steersman.control.adopt import Adopted
 from steersman.control.editing import Edited
 from steersman.control.faults import decode_error, encode_error
 from steersman.control.jobs import JobOutcome, JobSteps
 from steersman.control.outcome import Applied, HostOutcome, Outcome
 from steersman.control.plans import Planned
+from steersman.control.prune import Pruned
 from steersman.control.report import Verdict
+from steersman.control.repositories import Followed
 from steersman.control.told import ToldStep
+from steersman.planning.inventory import Key
 from steersman.planning.plans import Plan
 from steersman.planning.steps import Step
 
@@ -92,6 +97,54 @@ def decode_edited(data: Mapping[str, Any]) -> Edited:
         ),
         outcomes=tuple(decode_outcomes(data["outcomes"])),
         jobs=tuple(_told_job(each) for each in data["jobs"]),
+    )
+
+
+def encode_adopted(adopted: Adopted) -> Data:
+    return {
+        "apps": [dump_object(each) for each in adopted.apps],
+        "releases": [dump_object(each) for each in adopted.releases],
+        "errors": [encode_error(each) for each in adopted.errors],
+    }
+
+
+def decode_adopted(data: Mapping[str, Any]) -> Adopted:
+    apps = [parse_object(each) for each in data["apps"]]
+    releases = [parse_object(each) for each in data["releases"]]
+    return Adopted(
+        apps=tuple(each for each in apps if isinstance(each, App)),
+        releases=tuple(each for each in releases if isinstance(each, Release)),
+        errors=tuple(decode_error(each) for each in data["errors"]),
+    )
+
+
+def encode_followed(followed: Followed) -> Data:
+    applied, pruned = followed.applied, followed.pruned
+    return {
+        "name": followed.name,
+        "after": followed.after,
+        "commit": followed.commit,
+        "applied": encode_applied(applied) if applied is not None else None,
+        "removed": [list(key) for key in pruned.removed],
+        "protected": [[*key, why] for key, why in pruned.protected.items()],
+        "notPruned": [encode_error(each) for each in pruned.errors],
+        "error": encode_error(followed.error) if followed.error is not None else None,
+    }
+
+
+def decode_followed(data: Mapping[str, Any]) -> Followed:
+    pruned = Pruned(
+        removed=tuple(Key(*each) for each in data["removed"]),
+        protected={Key(kind, name): str(why) for kind, name, why in data["protected"]},
+        errors=tuple(decode_error(each) for each in data["notPruned"]),
+    )
+    return Followed(
+        name=data["name"],
+        after=data["after"],
+        commit=data["commit"],
+        applied=decode_applied(data["applied"]) if data["applied"] is not None else None,
+        pruned=pruned,
+        error=decode_error(data["error"]) if data["error"] is not None else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from steersman.api.errors import SteersmanError
@@ -14,6 +15,7 @@ from steersman.control.jobs import JobSteps
 from steersman.control.outcome import Applied, Outcome
 from steersman.control.plans import Planned
 from steersman.control.prune import Pruner
+from steersman.control.repositories import Followed
 from steersman.manifests.document import Sourced
 from steersman.planning.plans import Plan
 
@@ -69,6 +71,27 @@ class AdoptVerbs(Protocol):
     async def adopt(self, names: Sequence[str]) -> Adopted: ...
 
 
+class FollowVerbs(Protocol):
+    """See `control.repositories.Repositories`."""
+
+    async def reconcile(self, name: str, *, is_asked: bool = False) -> Followed: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A repository to push to: where it lies, whether it is new, and what to do next."""
+
+    url: str
+    is_new: bool
+    next_steps: str
+
+
+class PushVerbs(Protocol):
+    """See `server.git.create.Pushes`."""
+
+    async def create(self, app: str, ref: str, routes: Sequence[str]) -> Made: ...
+
+
 class EditVerbs(Protocol):
     """See `control.editing.Editing`."""
 
@@ -99,6 +122,7 @@ class Verbs(Protocol):
     async def apply(
         self, sourced: Sequence[Sourced], *, inventory: str | None = None
     ) -> Applied: ...
+    async def reconcile(self, name: str) -> Outcome: ...
     async def diff(self, sourced: Sequence[Sourced]) -> list[Outcome]: ...
     async def drift(self, names: Sequence[str]) -> list[Outcome]: ...
     async def delete_app(self, name: str, cascade: Cascade) -> Outcome: ...

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from steersman.api.errors import SteersmanError
+from steersman.api.objects import plural_of
 from steersman.server.ask import Ask
 from steersman.server.discovery import group_list, resource_list, version
 from steersman.server.doors import Door, Rule, doors, rule_of
@@ -133,7 +134,7 @@ async def _asked(parts: Parts, connection: HTTPConnection, door: Door, rule: Rul
         return ask
     app = await _owner(parts, door.kind, name) if name is not None else None
     if not allows(subject, verb, door.kind, app):
-        what = f"{door.kind.lower()}/{name[:63]}" if name is not None else f"{door.kind.lower()}s"
+        what = f"{door.kind.lower()}/{name[:63]}" if name is not None else plural_of(door.kind)
         raise ApiError(403, denial(subject, verb, what))
     return ask
 

@@ -10,7 +10,17 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from steersman.api.errors import SteersmanError
-from steersman.server import access, hosts, looking, objects, plain, programs, verbs, watch
+from steersman.server import (
+    access,
+    hosts,
+    looking,
+    objects,
+    plain,
+    programs,
+    reconciling,
+    verbs,
+    watch,
+)
 from steersman.server.ask import Ask
 from steersman.server.policy import VERBS, Verb
 from steersman.server.resources import ROOT, Resource
@@ -55,6 +65,9 @@ RULES: Mapping[str, Rule] = {
     "delete": "delete",
     "drift": "diff",
     "rollout": "rollout",
+    "reconcile": "reconcile",
+    "adopt": "adopt",
+    "git create": "create",
     "scale": "scale",
     "logs": "logs",
     "exec": "exec",
@@ -70,6 +83,8 @@ RULES: Mapping[str, Rule] = {
     "tokens.create": "create",
     "tokens.revoke": "delete",
     "self": "anybody known",
+    # A public key: whoever has it can seal for the controller, and open nothing.
+    "recipient": "anybody known",
 }
 
 
@@ -136,6 +151,16 @@ def _verbs() -> list[Door]:
         Door("POST", f"{ROOT}/changes", "changes", "App", verbs.changes),
         Door("POST", f"{app}/diff", "drift", "App", verbs.drift),
         Door("POST", f"{app}/scale", "scale", "App", verbs.steering("scale")),
+        Door("POST", f"{app}/reconcile", "reconcile", "App", reconciling.app),
+        Door(
+            *("POST", f"{ROOT}/repositories/{{name}}/reconcile", "reconcile", "Repository"),
+            reconciling.repository,
+        ),
+        Door(
+            *("POST", f"{ROOT}/gitrepositories/{{name}}", "git create", "GitRepository"),
+            reconciling.git_repository,
+        ),
+        Door("POST", f"{ROOT}/adoptions", "adopt", "Host", reconciling.adopt),
         *(
             Door("POST", f"{app}/rollout/{verb}", "rollout", "App", verbs.steering(verb))
             for verb in rollout
@@ -173,4 +198,5 @@ def _access() -> list[Door]:
         Door("DELETE", f"{tokens}/{{name}}", "tokens.revoke", "Token", access.revoke_token),
         Door("GET", f"{ROOT}/whoami", "self", "Token", access.whoami),
         Door("GET", f"{ROOT}/can-i", "self", "Token", access.can_i),
+        Door("GET", f"{ROOT}/recipients", "recipient", "Secret", reconciling.recipient),
     ]

@@ -61,7 +61,7 @@ async def drain(ask: Ask) -> Response:
 async def check(ask: Ask) -> Response:
     """Connect to hosts, known or given, and list what they have and lack."""
     body = mapping(await ask.body(), ("names", "hosts"))
-    given, names = _given(ask, body), _texts(body, "names")
+    given, names = _given(ask, body), texts(body, "names")
 
     async def work() -> Any:
         found = await looks_of(ask).check(given, names)
@@ -88,7 +88,7 @@ async def keys(ask: Ask) -> Response:
 async def trust(ask: Ask) -> Response:
     """Trust keys of a host from now on."""
     body = mapping(await ask.body(), ("name", "hosts", "lines", "replace"))
-    given, name, lines = _given(ask, body), typed(body, "name", str, ""), _texts(body, "lines")
+    given, name, lines = _given(ask, body), typed(body, "name", str, ""), texts(body, "lines")
     is_replacing = typed(body, "replace", bool, False)
     if any(not line.isprintable() or len(line) > 2000 for line in lines):
         raise ApiError(422, "lines: each is a public key on one line")
@@ -113,7 +113,7 @@ def _given(ask: Ask, body: dict[str, Any]) -> dict[str, Host]:
     return {each.name: each for each in found if isinstance(each, Host)}
 
 
-def _texts(body: dict[str, Any], key: str) -> list[str]:
+def texts(body: dict[str, Any], key: str) -> list[str]:
     listed: list[str] = typed(body, key, list, [])
     if len(listed) > MOST_HOSTS or not all(isinstance(each, str) for each in listed):
         raise ApiError(422, f"{key}: a list of at most {MOST_HOSTS} texts")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -24,7 +25,9 @@ from steersman.control.session import Session
 from steersman.sealing.keyring import Keyring
 from steersman.server.config import ServeConfig
 from steersman.server.daemon import kept_going
-from steersman.server.git.endpoint import git_endpoint
+from steersman.server.git.create import Pushes
+from steersman.server.git.depot import Depot
+from steersman.server.git.endpoint import FOLDER, git_endpoint
 from steersman.server.hooks import HookDoor
 
 
@@ -57,6 +60,12 @@ def doors_of(
             )
         )
     return doors
+
+
+def pushes_of(config: ServeConfig, house: House) -> Pushes:
+    """Return what makes repositories to push to."""
+    depot = Depot(house.state_dir / FOLDER, os.environ)
+    return Pushes(depot, house.controller, house.session.memory, config.git)
 
 
 def hook_app(config: ServeConfig, house: House, wake: Wake) -> ASGIApp:
@@ -96,7 +105,7 @@ def _poller(config: ServeConfig, house: House, wake: Wake) -> Poller:
     async def watched() -> list[Watched]:
         found = await watched_in(house.session.memory, config.poll.interval)
         # Whoever pushes to a repository of ours is heard at once.
-        ours = f"{house.state_dir / 'git'}/"
+        ours = f"{house.state_dir / FOLDER}/"
         return [each for each in found if not each.url.startswith(ours)]
 
     return Poller(watched, house.repositories.stands, wake)

@@ -138,6 +138,7 @@ _OPTIONS: Mapping[str, Schema] = {
     "drain": _mapping({"force": FLAG, "within": {"type": "number"}}),
     "run": _mapping({"host": TEXT}),
     "jobrefresh": _mapping({"names": _texts()}),
+    "adoptions": _mapping({"names": _texts()}),
     "hostchecks": _mapping({"names": _texts(), "hosts": _GIVEN}),
     "hostkeys": _mapping({"name": TEXT, "hosts": _GIVEN}),
     "hosttrust": _mapping({"name": TEXT, "hosts": _GIVEN, "lines": _texts(), "replace": FLAG}),
@@ -173,7 +174,7 @@ def _content(types: Mapping[str, Schema], *, is_required: bool = True) -> Schema
 
 
 _STREAMED = {"apply", "diff", "drift", "rollout", "scale", "cordon", "check", "keys", "trust"}
-_STREAMED |= {"logs", "run", "refresh"}
+_STREAMED |= {"logs", "run", "refresh", "reconcile", "adopt", "git create"}
 
 
 def _answer(door: Door, kinds: Mapping[str, Resource]) -> tuple[str, Schema]:

@@ -12,8 +12,10 @@ import structlog
 from steersman.api.mask import Masks
 from steersman.control.apply import Controller
 from steersman.control.relay import Relay
+from steersman.control.repositories import Repositories
 from steersman.control.session import Session
 from steersman.sealing.keyring import Keyring
+from steersman.server.git.create import Pushes
 from steersman.server.limits import Limits
 from steersman.server.resources import RESOURCES, Resource
 from steersman.server.tokens import Tokens
@@ -67,6 +69,8 @@ class Parts:
     trusted: KnownHosts
     keys: Keyring
     tokens: Tokens
+    repositories: Repositories
+    pushes: Pushes
     limits: Limits = field(default_factory=Limits)
     is_ready: Callable[[], str] = lambda: ""
     resources: Mapping[str, Resource] = field(default_factory=lambda: RESOURCES)

@@ -12,16 +12,19 @@ from steersman.api.refusal import Refused
 
 Verb = Literal[
     "get", "list", "watch", "create", "update", "patch", "delete",
-    "rollout", "scale", "diff", "run", "logs", "exec", "cordon", "check", "trust",
+    "rollout", "scale", "reconcile", "diff", "run", "logs", "exec",
+    "cordon", "check", "trust", "adopt",
 ]  # fmt: skip
-"""`run` starts a job; `exec` is a program of a person's in an app's environment."""
+"""`run` starts a job; `exec` is a program of a person's in an app's environment; `adopt` makes
+apps known again that a host holds."""
 
 VERBS: tuple[Verb, ...] = get_args(Verb)
 READING: frozenset[Verb] = frozenset({"get", "list", "watch"})
 
 # Of its own app. Whether the app is there at all is not a deployer's to decide, so no delete.
 _OF_APP: frozenset[Verb] = frozenset(
-    {*READING, "create", "update", "patch", "rollout", "scale", "diff", "logs", "exec"}
+    {*READING, "create", "update", "patch"}
+    | {"rollout", "scale", "reconcile", "diff", "logs", "exec"}
 )
 _OF_JOB: frozenset[Verb] = frozenset(
     {*READING, "create", "update", "patch", "delete", "diff", "run", "logs"}
