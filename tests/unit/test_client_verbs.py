@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from laws.daemon import Daemon, app, document, host, in_thread, job, secret
 from steersman.api.objects import dump_object, parse_object
 from steersman.cli.app import run
 from steersman.client.contexts import Context, Contexts, write_contexts
+from steersman.sealing.keyring import Keyring
 from steersman.store.sqlite import SqliteStore
 
 CANARY = "c4n4ry-Zx9!"
@@ -324,3 +327,69 @@ def test_a_token_goes_to_no_other_server(steer: Steer, state: Path) -> None:
     assert "steer_x" in path.read_text()
     steer("config", "set-context", "prod", "--server=https://b")
     assert "steer_x" not in path.read_text()
+
+
+def test_what_is_sealed_from_afar_opens_in_the_daemon_alone(
+    steer: Steer, state: Path, served: Daemon
+) -> None:
+    made = steer("token", "create", "ci", "--scope", "deploy:shop")
+    remember(served, state, "prod", made.out.strip(), ca=served.ca)
+    manifest = state / "late.yaml"
+    manifest.write_text(json.dumps(secret("late", TOKEN=CANARY)))
+    # Nobody asks for it in the store of this machine, nor for a key here.
+    own = ("--state-dir", str(state / "empty"), "--context", "prod")
+    sealed = steer("secret", "seal", "-f", "late.yaml", *own)
+    assert sealed.code == 0, sealed
+    recipient = served.parts.keys.recipient()
+    assert f"sealed TOKEN; {recipient} can open it" in sealed.out
+    assert CANARY not in manifest.read_text()
+    assert not (state / "empty").exists()
+    steer("apply", "-f", "late.yaml", "--context", "local")
+    revealed = steer("secret", "reveal", "secret/late", "TOKEN", "--piped", "--context", "local")
+    assert revealed.out == f"{CANARY}\n"
+    # Where recipients are listed nobody has to be asked, and who cannot open it is said.
+    listed = secret("late", TOKEN=CANARY)
+    friend = Keyring(state / "friend.key")
+    friend.make()
+    listed["spec"]["recipients"] = [friend.recipient()]
+    manifest.write_text(json.dumps(listed))
+    assert f"no key in {served.url} opens it" in steer("secret", "seal", "-f", "late.yaml").out
+    manifest.write_text(json.dumps(listed))
+    context = Context("prod", "https://127.0.0.1:1", token="x")
+    write_contexts(
+        Contexts("prod", {"prod": context}), state / "config" / "steersman" / "contexts.yaml"
+    )
+    alone = steer("secret", "seal", "-f", "late.yaml")
+    assert (alone.code, "is not known: the daemon at" in alone.out) == (0, True), alone
+    assert CANARY not in manifest.read_text()
+
+
+def test_names_complete_as_the_daemon_of_the_context_knows_them(
+    steer: Steer, state: Path, served: Daemon
+) -> None:
+    made = steer("token", "create", "ci", "--scope", "deploy:shop")
+    remember(served, state, "prod", made.out.strip(), ca=served.ca)
+    steer("delete", "app/shop", "--context", "local", f"--state-dir={state / 'twin'}")
+
+    def completed(*words: str) -> tuple[str, str]:
+        env = {"_STEER_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(("steer", *words))}
+        done = subprocess.run(
+            [sys.executable, "-m", "steersman.cli"],
+            env={**os.environ, **env, "COMP_CWORD": str(len(words))},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout.strip(), done.stderr
+
+    assert completed("get", "app", "s") == ("plain,shop", "")
+    assert completed("describe", "app/s") == ("plain,app/shop", "")
+    # What the token may not see is not shown; words before say whom to ask.
+    assert completed("get", "app", "b") == ("", "")
+    twin = ("--context", "local", "--state-dir", str(state / "twin"))
+    assert completed("get", *twin, "app", "b") == ("plain,blog", "")
+    assert completed("get", *twin, "app", "s") == ("", "")
+    assert completed("get", "--context", "nope", "app", "s") == ("", "")
+    assert completed("get", "nothing", "s") == ("", "")
+    remember(served, state, "prod", "wrong", ca=served.ca)
+    assert completed("get", "app", "s") == ("", "")

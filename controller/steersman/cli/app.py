@@ -179,7 +179,7 @@ def main() -> NoReturn:
     # takes a tenth of it.
     gc.set_threshold(GARBAGE)
     if COMPLETE in os.environ:
-        steer.main(prog_name="steer", complete_var=COMPLETE)
+        steer.main(prog_name="steer", complete_var=COMPLETE, obj=Tools())
     code = run(sys.argv[1:])
     if code == 141:
         # Nobody reads any more: keep the interpreter from trying once again at exit.

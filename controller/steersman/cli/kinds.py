@@ -2,11 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from steersman.store.paths import state_dir
+from steersman.api.errors import SteersmanError
+
+if TYPE_CHECKING:
+    from steersman.cli.app import Tools
+
+PATIENCE = 2.0
+"""Seconds that a shell waits for the names of objects."""
 
 
 class Kind(NamedTuple):
@@ -73,23 +79,31 @@ def complete_objects(ctx: click.Context, param: click.Parameter, incomplete: str
     """Complete kinds, then names of the kind; `app/` completes to the names of apps."""
     given = ctx.params.get(param.name or "") or ()
     if given:
-        return _names(given[0], incomplete)
+        return _names(ctx, given[0], incomplete)
     word, slash, name = incomplete.partition("/")
     if slash:
-        return [f"{word}/{found}" for found in _names(word, name)]
+        return [f"{word}/{found}" for found in _names(ctx, word, name)]
     return complete_kinds(ctx, param, incomplete)
 
 
-def _names(word: str, incomplete: str) -> list[str]:
-    from steersman.store.sqlite import SqliteStore
+def _names(ctx: click.Context, word: str, incomplete: str) -> list[str]:
+    """Return the names that the context's controller knows; none where it does not say in time."""
+    from steersman.cli.app import Tools
 
-    async def stored(kind: Kind) -> list[str]:
-        async with SqliteStore() as store:
-            return [one.name for one in await store.list(kind.kind)]
-
-    if not (state_dir() / "state.db").exists():
+    tools = ctx.find_object(Tools) or Tools()
+    try:
+        names = asyncio.run(_known(tools, kind_named(word).kind))
+    except (SteersmanError, click.UsageError, TimeoutError):
+        # Whoever presses a key wants a name, or nothing: a message would garble the line.
         return []
-    return [name for name in asyncio.run(stored(kind_named(word))) if name.startswith(incomplete)]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+async def _known(tools: "Tools", kind: str) -> list[str]:
+    if tools.daemon() is None and not (tools.folder / "state.db").exists():
+        return []
+    async with asyncio.timeout(PATIENCE), tools.store() as store:
+        return [one.name for one in await store.list(kind)]
 
 
 def _slashed(word: str) -> Reference:

@@ -88,12 +88,13 @@ def selector(command: F) -> F:
 
 
 def _set_state_dir(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
-    if value is not None and not ctx.resilient_parsing:
+    # Completing knows only the words before: they say whom to ask for names.
+    if value is not None and ctx.obj is not None:
         ctx.obj.state_dir = value.absolute()
 
 
 def _set_context(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    if value is not None and not ctx.resilient_parsing:
+    if value is not None and ctx.obj is not None:
         ctx.obj.context = value
 
 

@@ -116,8 +116,10 @@ def seal(
     """Replace each plain `value` in Secrets by its sealed form, and leave the rest of the file.
 
     It is sealed to the Secret's spec.recipients; where there are none, to those named with -r, or
-    to this controller's own key, which is made when it is first needed. What was ever committed in
-    clear stays readable in the history: change what it opens.
+    to the controller's own key, which is made when it is first needed. In a context of a daemon
+    that is the daemon's: it tells its public key, and no value leaves this machine unsealed.
+
+    What was ever committed in clear stays readable in the history: change what it opens.
 
     \b
       steer secret seal -f shop.yaml

@@ -8,6 +8,7 @@ from steersman.api.errors import SteersmanError
 from steersman.api.refusal import Refused
 from steersman.api.secret import Secret, check_secret_text
 from steersman.cli.app import Tools
+from steersman.cli.openers import Opener, locked_out, opener_of
 from steersman.client.errors import OnlyHere
 from steersman.control.memory import Memory
 from steersman.control.secretfile import SecretFile
@@ -29,13 +30,13 @@ async def seal_file(
     is_all: bool,
 ) -> str:
     """Seal the plain values of a file in place; return what to say of it."""
-    file, keys = SecretFile(path), tools.keyring()
-    reader = SecretReader(keys, os.environ)
+    file, opener = SecretFile(path), opener_of(tools)
+    reader = SecretReader(tools.keyring(), os.environ)
     changed = _checked(file, name, new)
     told = ""
     for sourced in file.secrets:
         secret = _secret(sourced)
-        recipients = _recipients_to_seal_to(secret, added, keys)
+        recipients = await _recipients_to_seal_to(secret, added, opener)
         plain = {key for key, source in secret.spec.data.items() if source.value is not None}
         if is_all:
             plain = {key for key, source in secret.spec.data.items() if source.sealed is None}
@@ -44,7 +45,7 @@ async def seal_file(
             file.put(secret.name, values, recipients)
         told += _told(path, secret.name, "sealed", values, recipients)
     file.save()
-    return told + _locked_out(keys, file)
+    return told + await _locked_out(opener, file)
 
 
 async def rotate_files(
@@ -58,7 +59,7 @@ async def rotate_files(
     is_new: bool,
 ) -> str:
     """Seal what is sealed in files anew, in place; return what to say of it."""
-    keys = tools.keyring()
+    keys, opener = tools.keyring(), opener_of(tools)
     files = [SecretFile(path) for path in paths]
     changed = [_checked(file, name, new) for file in files]
     reader = SecretReader(keys, os.environ)
@@ -71,7 +72,7 @@ async def rotate_files(
         for sourced in file.secrets:
             secret = _secret(sourced)
             found = {**values[secret.name], **set_.get(secret.name, {})}
-            listed = secret.spec.recipients or (keys.recipient(),)
+            listed = secret.spec.recipients or (await opener.recipient(),)
             swapped = [mine if mine and each in former else each for each in listed]
             recipients = _unique([*swapped, *added], without)
             if not recipients:
@@ -83,7 +84,7 @@ async def rotate_files(
         file.save()
     if is_new:
         told += "the older keys stay in that file until you remove them; no release changes\n"
-    return told + "".join(_locked_out(keys, file) for file in files)
+    return told + "".join([await _locked_out(opener, file) for file in files])
 
 
 async def _new_key(tools: Tools, keys: Keyring) -> str:
@@ -147,7 +148,7 @@ def _checked(
     return {file.named(name).obj.name: new} if new else {}
 
 
-def _recipients_to_seal_to(secret: Secret, added: Sequence[str], keys: Keyring) -> list[str]:
+async def _recipients_to_seal_to(secret: Secret, added: Sequence[str], opener: Opener) -> list[str]:
     listed = list(secret.spec.recipients)
     is_sealed = any(source.sealed is not None for source in secret.spec.data.values())
     if is_sealed and set(added) - set(listed):
@@ -156,8 +157,7 @@ def _recipients_to_seal_to(secret: Secret, added: Sequence[str], keys: Keyring) 
             " `steer secret rotate` with the same -r seals all of them"
         )
     if not listed and not added:
-        keys.make()
-        return [keys.recipient()]
+        return [await opener.recipient()]
     return _unique([*listed, *added], ())
 
 
@@ -176,13 +176,14 @@ def _told(
     return f"{path}: secret/{secret}: {done} {', '.join(values)}; {to} can open it\n"
 
 
-def _locked_out(keys: Keyring, file: SecretFile) -> str:
-    """Return a warning for each Secret that this controller itself cannot open."""
-    mine = set(keys.recipients()) if keys.exists else set()
+async def _locked_out(opener: Opener, file: SecretFile) -> str:
+    """Return a warning for each Secret that the controller itself cannot open."""
+    listed = [each for each in file.written() if each.spec.recipients]
+    reasons = [await locked_out(opener, each.spec.recipients) for each in listed]
     return "".join(
-        f"{file.path}: secret/{secret.name}: no key in {keys.path} opens it\n"
-        for secret in file.written()
-        if secret.spec.recipients and not mine & set(secret.spec.recipients)
+        f"{file.path}: secret/{secret.name}: {why}\n"
+        for secret, why in zip(listed, reasons, strict=True)
+        if why
     )
 
 
