@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from laws.daemon import ROOT, Daemon, app, daemon, document, host, job, secret
-from steersman.server.objects import APPLY, MERGE, OPERATIONS
+from steersman.server.ask import APPLY
+from steersman.server.objects import MERGE, OPERATIONS
 
 CANARY = "c4n4ry-Zx9!-value"
 
@@ -401,3 +402,138 @@ async def test_deletes_heed_what_was_meant(api: httpx.AsyncClient) -> None:
     right = {"uid": made["uid"], "resourceVersion": made["resourceVersion"]}
     assert (await api.request("DELETE", path, json={"preconditions": right})).status_code == 200
     assert (await api.request("DELETE", path)).status_code == 404
+
+
+SCALED, INVENTORY = "steersman/scale", "steersman/inventory"
+
+
+async def test_a_put_undoes_no_scale_or_cordon_that_it_does_not_name(
+    served: Daemon, api: httpx.AsyncClient
+) -> None:
+    ours = {SCALED: "web=3", INVENTORY: "repository/fleet"}
+    given = app()
+    given["metadata"]["annotations"] = {**ours, "team": "front"}
+    await api.post(f"{ROOT}/apps", json=given)
+    put = await api.put(f"{ROOT}/apps/shop", json=app(history=3))
+    assert (put.status_code, put.json()["spec"]["history"]) == (200, 3)
+    # What is not ours is the client's, and it sent the whole object.
+    assert put.json()["metadata"]["annotations"] == ours
+    named = app(history=4)
+    named["metadata"]["annotations"] = {SCALED: "web=1"}
+    put = await api.put(f"{ROOT}/apps/shop", json=named)
+    assert put.json()["metadata"]["annotations"] == {**ours, SCALED: "web=1"}
+    # A patch that takes one away says so.
+    gone = {"metadata": {"annotations": {SCALED: None}}}
+    patched = await patch(api, "/apps/shop", MERGE, gone)
+    assert patched.json()["metadata"]["annotations"] == {INVENTORY: "repository/fleet"}
+
+
+async def test_a_put_keeps_what_comes_while_it_is_made(
+    served: Daemon, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.post(f"{ROOT}/apps", json=app())
+    store, times = served.parts.store, iter(range(2))
+    admit = served.parts.controller.admit
+
+    async def admitted(objects: Any) -> None:
+        """Somebody scales the app just before it is written."""
+        if (number := next(times, None)) is not None:
+            scaled = app()
+            scaled["metadata"]["annotations"] = {SCALED: f"web={number}"}
+            await store.put(scaled)
+        await admit(objects)
+
+    monkeypatch.setattr(served.parts.controller, "admit", admitted)
+    put = await api.put(f"{ROOT}/apps/shop", json=app(history=3))
+    assert put.status_code == 200
+    assert put.json()["metadata"]["annotations"] == {SCALED: "web=1"}
+    times = iter(range(99))
+    assert (await api.put(f"{ROOT}/apps/shop", json=app(history=4))).status_code == 409
+
+
+APPLIED = """\
+# as kubectl sends it
+apiVersion: steersman/v1
+kind: App
+metadata:
+  name: shop
+  labels: {tier: front, "on": "yes"}
+spec:
+  source: {package: shop==1.0}
+  processes:
+    web:
+      command: >-
+        gunicorn
+        shop
+"""
+
+
+async def test_an_apply_patch_is_yaml(api: httpx.AsyncClient) -> None:
+    async def applied(text: str | bytes) -> httpx.Response:
+        path = f"{ROOT}/apps/shop?fieldManager=ci"
+        return await api.patch(path, content=text, headers={"Content-Type": APPLY})
+
+    made = await applied(APPLIED)
+    assert made.status_code == 201, made.text
+    assert made.json()["metadata"]["labels"] == {"tier": "front", "on": "yes"}
+    assert made.json()["spec"]["processes"]["web"]["command"] == ["gunicorn", "shop"]
+    bomb = "a: &a [x, x]\nb: &b [*a, *a]\n"
+    for text, why in (
+        (APPLIED + f"  # {CANARY}\n  history: [\n", "line "),
+        (APPLIED + f"  env: {CANARY}: x\n", "line 14, column"),
+        (bomb, "anchors and aliases are not read"),
+        (APPLIED + "---\n" + APPLIED, "one document"),
+        (b"\xff\xfe", "UTF-8"),
+        ("", "one document"),
+        ("- a\n", "not a JSON object"),
+        ("[" * 100, "line 1"),
+    ):
+        refused = await applied(text)
+        assert refused.status_code == 400, text
+        assert why in refused.json()["message"], (text, refused.text)
+        assert CANARY not in refused.text
+
+
+async def test_what_is_deleted_is_what_was_meant_whatever_happens_meanwhile(
+    served: Daemon, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, controller = served.parts.store, served.parts.controller
+    made = (await api.post(f"{ROOT}/apps", json=app())).json()["metadata"]
+    remove = controller._remove
+
+    async def change(target: Any) -> Any:
+        """Somebody asks for something else of the app while it is removed from its hosts."""
+        await store.put_status("App", "shop", {"hosts": []})
+        await store.put(app(history=7))
+        return await remove(target)
+
+    monkeypatch.setattr(controller, "_remove", change)
+    wanted = {"preconditions": {"resourceVersion": made["resourceVersion"]}}
+    refused = await api.request("DELETE", f"{ROOT}/apps/shop", json=wanted)
+    assert (refused.status_code, refused.json()["reason"]) == (409, "Conflict")
+    assert (await api.get(f"{ROOT}/apps/shop")).json()["spec"]["history"] == 7
+    # Whoever names no version means the name, and a status alone is no change of mind.
+    assert (await api.request("DELETE", f"{ROOT}/apps/shop")).status_code == 200
+
+
+async def test_a_secret_is_compared_and_deleted_in_one_step(
+    served: Daemon, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = (await api.post(f"{ROOT}/secrets", json=secret("token", TOKEN=CANARY))).json()
+    note = served.parts.store.add_event
+
+    async def changing(*args: Any, **options: Any) -> Any:
+        """Somebody changes the Secret after the request was read."""
+        if args[3] == "Deleted":
+            stored = await served.parts.store.get("Secret", "token")
+            assert stored is not None
+            await served.parts.store.put(
+                {**stored.object, "metadata": {"name": "token", "labels": {"a": "b"}}}
+            )
+        return await note(*args, **options)
+
+    monkeypatch.setattr(served.parts.store, "add_event", changing)
+    wanted = {"preconditions": {"resourceVersion": made["metadata"]["resourceVersion"]}}
+    refused = await api.request("DELETE", f"{ROOT}/secrets/token", json=wanted)
+    assert refused.status_code == 409
+    assert (await api.get(f"{ROOT}/secrets/token")).status_code == 200

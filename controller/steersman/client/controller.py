@@ -25,6 +25,7 @@ from steersman.control.answers import (
     decode_planned,
     encode_plan,
 )
+from steersman.control.deleting import Cascade
 from steersman.control.editing import Edit, Edited
 from steersman.control.faults import decode_error
 from steersman.control.jobs import JobSteps
@@ -34,7 +35,7 @@ from steersman.control.plans import Planned
 from steersman.control.prune import Pruner
 from steersman.control.report import Silent
 from steersman.control.repositories import Followed
-from steersman.control.verbs import Cascade, Made
+from steersman.control.verbs import Made
 from steersman.manifests.document import Sourced
 from steersman.planning.plans import Plan
 
@@ -71,22 +72,9 @@ class RemoteController:
         told = [await self._api.told(f"{path_of('App', name)}/diff") for name in names]
         return [outcome for each in told for outcome in decode_outcomes(each)]
 
-    async def delete_app(self, name: str, cascade: Cascade) -> Outcome:
-        return (await self.delete("App", name, cascade))[0]
-
-    async def delete_host(self, name: str, cascade: Cascade) -> list[Outcome]:
-        return await self.delete("Host", name, cascade)
-
-    async def delete_secret(self, name: str) -> None:
-        await self.delete("Secret", name)
-
     async def delete(self, kind: str, name: str, cascade: Cascade = "background") -> list[Outcome]:
-        return decode_outcomes(await deleted(self._api, kind, name, cascade))
-
-
-async def deleted(api: Api, kind: str, name: str, cascade: Cascade) -> Any:
-    body = {"propagationPolicy": cascade.capitalize()}
-    return await api.told(path_of(kind, name), body, method="DELETE")
+        body = {"propagationPolicy": cascade.capitalize()}
+        return decode_outcomes(await self._api.told(path_of(kind, name), body, method="DELETE"))
 
 
 class RemoteAdoption:
@@ -187,14 +175,6 @@ class RemoteJobs:
         names = [job.name for job in jobs]
         told = await self._api.told("/jobrefresh", {"names": names}) if names else {}
         return {host: decode_error(error) for host, error in told.items()}
-
-    async def delete(self, name: str, cascade: Cascade) -> dict[str, SteersmanError]:
-        try:
-            await deleted(self._api, "Job", name, cascade)
-        except ExceptionGroup as errors:
-            faults = [each for each in errors.exceptions if isinstance(each, SteersmanError)]
-            return {str(number): each for number, each in enumerate(faults)}
-        return {}
 
 
 class RemotePlans:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Literal
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
@@ -21,10 +20,11 @@ from steersman.control.binding import Binding
 from steersman.control.busy import Busy
 from steersman.control.choose import Aim
 from steersman.control.cordon import Cordons
+from steersman.control.deleting import WHICHEVER, Cascade, Deleting, Meant
 from steersman.control.editing import Editing
 from steersman.control.job_runs import JobRuns
 from steersman.control.jobs import JobOutcome, Jobs
-from steersman.control.memory import Memory, NotFound
+from steersman.control.memory import Memory
 from steersman.control.outcome import Applied as Applied
 from steersman.control.outcome import Outcome
 from steersman.control.plans import Plans
@@ -38,10 +38,6 @@ from steersman.control.steering import Steering
 from steersman.control.wishes import overtaking
 from steersman.manifests.document import Sourced
 from steersman.planning.inventory import marked
-
-
-class StillUsed(SteersmanError):
-    """An object that others need is not removed."""
 
 
 class Controller:
@@ -188,53 +184,15 @@ class Controller:
         return await Pretence(self._session, self._artifacts).keep(names)
 
     async def delete(
-        self, kind: str, name: str, cascade: Literal["background", "orphan"] = "background"
+        self, kind: str, name: str, cascade: Cascade = "background", meant: Meant = WHICHEVER
     ) -> list[Outcome]:
         """Remove an object and all it left on hosts; raises, or returns how apps left there."""
-        if kind == "App":
-            return [await self.delete_app(name, cascade)]
-        if kind == "Host":
-            return await self.delete_host(name, cascade)
-        if kind == "Secret":
-            await self.delete_secret(name)
-        elif kind == "Job":
-            errors = await self.jobs.delete(name, cascade)
-            if errors:
-                raise ExceptionGroup("not deleted", list(errors.values()))
-        elif await self._memory.store.delete(kind, name):
-            self._session.report.object_changed(f"{kind.lower()}/{name}", "deleted")
-        else:
-            raise NotFound(kind, name)
-        return []
+        deleting = Deleting(self._session, self.jobs, self.cordons, self.held, self._remove)
+        return await deleting.delete(kind, name, cascade, meant)
 
-    async def delete_app(self, name: str, cascade: Literal["background", "orphan"]) -> Outcome:
-        """Remove an app from its hosts and from memory; `orphan` leaves the hosts as they are."""
-        app = await self._memory.app(name)
-        outcome = Outcome(name)
-        async with self.held(name):
-            if cascade != "orphan":
-                hosts = await self._memory.hosts()
-                outcome = await Rollout(self._session, self._artifacts).remove(app, hosts)
-                if not outcome.is_good:
-                    return outcome
-            for job in await self._memory.jobs(name):
-                await self._memory.store.delete("Job", job.name)
-                self._session.report.object_changed(f"job/{job.name}", "deleted")
-            for release in await self._memory.releases(name):
-                await self._memory.store.delete("Release", release.name)
-            await self._memory.store.delete("App", name)
-            await self._memory.note("App", name, "Deleted", f"app {name} was deleted")
-        self._session.report.object_changed(f"app/{name}", "deleted")
-        return outcome
-
-    async def delete_host(
-        self, name: str, cascade: Literal["background", "orphan"]
-    ) -> list[Outcome]:
-        """Forget a host, after every app has left it; `orphan` leaves it as it is.
-
-        Either way the other hosts take over its replicas.
-        """
-        return await self.cordons.give_up(name, is_orphan=cascade == "orphan")
+    async def _remove(self, app: App) -> Outcome:
+        rollout = Rollout(self._session, self._artifacts)
+        return await rollout.remove(app, await self._memory.hosts())
 
     @property
     def steering(self) -> Steering:
@@ -288,16 +246,3 @@ class Controller:
             if outcome.is_good:
                 await self._memory.set_app_status(app, without(app, host))
         return outcome
-
-    async def delete_secret(self, name: str) -> None:
-        users = [
-            a.name for a in (await self._memory.apps()).values() if name in a.spec.config.secrets
-        ]
-        if users:
-            raise StillUsed(
-                f"secret {name} is used by {', '.join(users)};"
-                " take it out of their spec.config.secrets first"
-            )
-        if not await self._memory.store.delete("Secret", name):
-            raise NotFound("Secret", name)
-        self._session.report.object_changed(f"secret/{name}", "deleted")

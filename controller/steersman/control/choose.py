@@ -15,7 +15,7 @@ from steersman.builds import Platform, Resolved
 from steersman.control.artifacts import Artifacts, platform_of, resolved_again
 from steersman.control.binding import Binding
 from steersman.control.hosts import HostLink
-from steersman.control.memory import is_pinned
+from steersman.control.marks import is_pinned
 from steersman.control.release import (
     ADOPTED,
     counted,

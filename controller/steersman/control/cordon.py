@@ -104,7 +104,9 @@ class Cordons:
             raise NotDrained(name, "; ".join(halted) or f"{', '.join(left)} came there meanwhile")
         return left
 
-    async def give_up(self, name: str, *, is_orphan: bool) -> list[Outcome]:
+    async def give_up(
+        self, name: str, *, is_orphan: bool, forget: Callable[[Host], Awaitable[None]]
+    ) -> list[Outcome]:
         """Forget a host, after every app has left it; one that is orphaned is left as it is."""
         host = await self._memory.host(name)
         outcomes: list[Outcome] = []
@@ -118,8 +120,7 @@ class Cordons:
         apps = await self._apps_on(name)
         for app in apps:
             await self._memory.set_app_status(app, without(app, name))
-        await self._memory.store.delete("Host", name)
-        self._report.object_changed(f"host/{name}", "deleted")
+        await forget(host)
         hosts = await self._memory.hosts()
         heirs = [app.name for app in apps if replicas_of(app) and place(app, hosts).hosts]
         return [*outcomes, *[await self._reconcile(each) for each in heirs]]

@@ -13,7 +13,8 @@ from steersman.api.objects import AnyObject
 from steersman.api.secret import Secret
 from steersman.control.busy import Busy
 from steersman.control.jobs import JobOutcome
-from steersman.control.memory import STEERING, Memory
+from steersman.control.marks import STEERING
+from steersman.control.memory import Memory
 from steersman.control.outcome import Outcome
 from steersman.control.session import Session
 from steersman.planning.placement import place

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
@@ -115,18 +114,8 @@ class Jobs:
                 await self._remember(round_, job, is_asked_only=True)
         return silent
 
-    async def delete(
-        self, name: str, cascade: Literal["background", "orphan"]
-    ) -> dict[str, SteersmanError]:
-        """Remove a job from its hosts and from memory; return why hosts may still have it."""
-        job = await self._memory.job(name)
-        errors = {} if cascade == "orphan" else await self._remove(job)
-        if not errors:
-            await self._memory.store.delete("Job", name)
-            self._report.object_changed(f"job/{name}", "deleted")
-        return errors
-
-    async def _remove(self, job: Job) -> dict[str, SteersmanError]:
+    async def remove(self, job: Job) -> dict[str, SteersmanError]:
+        """Remove a job from its hosts; return why they may still have it."""
         async with self._held(job.spec.app):
             app = await self._memory.app(job.spec.app)
             others = [j for j in await self._memory.jobs(app.name) if j.name != job.name]

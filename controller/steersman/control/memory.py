@@ -13,32 +13,14 @@ from steersman.api.meta import Conditions, Object
 from steersman.api.names import release_name
 from steersman.api.objects import MANIFEST_KINDS, AnyObject, dump_object, parse_object
 from steersman.api.release import Release, ReleaseState, ReleaseStatus
-from steersman.api.repository import SUSPENDED
 from steersman.api.secret import SecretStatus
-from steersman.control.release import (
-    ABORTED,
-    PAUSED,
-    PAUSING,
-    PINNED,
-    PROMOTED,
-    RESTARTED_AT,
-    SCALE,
-    refuse_unconfirmed,
-)
+from steersman.control.marks import APPLY, changed, merged
+from steersman.control.release import refuse_unconfirmed
 from steersman.control.views import Views
-from steersman.planning.inventory import INVENTORY
-from steersman.store.protocol import UPDATE, Store, Stored
+from steersman.store.protocol import Store, Stored
 
 AnyStatus = AppStatus | HostStatus | JobStatus | ReleaseStatus | SecretStatus
 Marked = TypeVar("Marked", bound=Object)
-
-APPLY = "steer-apply"
-"""The manager of the fields that manifests say."""
-
-STEERING = (PINNED, RESTARTED_AT, SCALE, PAUSED, PAUSING, PROMOTED, ABORTED)
-"""The annotations of an App that say how it is rolled out."""
-OURS = (RESTARTED_AT, SCALE, PAUSED, PAUSING, PROMOTED, ABORTED, CORDON, INVENTORY, SUSPENDED)
-"""What a manifest leaves as it is unless it names it."""
 
 
 class NotFound(SteersmanError):
@@ -174,20 +156,7 @@ class Memory:
         stored = await self.store.get(obj.kind, obj.name)
         if stored is None:
             return obj
-        known, given = self._parse(stored).metadata, obj.metadata
-        others = {*OURS, *_marks_of_others(stored, "annotations")}
-        annotations = {k: v for k, v in known.annotations.items() if k in others}
-        labels = {k: known.labels[k] for k in _marks_of_others(stored, "labels")}
-        merged = {
-            "annotations": {**annotations, **given.annotations},
-            "labels": {**labels, **given.labels},
-            **{
-                field: getattr(known, field)
-                for field in ("finalizers", "owner_references")
-                if field not in given.model_fields_set
-            },
-        }
-        return obj.model_copy(update={"metadata": given.model_copy(update=merged)})
+        return merged(obj, self._parse(stored).metadata, stored)
 
     async def as_applied(self, app: App, status: AppStatus) -> App:
         """Return `app` as it would be remembered, with the status that it has."""
@@ -210,16 +179,16 @@ class Memory:
         """Set annotations that steer an app; None removes one. Raises NotConfirmed."""
         app = await self.app(name)
         refuse_unconfirmed(app)
-        await self.store.put(dump_object(_changed(app, annotations)))
+        await self.store.put(dump_object(changed(app, annotations)))
         return await self.app(name)
 
     async def set_cordon(self, host: Host, cordon: str | None) -> Host:
         """Say what a host may hold: None for everything, also where its manifest cordoned it."""
-        changed = _changed(host, {CORDON: cordon})
+        wanted = changed(host, {CORDON: cordon})
         if cordon is None:
             spec = host.spec.model_copy(update={"cordoned": False})
-            changed = changed.model_copy(update={"spec": spec})
-        await self.store.put(dump_object(changed))
+            wanted = wanted.model_copy(update={"spec": spec})
+        await self.store.put(dump_object(wanted))
         return await self.host(host.name)
 
     async def secret_version(self, name: str) -> str | None:
@@ -236,15 +205,15 @@ class Memory:
 
     async def annotate_release(self, release: Release, annotations: Mapping[str, str]) -> None:
         """Set annotations of a release."""
-        await self.store.put(dump_object(_changed(release, annotations)))
+        await self.store.put(dump_object(changed(release, annotations)))
 
     async def set_release_state(
         self, release: Release, state: ReleaseState, message: str = "", logs: tuple[str, ...] = ()
     ) -> None:
         # What is stored may know more than `release`: how its command ended.
         known = await self.release_status(release)
-        changed = {"state": state, "message": message, "logs": logs}
-        await self.set_release_status(release, known.model_copy(update=changed))
+        news = {"state": state, "message": message, "logs": logs}
+        await self.set_release_status(release, known.model_copy(update=news))
 
     async def release_status(self, release: Release) -> ReleaseStatus:
         """Return the status of a release as it is remembered now."""
@@ -282,30 +251,3 @@ class Memory:
     ) -> None:
         """Record an event."""
         await self.store.add_event(kind, name, type_, reason, message, host)
-
-
-def is_pinned(app: App) -> int | None:
-    """Return the number of the release that `rollout undo` chose, if it did."""
-    number = app.metadata.annotations.get(PINNED, "").partition("@")[0]
-    return int(number) if number.isdigit() else None
-
-
-def _changed(obj: Marked, annotations: Mapping[str, str | None]) -> Marked:
-    merged = {**obj.metadata.annotations, **annotations}
-    return _annotated(obj, {key: value for key, value in merged.items() if value is not None})
-
-
-def _annotated(obj: Marked, annotations: Mapping[str, str]) -> Marked:
-    metadata = obj.metadata.model_copy(update={"annotations": annotations})
-    return obj.model_copy(update={"metadata": metadata})
-
-
-def _marks_of_others(stored: Stored, part: Literal["labels", "annotations"]) -> set[str]:
-    """Return the keys of labels or annotations that neither a manifest nor we ourselves set."""
-    return {
-        key.removeprefix("f:")
-        for entry in stored.managed_fields
-        if entry["manager"] not in (APPLY, UPDATE)
-        for key in entry["fieldsV1"].get("f:metadata", {}).get(f"f:{part}", {})
-        if key.startswith("f:") and key.removeprefix("f:") in (stored.metadata.get(part) or {})
-    }

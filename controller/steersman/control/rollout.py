@@ -18,7 +18,8 @@ from steersman.control.choice import Choice
 from steersman.control.choose import Aim, Chooser, Secrets
 from steersman.control.converge import Unhealthy
 from steersman.control.hosts import HostLink
-from steersman.control.memory import Memory, is_pinned
+from steersman.control.marks import is_pinned
+from steersman.control.memory import Memory
 from steersman.control.mover import Mover, OtherController
 from steersman.control.outcome import (
     HostOutcome,

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
 from steersman.api.errors import SteersmanError
-from steersman.control.memory import Memory, is_pinned
+from steersman.control.marks import is_pinned
+from steersman.control.memory import Memory
 from steersman.control.outcome import Outcome
 from steersman.control.release import (
     ABORTED,

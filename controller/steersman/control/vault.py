@@ -14,7 +14,8 @@ from steersman.api.mask import Masks
 from steersman.api.objects import dump_object
 from steersman.api.release import Release
 from steersman.api.secret import Secret, SecretStatus
-from steersman.control.memory import APPLY, Memory, NotFound
+from steersman.control.marks import APPLY
+from steersman.control.memory import Memory, NotFound
 from steersman.control.release import kept, secret_version
 from steersman.sealing.age import BadKey, NotOpened
 from steersman.sealing.keyring import Keyring

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from steersman.api.errors import SteersmanError
 from steersman.api.job import Job, JobRun
 from steersman.api.objects import AnyObject
 from steersman.control.adopt import Adopted
+from steersman.control.deleting import Cascade
 from steersman.control.editing import Edit, Edited
 from steersman.control.jobs import JobSteps
 from steersman.control.outcome import Applied, Outcome
@@ -18,8 +19,6 @@ from steersman.control.prune import Pruner
 from steersman.control.repositories import Followed
 from steersman.manifests.document import Sourced
 from steersman.planning.plans import Plan
-
-Cascade = Literal["background", "orphan"]
 
 
 class SteeringVerbs(Protocol):
@@ -49,7 +48,6 @@ class JobVerbs(Protocol):
 
     async def diff(self, objects: Sequence[AnyObject]) -> dict[str, JobSteps]: ...
     async def refresh(self, jobs: Collection[Job]) -> dict[str, SteersmanError]: ...
-    async def delete(self, name: str, cascade: Cascade) -> dict[str, SteersmanError]: ...
 
 
 class RunVerbs(Protocol):
@@ -125,9 +123,6 @@ class Verbs(Protocol):
     async def reconcile(self, name: str) -> Outcome: ...
     async def diff(self, sourced: Sequence[Sourced]) -> list[Outcome]: ...
     async def drift(self, names: Sequence[str]) -> list[Outcome]: ...
-    async def delete_app(self, name: str, cascade: Cascade) -> Outcome: ...
-    async def delete_host(self, name: str, cascade: Cascade) -> list[Outcome]: ...
-    async def delete_secret(self, name: str) -> None: ...
     async def delete(
         self, kind: str, name: str, cascade: Cascade = "background"
     ) -> list[Outcome]: ...

@@ -17,7 +17,7 @@ from steersman.api.rollout import Rollout
 from steersman.control.converge import Unhealthy
 from steersman.control.hosts import HostLink
 from steersman.control.judge import judge
-from steersman.control.memory import is_pinned
+from steersman.control.marks import is_pinned
 from steersman.control.mover import Mover, verdict_of
 from steersman.control.outcome import HostOutcome
 from steersman.control.pauses import Pauses

@@ -9,12 +9,17 @@ from typing import Any
 import orjson
 from starlette.requests import HTTPConnection, Request
 
+from steersman.api.refusal import Path, Refused
+from steersman.manifests.problem import Mark
+from steersman.manifests.tree import Unreadable, data_of, read_trees
 from steersman.server.parts import Parts
 from steersman.server.policy import Subject, Verb, allows, denial
 from steersman.server.resources import Resource, app_of
 from steersman.server.status import ApiError
 
 JSON = "application/json"
+# As kubectl sends it: YAML, of which JSON is a part.
+APPLY = "application/apply-patch+yaml"
 # Deeper than any object of ours, and far from what recursion can take.
 DEEPEST = 60
 
@@ -95,12 +100,13 @@ class Ask:
         return value == "All"
 
     async def body(self, *types: str) -> Any:
-        """Return the body as JSON data; raises ApiError for another content type or bad JSON."""
+        """Return the data in the body; raises ApiError for another content type or what is none."""
         given = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if given not in (types or (JSON,)):
             allowed = " or ".join(types or (JSON,))
             raise ApiError(415, f"Content-Type {given[:60] or 'is missing'}: send {allowed}")
-        return parsed(await self.request.body())
+        raw = await self.request.body()
+        return parsed_yaml(raw) if given == APPLY else parsed(raw)
 
     async def options(self, *allowed: str) -> dict[str, Any]:
         """Return the body as a mapping with none but the `allowed` keys; {} if there is none."""
@@ -132,6 +138,27 @@ def parsed(raw: bytes) -> Any:
     if _is_deeper(data, DEEPEST):
         raise ApiError(400, f"the body is nested deeper than {DEEPEST} levels")
     return data
+
+
+def parsed_yaml(raw: bytes) -> Any:
+    """Return one document of YAML as data, or JSON; raises ApiError. Nothing of it is repeated."""
+    try:
+        return parsed(raw)
+    except ApiError:
+        pass  # it may be what only YAML can say
+    faults: list[str] = []
+
+    def report(mark: Mark, path: Path, refused: Refused) -> None:
+        faults.append(f"line {mark.line}, column {mark.column}: allowed: {refused.allowed}")
+
+    try:
+        found = [data_of(tree) for tree in read_trees(raw.decode(), report)]
+    except (Unreadable, UnicodeDecodeError):
+        found = []
+    if faults or len(found) != 1:
+        why = faults[0] if faults else "send one document, in UTF-8"
+        raise ApiError(400, f"the body is not YAML that is read here: {why}")
+    return found[0]
 
 
 def _is_deeper(data: Any, left: int) -> bool:

@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket
 from steersman.api.errors import SteersmanError
 from steersman.server import (
     access,
+    deletes,
     hosts,
     looking,
     objects,
@@ -130,7 +131,7 @@ def _objects(resource: Resource) -> list[Door]:
         Door("POST", all_, "create", kind, objects.create),
         Door("PUT", one, "replace", kind, objects.replace),
         Door("PATCH", one, "patch", kind, objects.patch),
-        Door("DELETE", one, "delete", kind, verbs.delete),
+        Door("DELETE", one, "delete", kind, deletes.delete),
     ]
 
 

@@ -9,22 +9,22 @@ import orjson
 from starlette.responses import JSONResponse, Response
 
 from steersman.api.objects import AnyObject
+from steersman.control.marks import keeping_ours
 from steersman.control.memory import NotFound
 from steersman.server.admission import check_scope, parse
-from steersman.server.ask import JSON, Ask
+from steersman.server.ask import APPLY, JSON, Ask
 from steersman.server.patches import BadPatch, merged, patched
 from steersman.server.status import ApiError
 from steersman.server.writing import written
+from steersman.store.errors import Conflict
 from steersman.store.protocol import Query, Stored
 from steersman.store.selectors import FieldSelector, Selector
 
-APPLY, MERGE, OPERATIONS = (
-    "application/apply-patch+yaml",
-    "application/merge-patch+json",
-    "application/json-patch+json",
-)
+MERGE, OPERATIONS = "application/merge-patch+json", "application/json-patch+json"
 MOST_LISTED = 500
 MANAGER = "api"
+TRIES = 5
+"""How often an object is replaced anew that others change at the same time."""
 CHANGE = "Steersman-Change"
 
 
@@ -89,11 +89,30 @@ async def replace(ask: Ask) -> Response:
     """Replace an object whole, or make it; metadata.resourceVersion says which state was changed,
     and the header `If-None-Match: *` that there is none yet."""
     obj = parse(_writable(ask), await ask.body(), ask.named)
+    is_new = ask.request.headers.get("if-none-match") == "*"
+    expected = 0 if is_new else _expected(obj)
+    for _ in range(TRIES):
+        try:
+            stored = await _replaced(ask, obj, expected)
+        except Conflict:
+            # Whoever says no version means whatever there is, also what came in between.
+            if expected is not None:
+                raise
+            continue
+        return answered(ask, stored, 201 if stored.change == "created" else 200)
+    raise ApiError(409, f"{ask.kind.lower()}/{ask.named} changes all the time; send it again")
+
+
+async def _replaced(ask: Ask, obj: AnyObject, expected: int | None) -> Stored:
+    """Write an object in the place of what there is, whose annotations of ours it keeps: a client
+    that knows nothing of a scale or a cordon must not undo it by saying nothing of it."""
     before = await ask.parts.store.get(ask.kind, ask.named)
     check_scope(ask, obj, None if before is None else before.object)
-    is_new = ask.request.headers.get("if-none-match") == "*"
-    stored = await written(ask, obj, 0 if is_new else _expected(obj), manager=_manager(ask))
-    return answered(ask, stored, 201 if stored.change == "created" else 200)
+    version = 0
+    if before is not None:
+        obj = keeping_ours(obj, before.metadata.get("annotations") or {})
+        version = before.resource_version
+    return await written(ask, obj, version if expected is None else expected, manager=_manager(ask))
 
 
 async def patch(ask: Ask) -> Response:

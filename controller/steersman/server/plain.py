@@ -7,8 +7,8 @@ from typing import Any
 from starlette.responses import Response
 
 from steersman.server.admission import unmanaged
-from steersman.server.ask import JSON, Ask, mapping, typed
-from steersman.server.objects import APPLY, answered
+from steersman.server.ask import APPLY, JSON, Ask, mapping, typed
+from steersman.server.objects import answered
 from steersman.server.status import ApiError
 from steersman.store.errors import NotStored
 from steersman.store.protocol import Propagation, Stored

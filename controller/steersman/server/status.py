@@ -15,7 +15,7 @@ from steersman.api.mask import Masks
 from steersman.api.objects import InvalidObject
 from steersman.api.refusal import Refused
 from steersman.control.admission import NotAdmitted
-from steersman.control.apply import StillUsed
+from steersman.control.deleting import StillUsed
 from steersman.control.faults import encode_error
 from steersman.control.memory import NotFound
 from steersman.server.patches import BadPatch, ProbeFailed

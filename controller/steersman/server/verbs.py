@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 from starlette.responses import Response
@@ -20,23 +20,17 @@ from steersman.control.answers import (
 from steersman.control.apply import Controller
 from steersman.control.changes import changes_of
 from steersman.control.editing import Edit
-from steersman.control.memory import NotFound
 from steersman.manifests.document import Sourced
 from steersman.planning.plans import Plan
 from steersman.server.admission import check_scope, parse, sourced, with_values
 from steersman.server.ask import Ask, mapping, typed
-from steersman.server.objects import answered, found, json_answer
+from steersman.server.objects import json_answer
 from steersman.server.policy import Verb
 from steersman.server.status import ApiError, invalid
-from steersman.server.streams import NDJSON, told
-from steersman.store.protocol import Stored
+from steersman.server.streams import told
 
 MOST_OBJECTS = 1000
 MOST_COUNT = 10_000
-
-DELETE_OPTIONS = ("apiVersion", "kind", "propagationPolicy", "preconditions", "dryRun")
-
-Cascade = Literal["background", "orphan"]
 
 
 async def apply(ask: Ask) -> Response:
@@ -170,56 +164,6 @@ async def _given(ask: Ask, body: Mapping[str, Any]) -> list[Sourced]:
             obj = await with_values(obj, ask.parts.keys)
         found.append(sourced(obj))
     return found
-
-
-async def delete(ask: Ask) -> Response:
-    """Remove an object with all that it left on hosts; tells of it if NDJSON is accepted."""
-    body = await ask.options(
-        *(
-            "apiVersion",
-            "kind",
-            "propagationPolicy",
-            "preconditions",
-            "dryRun",
-            "gracePeriodSeconds",
-        )
-    )
-    cascade = _cascade(ask, body)
-    await _check_preconditions(ask, body)
-    if ask.is_dry or body.get("dryRun"):
-        before = await found(ask)
-        return answered(ask, Stored(before.object, "deleted", before.managed))
-
-    async def work() -> Any:
-        await ask.note("Deleted", f"deletes {ask.kind.lower()}/{ask.named} ({cascade})")
-        return encode_outcomes(await ask.parts.controller.delete(ask.kind, ask.named, cascade))
-
-    if NDJSON in ask.request.headers.get("accept", ""):
-        return told(ask, work)
-    before = await found(ask)
-    await work()
-    return answered(ask, Stored(before.object, "deleted", before.managed))
-
-
-def _cascade(ask: Ask, body: Mapping[str, Any]) -> Cascade:
-    policy = typed(body, "propagationPolicy", str) or ask.text("propagationPolicy") or "Background"
-    match policy.lower():
-        case "background" | "foreground":
-            return "background"
-        case "orphan":
-            return "orphan"
-        case _:
-            raise ApiError(422, "propagationPolicy is Background, Foreground or Orphan")
-
-
-async def _check_preconditions(ask: Ask, body: Mapping[str, Any]) -> None:
-    """Raise Conflict unless the object is the one that was meant, NotFound if there is none."""
-    wanted = mapping(typed(body, "preconditions", dict, {}), ("uid", "resourceVersion"))
-    version = typed(wanted, "resourceVersion", int)
-    uid = typed(wanted, "uid", str)
-    found = await ask.parts.store.delete(ask.kind, ask.named, version, uid=uid, dry_run=True)
-    if found is None:
-        raise NotFound(ask.kind, ask.named[:63])
 
 
 Steer = Callable[[Controller, str, Mapping[str, Any]], Awaitable[Any]]
