@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import ssl
@@ -152,7 +153,9 @@ async def test_scopes_hold_at_the_doors(served: Daemon) -> None:
     assert told["details"]["error"]["type"] == "ApiError"
 
 
-async def test_programs_are_for_those_who_may_exec(served: Daemon) -> None:
+async def test_programs_are_for_those_who_may_exec(
+    served: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
     from websockets.asyncio.client import connect
     from websockets.exceptions import InvalidStatus
 
@@ -171,6 +174,8 @@ async def test_programs_are_for_those_who_may_exec(served: Daemon) -> None:
                 pass
         assert refused.value.response.status_code == code
         assert b'"kind":"Status"' in (refused.value.response.body or b"")
+    # A refusal is an answer, and not the error that uvicorn takes it for.
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     token = await served.token("own", "deploy:shop")
     headers = {"Authorization": f"Bearer {token}"}
     for asked, why in (

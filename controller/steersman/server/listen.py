@@ -16,8 +16,9 @@ from typing import Annotated
 import structlog
 import uvicorn
 from pydantic import AfterValidator
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from steersman.api.errors import SteersmanError
 from steersman.api.model import Model
@@ -84,6 +85,15 @@ class _Peers(H11Protocol):
     def _drop(self) -> None:
         if getattr(self, "cycle", None) is None:
             self.transport.close()
+
+
+class _Sockets(WebSocketsSansIOProtocol):
+    """Takes a refusal for the answer that it is, where uvicorn logs an error of the application."""
+
+    async def send(self, message: Message) -> None:  # type: ignore[override]
+        await super().send(message)  # type: ignore[arg-type]
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True
 
 
 def _peer_of(connection: socket.socket | None) -> int | None:
@@ -163,7 +173,7 @@ def _server(app: ASGIApp, tls: ssl.SSLContext | None) -> _Server:
     config = uvicorn.Config(
         app,
         http=_Peers,
-        ws="websockets-sansio",
+        ws=_Sockets,
         interface="asgi3",
         lifespan="off",
         log_config=None,
