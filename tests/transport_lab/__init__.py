@@ -31,7 +31,7 @@ KbdInteractiveAuthentication no
 PermitRootLogin yes
 MaxStartups 200
 MaxSessions 100
-SetEnv PATH={path} SHLVL=1
+SetEnv PATH={path} SHLVL=1 {more}
 """
 
 
@@ -77,10 +77,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def run_sshd(folder: Path, path: Path | None = None) -> Iterator[Server]:
+def run_sshd(folder: Path, path: Path | None = None, **env: str) -> Iterator[Server]:
     """Run an own sshd on a free loopback port; commands see only the programs in `path`.
 
-    SHLVL keeps bash from reading the .bashrc of whoever runs the tests.
+    What is in `env` is in the environment of whoever logs in. SHLVL keeps bash from reading the
+    .bashrc of whoever runs the tests.
     """
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
@@ -89,7 +90,8 @@ def run_sshd(folder: Path, path: Path | None = None) -> Iterator[Server]:
     port = free_port()
     config = folder / "sshd_config"
     programs = path if path is not None else Path("/usr/bin")
-    config.write_text(_CONFIG.format(port=port, folder=folder, path=programs))
+    more = " ".join(f"{key}={value}" for key, value in env.items())
+    config.write_text(_CONFIG.format(port=port, folder=folder, path=programs, more=more))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(config)], stderr=log)
     try:

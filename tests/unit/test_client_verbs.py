@@ -11,16 +11,20 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.shell_completion import ShellComplete
 
 from builds_lab.repositories import Repository
 from laws.daemon import Daemon, app, document, host, in_thread, job, secret
 from steersman.api.objects import dump_object, parse_object
-from steersman.cli.app import run
+from steersman.cli import kinds
+from steersman.cli.app import Tools, run
+from steersman.cli.app import steer as cli
 from steersman.client.contexts import Context, Contexts, write_contexts
 from steersman.sealing.keyring import Keyring
 from steersman.store.sqlite import SqliteStore
@@ -365,31 +369,46 @@ def test_what_is_sealed_from_afar_opens_in_the_daemon_alone(
 
 
 def test_names_complete_as_the_daemon_of_the_context_knows_them(
-    steer: Steer, state: Path, served: Daemon
+    steer: Steer, state: Path, served: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = steer("token", "create", "ci", "--scope", "deploy:shop")
     remember(served, state, "prod", made.out.strip(), ca=served.ca)
     steer("delete", "app/shop", "--context", "local", f"--state-dir={state / 'twin'}")
 
-    def completed(*words: str) -> tuple[str, str]:
-        env = {"_STEER_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(("steer", *words))}
-        done = subprocess.run(
-            [sys.executable, "-m", "steersman.cli"],
-            env={**os.environ, **env, "COMP_CWORD": str(len(words))},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.stdout.strip(), done.stderr
+    def completed(*words: str) -> list[str]:
+        complete = ShellComplete(cli, {"obj": Tools()}, "steer", "_STEER_COMPLETE")
+        return [item.value for item in complete.get_completions(list(words[:-1]), words[-1])]
 
-    assert completed("get", "app", "s") == ("plain,shop", "")
-    assert completed("describe", "app/s") == ("plain,app/shop", "")
+    assert completed("get", "app", "s") == ["shop"]
+    assert completed("describe", "app/s") == ["app/shop"]
     # What the token may not see is not shown; words before say whom to ask.
-    assert completed("get", "app", "b") == ("", "")
+    assert completed("get", "app", "b") == []
     twin = ("--context", "local", "--state-dir", str(state / "twin"))
-    assert completed("get", *twin, "app", "b") == ("plain,blog", "")
-    assert completed("get", *twin, "app", "s") == ("", "")
-    assert completed("get", "--context", "nope", "app", "s") == ("", "")
-    assert completed("get", "nothing", "s") == ("", "")
+    assert completed("get", *twin, "app", "b") == ["blog"]
+    assert completed("get", *twin, "app", "s") == []
+    # Nobody who is asked, and nobody who answers in time: no names, and no word of it.
+    assert completed("get", "--context", "nope", "app", "s") == []
+    assert completed("get", "nothing", "s") == []
     remember(served, state, "prod", "wrong", ca=served.ca)
-    assert completed("get", "app", "s") == ("", "")
+    assert completed("get", "app", "s") == []
+    with closing(socket.socket(socket.AF_UNIX)) as silent:
+        silent.bind(str(state / "silent"))
+        silent.listen()
+        mute = Contexts("mute", {"mute": Context("mute", f"unix://{state}/silent")})
+        write_contexts(mute, state / "config" / "steersman" / "contexts.yaml")
+        monkeypatch.setattr(kinds, "PATIENCE", 0.1)
+        assert completed("get", "app", "s") == []
+
+
+def test_a_shell_is_told_the_names(steer: Steer, state: Path) -> None:
+    twin = f"--context local --state-dir {state / 'twin'}"
+    steer("git", "create", "sloop", *twin.split())
+    env = {"_STEER_COMPLETE": "bash_complete", "COMP_WORDS": f"steer get {twin} app s"}
+    done = subprocess.run(
+        [sys.executable, "-m", "steersman.cli"],
+        env={**os.environ, **env, "COMP_CWORD": "7"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("plain,shop\nplain,sloop\n", "")

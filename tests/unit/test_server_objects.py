@@ -12,6 +12,9 @@ import httpx
 import pytest
 
 from laws.daemon import ROOT, Daemon, app, daemon, document, host, job, secret
+from steersman.api.app import App
+from steersman.api.errors import HostUnreachable
+from steersman.control.outcome import HostOutcome, Outcome
 from steersman.server.ask import APPLY
 from steersman.server.objects import MERGE, OPERATIONS
 
@@ -514,6 +517,24 @@ async def test_what_is_deleted_is_what_was_meant_whatever_happens_meanwhile(
     assert (await api.get(f"{ROOT}/apps/shop")).json()["spec"]["history"] == 7
     # Whoever names no version means the name, and a status alone is no change of mind.
     assert (await api.request("DELETE", f"{ROOT}/apps/shop")).status_code == 200
+
+
+@pytest.mark.parametrize("where", ["app", "host"])
+async def test_what_hosts_still_have_is_not_said_to_be_gone(
+    served: Daemon, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    await api.post(f"{ROOT}/apps", json=app())
+    lost = HostUnreachable("h1", "it does not answer")
+
+    async def remove(target: App) -> Outcome:
+        if where == "app":
+            return Outcome(target.name, error=lost)
+        return Outcome(target.name, hosts=(HostOutcome("h1", "unreachable", error=lost),))
+
+    monkeypatch.setattr(served.parts.controller, "_remove", remove)
+    refused = await api.request("DELETE", f"{ROOT}/apps/shop")
+    assert (refused.status_code, "h1: it does not" in refused.json()["message"]) == (503, True)
+    assert (await api.get(f"{ROOT}/apps/shop")).status_code == 200
 
 
 async def test_a_secret_is_compared_and_deleted_in_one_step(

@@ -1,6 +1,7 @@
 """The names that people give to kinds, and to objects of a kind."""
 
 import asyncio
+import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,8 +12,8 @@ from steersman.api.errors import SteersmanError
 if TYPE_CHECKING:
     from steersman.cli.app import Tools
 
-PATIENCE = 2.0
-"""Seconds that a shell waits for the names of objects."""
+PATIENCE = 3.0
+"""Seconds that a daemon has to name its objects to a shell that completes a word."""
 
 
 class Kind(NamedTuple):
@@ -100,9 +101,13 @@ def _names(ctx: click.Context, word: str, incomplete: str) -> list[str]:
 
 
 async def _known(tools: "Tools", kind: str) -> list[str]:
-    if tools.daemon() is None and not (tools.folder / "state.db").exists():
+    if tools.daemon() is not None:
+        # It is the daemon that has so long to answer: Python takes what it needs before.
+        importlib.import_module("steersman.client.work")
+    elif not (tools.folder / "state.db").exists():
         return []
-    async with asyncio.timeout(PATIENCE), tools.store() as store:
+    opened = tools.store()
+    async with asyncio.timeout(PATIENCE), opened as store:
         return [one.name for one in await store.list(kind)]
 
 

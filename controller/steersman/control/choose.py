@@ -14,6 +14,7 @@ from steersman.api.release import Release, ReleaseSpec, ReleaseTemplate
 from steersman.builds import Platform, Resolved
 from steersman.control.artifacts import Artifacts, platform_of, resolved_again
 from steersman.control.binding import Binding
+from steersman.control.fixed import FixedValues, Secrets
 from steersman.control.hosts import HostLink
 from steersman.control.marks import is_pinned
 from steersman.control.release import (
@@ -36,9 +37,6 @@ from steersman.planning.target import BuildTarget
 Aim = Literal["newest", "under way", "stays"]
 """Which release is meant: what the source is now, the one being rolled out, or the same source."""
 
-Secrets = Mapping[str, Mapping[str, str]]
-"""Values by the names of Secrets and their keys."""
-
 
 class RouteLost(SteersmanError):
     """A route leads to a process that the Procfile does not have."""
@@ -58,7 +56,7 @@ class Chooser:
     ) -> None:
         self._session = session
         self._memory = session.memory
-        self._pretended = pretended
+        self._values = FixedValues(session.vault, pretended)
         self._report = session.report
         self._artifacts = artifacts
         self._is_dry = is_dry
@@ -120,7 +118,7 @@ class Chooser:
 
         A `known` release of the same source says what that resolved to when it was made.
         """
-        versions = await self._versions(app.spec.config.secrets)
+        versions = await self._values.versions(app.spec.config.secrets)
         if self._binding is not None:
             # What a branch has come to since does not matter: the plan was of this.
             resolved = self._binding.resolved(app.spec.source)
@@ -145,7 +143,7 @@ class Chooser:
             return False
         if release_digest(app, content, fixed, shares) != newest.spec.digest:
             return False
-        values = await self._secrets(app.spec.config.secrets)
+        values = await self._values.current(app.spec.config.secrets)
         digest = env_digest(newest, {k: v for each in values.values() for k, v in each.items()})
         seen = [(await link.observe()).app(app.name).envs for link in links]
         found = [envs.get(str(newest.spec.number)) for envs in seen]
@@ -196,7 +194,7 @@ class Chooser:
         Its secrets are those of now: what was rotated since would not let it in anywhere.
         """
         old = find_release(app.name, number, releases).spec
-        versions = await self._versions(old.template.config.secrets)
+        versions = await self._values.versions(old.template.config.secrets)
         digest = digest_again(old, app, versions)
         counting = counted(releases)
         if counting and is_asked(counting[-1], digest):
@@ -231,7 +229,7 @@ class Chooser:
         shares: Shares,
     ) -> dict[str, Wanted]:
         """Return what each host should run; builds for each platform among them."""
-        secrets = await self._released(release)
+        secrets = await self._values.of(release)
         keep = frozenset(
             release_folder(r) for r in kept(releases, app.spec.history, release.spec.number)
         )
@@ -253,29 +251,6 @@ class Chooser:
                 made[key] = self._session.wanted[key]
             wanted[link.name] = made[key]
         return wanted
-
-    async def _secrets(self, names: Sequence[str]) -> Secrets:
-        vault = self._session.vault
-        known = await vault.current([n for n in names if n not in self._pretended])
-        return {n: self._pretended[n] if n in self._pretended else known[n] for n in names}
-
-    async def _versions(self, names: Sequence[str]) -> dict[str, str]:
-        values = await self._secrets(names)
-        return {n: await self._session.vault.version_of(each) for n, each in values.items()}
-
-    async def _released(self, release: Release) -> dict[str, str]:
-        """Return the variables that the release fixed, whatever became of its Secrets since."""
-        vault, fixed = self._session.vault, release.spec.secret_versions
-        names = release.spec.template.config.secrets
-        # What runs before and after it has other versions, and may print those.
-        await vault.learn(names)
-        found: dict[str, str] = {}
-        for name, values in (await self._secrets(names)).items():
-            version = fixed.get(name, "")
-            is_current = await vault.version_of(values) == version
-            older = None if is_current else await vault.at(name, version)
-            found |= values if older is None else older
-        return found
 
     async def _build(self, app: App, release: Release, platform: Platform) -> BuildTarget:
         def say(text: str) -> None:

@@ -11,7 +11,7 @@ from steersman.api.objects import AnyObject
 from steersman.api.secret import Secret
 from steersman.control.admission import placed
 from steersman.control.artifacts import Artifacts
-from steersman.control.choose import Secrets
+from steersman.control.fixed import Secrets
 from steersman.control.memory import Memory
 from steersman.control.outcome import Outcome
 from steersman.control.rollout import Rollout

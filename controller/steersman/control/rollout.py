@@ -15,9 +15,10 @@ from steersman.control.admission import placed
 from steersman.control.artifacts import Artifacts
 from steersman.control.binding import Binding, HostMoved
 from steersman.control.choice import Choice
-from steersman.control.choose import Aim, Chooser, Secrets
+from steersman.control.choose import Aim, Chooser
 from steersman.control.converge import Unhealthy
 from steersman.control.cutover import CutOvers
+from steersman.control.fixed import Secrets
 from steersman.control.hosts import HostLink
 from steersman.control.marks import is_pinned
 from steersman.control.memory import Memory

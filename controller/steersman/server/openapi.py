@@ -176,6 +176,10 @@ def _body(door: Door) -> Schema | None:
             return _content({**types, "application/json-patch+json": operations})
         case "apply" | "diff" | "changes":
             return _content({JSON: _ref("Objects")})
+        case "git create":
+            return _content({JSON: _mapping({"ref": TEXT, "routes": _texts()}, ["ref"])})
+        case "reconcile" if door.kind == "Repository":
+            return _content({JSON: _mapping({"asked": FLAG})}, is_required=False)
         case "delete":
             options = {"preconditions": _PRECONDITIONS, "propagationPolicy": TEXT}
             return _content({JSON: _mapping(options)}, is_required=False)

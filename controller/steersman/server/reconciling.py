@@ -11,9 +11,8 @@ from steersman.control.answers import encode_adopted, encode_followed, encode_ou
 from steersman.server.ask import Ask, mapping, typed
 from steersman.server.hosts import texts
 from steersman.server.objects import json_answer
+from steersman.server.status import ApiError
 from steersman.server.streams import told
-
-MOST_ROUTES = 100
 
 
 async def app(ask: Ask) -> Response:
@@ -52,13 +51,16 @@ async def adopt(ask: Ask) -> Response:
 
 async def git_repository(ask: Ask) -> Response:
     """Make a repository to push to, and an app that is deployed from it."""
-    given = await ask.options("ref", "routes")
-    ref, routes = typed(given, "ref", str, "main"), texts(given, "routes")
+    given = mapping(await ask.body(), ("ref", "routes"))
+    ref, routes = typed(given, "ref", str), texts(given, "routes")
+    if ref is None:
+        raise ApiError(422, "ref: name the branch that is deployed, such as main")
 
     async def work() -> Any:
         made = await ask.parts.pushes.create(ask.named, ref, routes)
-        message = f"made a repository to push to for app/{ask.named}"
-        await ask.note("RepositoryMade", message, kind="App")
+        if made.is_new:
+            message = f"made a repository to push to for app/{ask.named}"
+            await ask.note("RepositoryMade", message, kind="App")
         return asdict(made)
 
     return told(ask, work)
