@@ -12,6 +12,8 @@ from steersman.api.signals import Level, Scalar
 
 MOST_FIELDS = 40
 LONGEST_FIELD = 2000
+LONGEST_TEXT = 16_000
+"""Of a field with several lines: its end says what a traceback was about."""
 LOOKED_AT = 160
 """Characters at a line's beginning in which its level is looked for."""
 
@@ -96,7 +98,9 @@ def _read_json(line: str, priority: int) -> Said | None:
     text = data[text_key] if text_key is not None else line
     known = {level_key, text_key}
     rest = ((k, v) for k, v in data.items() if k not in known and k not in _TIMES)
-    fields = {key[:100]: _scalar(value) for (key, value), _ in zip(rest, range(MOST_FIELDS))}
+    fields = {
+        key[:100]: _scalar(value) for (key, value), _ in zip(rest, range(MOST_FIELDS), strict=False)
+    }
     return Said(text, level or _PRIORITIES.get(priority, "info"), fields)
 
 
@@ -118,4 +122,5 @@ def _scalar(value: Any) -> Scalar:
     if value is None or isinstance(value, bool | int | float):
         return value
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return text if len(text) <= LONGEST_FIELD else text[:LONGEST_FIELD] + "…"
+    most = LONGEST_TEXT if "\n" in text or "\\n" in text else LONGEST_FIELD
+    return text if len(text) <= most else text[:most] + "…"
