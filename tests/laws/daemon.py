@@ -33,6 +33,8 @@ from steersman.server.listen import ApiConfig, listening
 from steersman.server.parts import Parts
 from steersman.server.tokens import Tokens
 from steersman.store.sqlite import SqliteStore
+from steersman.telemetry.errorlog import FILE as ERRORS
+from steersman.telemetry.errorlog import ErrorLog
 from steersman.telemetry.samples import FILE, Samples
 from steersman.transport.known_hosts import KnownHosts
 
@@ -101,6 +103,7 @@ async def daemon(
             pushes=Pushes(Depot(folder / FOLDER, os.environ), controller, session.memory, None),
             limits=limits if limits is not None else Limits(),
             samples=Samples(folder / FILE),
+            errors=ErrorLog(folder / ERRORS),
         )
         change(parts)
         config, ca = _tls(folder) if is_tls else (ApiConfig(), "")
@@ -108,6 +111,7 @@ async def daemon(
         try:
             async with (
                 parts.samples.keeping(parts.hub),
+                parts.errors.keeping(parts.hub),
                 listening(app, folder, config, parts.stopping) as where,
             ):
                 url = next((each for each in where if each.startswith("https")), "")

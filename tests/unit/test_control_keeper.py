@@ -145,3 +145,16 @@ async def test_what_is_busy_is_idle_when_the_last_has_ended() -> None:
     assert order == ["ending", "idle"]
     assert "shop" not in busy
     assert "blog" not in busy
+
+
+async def test_whoever_listens_is_told_of_each_failure() -> None:
+    told: list[tuple[str, str]] = []
+    keeper = Keeper(
+        {"App": recorded([], Passing("no"), ValueError("bug"), SteersmanError("final"))},
+        jitter=lambda: 0.0,
+        failed=lambda key, error: told.append((key, str(error))),
+    )
+    async with running(keeper):
+        keeper.wake("App/shop")
+        await asyncio.sleep(100)
+    assert told == [("App/shop", "no"), ("App/shop", "bug"), ("App/shop", "final")]

@@ -50,7 +50,11 @@ def test_nothing_else_is_read(place: Place, tmp_path: Path) -> None:
     env = Path(place.app("shop", "env"))
     env.mkdir()
     (env / "7").write_text("KEY=no\n" * 9)
+    other = Path(place.app("shop", "builds", "b1", "venv", "x.py"))
+    other.parent.mkdir()
+    other.write_text("no\n" * 9)
     paths = [
+        str(other),
         str(secret),
         str(src / "out.py"),
         str(src / "up" / "secret"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -26,6 +27,7 @@ from steersman.telemetry import errors as module
 from steersman.telemetry import grouping
 from steersman.telemetry.errors import CRUMBS, MOST_INSTANCES, MOST_WAITING, Errors
 from steersman.telemetry.hub import Hub
+from steersman.telemetry.lines import read
 from steersman.telemetry.tracebacks import QUIET
 from steersman.telemetry.troubles import report_of_failure
 
@@ -130,9 +132,12 @@ async def test_instances_never_mix(ship: Ship) -> None:
 async def test_a_json_line_holds_a_whole_one(ship: Ship) -> None:
     ship.say("failed", fields={"exc_info": "\n".join(TRACEBACK), "id": 3})
     ship.say("\n".join(["failed again", *TRACEBACK]))
+    inner = json.dumps({"error": {"stack_trace": "\n".join(TRACEBACK)}})
+    line = json.dumps({"message": "nested", "ecs": json.loads(inner), "long": "x" * 5000})
+    ship.hub.publish(LogRecord(time=1.0, origin=WEB, text="x", fields=read(line).fields))
     await asyncio.sleep(0)
     await asyncio.sleep(0.01)
-    assert [each.title for each in ship.seen] == ["ZeroDivisionError: division by zero"] * 2
+    assert [each.title for each in ship.seen] == ["ZeroDivisionError: division by zero"] * 3
 
 
 async def test_the_supervisors_words_are_no_errors(ship: Ship) -> None:

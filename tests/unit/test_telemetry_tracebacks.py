@@ -229,13 +229,15 @@ def test_two_writers_with_prefixes_of_their_own(tmp_path: Path) -> None:
     assert len(found["ZeroDivisionError"][0].frames) == 3
 
 
-@pytest.mark.parametrize("turns", ["alternate", "behind"])
+@pytest.mark.parametrize("turns", ["alternate", "behind", "burst"])
 def test_two_workers_that_interleave_line_by_line(turns: str, tmp_path: Path) -> None:
     lines = [line for line in printed(PLAIN, tmp_path) if line]
     if turns == "alternate":
         mixed = [line for line in lines for _ in range(2)]
-    else:
+    elif turns == "behind":
         mixed = [*lines[:3], lines[0], *lines[3:6], *lines[1:3], *lines[6:], *lines[3:]]
+    else:
+        mixed = [*lines[:6], *lines[:3], *lines[6:], *lines[3:]]
     found = read(mixed)
     assert len(found) == 2
     for each in found:
@@ -243,10 +245,24 @@ def test_two_workers_that_interleave_line_by_line(turns: str, tmp_path: Path) ->
         assert len(each.exceptions[0].frames) == 3
 
 
-def test_two_different_ones_that_interleave(tmp_path: Path) -> None:
-    one = [line for line in printed(PLAIN, tmp_path) if line]
-    two = [line for line in printed("import json\n\n\njson.loads('{')", tmp_path) if line]
-    mixed = [line for line in chain(*zip_longest(one, two)) if line is not None]
+def by_call(lines: Sequence[str]) -> list[list[str]]:
+    """Return the lines as they are written: a call with its source at once."""
+    parts: list[list[str]] = []
+    for line in lines:
+        if line.startswith("    "):
+            parts[-1].append(line)
+        elif line:
+            parts.append([line])
+    return parts
+
+
+@pytest.mark.parametrize("is_by_call", [False, True])
+def test_two_different_ones_that_interleave(is_by_call: bool, tmp_path: Path) -> None:
+    one = by_call(printed(PLAIN, tmp_path))
+    two = by_call(printed("import json\n\n\njson.loads('{')", tmp_path))
+    if not is_by_call:
+        one, two = ([[line] for part in each for line in part] for each in (one, two))
+    mixed = [line for part in chain(*zip_longest(one, two, fillvalue=[])) for line in part]
     found = {each.exceptions[0].type: each.exceptions[0] for each in read(mixed)}
     assert [each[1] for each in calls(found["ZeroDivisionError"])] == [
         "<module>",

@@ -29,6 +29,8 @@ from steersman.manifests.document import Sourced
 from steersman.sealing.keyring import Keyring
 from steersman.store.protocol import Store
 from steersman.store.sqlite import SqliteStore
+from steersman.telemetry.errorlog import FILE as ERRORS
+from steersman.telemetry.errorlog import ErrorBook, ErrorLog
 from steersman.transport.known_hosts import KnownHosts
 
 # Whoever does it all in this process pays nothing for the way to a daemon.
@@ -72,6 +74,7 @@ class Work:
     looks: Looks
     secrets: Reads
     repositories: FollowVerbs
+    errors: ErrorBook
 
 
 @asynccontextmanager
@@ -83,10 +86,14 @@ async def opened(
     if context is None:
         async with opened_here(tools, report, is_verbose=is_verbose) as here:
             looks = OwnLooks(here.session, here.controller, here.trusted)
-            yield Work(
-                *(here.store, here.memory, here.controller, looks, here.secrets),
-                here.repositories,
-            )
+            book = ErrorLog(here.store.path.parent / ERRORS)
+            try:
+                yield Work(
+                    *(here.store, here.memory, here.controller, looks, here.secrets),
+                    *(here.repositories, book),
+                )
+            finally:
+                await book.close()
         return
     from steersman.client.work import RemoteReader
 
@@ -95,7 +102,8 @@ async def opened(
         reader = RemoteReader(SecretReader(tools.keyring(), os.environ))
         memory = Memory(daemon.store)
         yield Work(
-            *(daemon.store, memory, daemon.controller, daemon.looks, reader), daemon.repositories
+            *(daemon.store, memory, daemon.controller, daemon.looks, reader),
+            *(daemon.repositories, daemon.errors),
         )
 
 

@@ -33,6 +33,7 @@ def describe(tools: Tools, what: tuple[str, ...]) -> None:
       steer describe app/shop          steer describe host/h1
       steer describe release/shop-3    steer describe secret shop
       steer describe job/backup        steer describe repository/fleet
+      steer describe error/1f2e3d4c5b6a
     """
     wanted = named(references(what))
     for kind, _ in wanted:
@@ -61,6 +62,7 @@ async def _describe(tools: Tools, wanted: Sequence[tuple[str, str]]) -> None:
 
 async def _text(work: "Work", kind: str, name: str) -> str:
     from steersman.cli.describe_app import describe_app
+    from steersman.cli.describe_error import describe_error
     from steersman.cli.describe_job import describe_job
     from steersman.cli.describe_others import (
         describe_host,
@@ -71,6 +73,9 @@ async def _text(work: "Work", kind: str, name: str) -> str:
     from steersman.cli.describe_repository import describe_repository
     from steersman.cli.sections import events_section
 
+    now = datetime.now(UTC)
+    if kind == "Error":
+        return await describe_error(work, name, now)
     describers = {
         "App": describe_app,
         "Host": describe_host,
@@ -80,6 +85,5 @@ async def _text(work: "Work", kind: str, name: str) -> str:
         "Release": describe_release,
         "Installation": describe_installation,
     }
-    now = datetime.now(UTC)
     text = await describers[kind](work, name, now)
     return text + events_section(await work.store.events(kind, name, EVENTS), now)

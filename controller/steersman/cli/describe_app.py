@@ -7,6 +7,7 @@ from steersman.api.app import App
 from steersman.api.errors import SteersmanError
 from steersman.api.release import Release
 from steersman.cli.context import Work
+from steersman.cli.describe_error import error_rows
 from steersman.cli.history import indented, release_rows
 from steersman.cli.live import rows_of
 from steersman.cli.sections import conditions_section, field, metadata_fields, section
@@ -32,6 +33,7 @@ async def describe_app(work: Work, name: str, now: datetime) -> str:
     text += section("Routes", _routes(app))
     jobs = [job.name for job in await work.memory.jobs(name)]
     text += field("Jobs", ", ".join(jobs) or "<none>")
+    text += section("Errors", error_rows(await work.errors.errors(name), now))
     return text + _rejected(releases)
 
 

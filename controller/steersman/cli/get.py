@@ -8,7 +8,7 @@ import click
 from steersman.api.errors import SteersmanError
 from steersman.cli.app import Tools
 from steersman.cli.jobs_now import refresh_jobs
-from steersman.cli.kinds import Reference, complete_objects, references
+from steersman.cli.kinds import NOT_STORED, Reference, complete_objects, references
 from steersman.cli.options import common, field_selector, formatted, selector
 from steersman.cli.outputs import Format
 from steersman.cli.showing import Found, Style, show
@@ -25,6 +25,7 @@ _EVENTS = 200
 @formatted
 @selector
 @field_selector
+@click.option("--app", metavar="NAME", help="Only errors of this app.")
 @click.option("--sort-by", metavar="PATH", help="Order by a field: .metadata.creationTimestamp.")
 @click.option("--show-labels", is_flag=True, help="Print the labels as the last column.")
 @click.option("--no-headers", is_flag=True, help="Leave the titles of columns out.")
@@ -40,6 +41,7 @@ def get(
     output: Format,
     selector: str | None,
     field_selector: str | None,
+    app: str | None,
     sort_by: str | None,
     show_labels: bool,
     no_headers: bool,
@@ -48,7 +50,8 @@ def get(
     watch_only: bool,
     ignore_not_found: bool,
 ) -> None:
-    """List objects: apps, hosts, secrets, jobs, releases, events, all; or what runs: generations.
+    """List objects: apps, hosts, secrets, jobs, releases, events, all; what runs: generations; or
+    what went wrong: errors.
 
     How jobs' runs went is asked of their hosts; those that are slow are left out.
 
@@ -57,11 +60,14 @@ def get(
       steer get app,host -o wide     steer get app/shop host/h1
       steer get all -l tier=front    steer get jobs
       steer get generations shop     steer get events
+      steer get errors --app shop    steer get errors -l kind=crash-loop
       steer get apps -o jsonpath='{range .items[*]}{.metadata.name}{"\\n"}{end}'
       steer get releases --field-selector spec.app=shop --sort-by .spec.number
       steer get app shop -w -o name
     """
     wanted = references(what)
+    if app is not None and {each.kind.kind for each in wanted} != {"Error"}:
+        raise click.UsageError("--app chooses errors; other kinds have -l and --field-selector")
     if (selector or field_selector) and any(each.name is not None for each in wanted):
         raise click.UsageError("-l chooses objects by their labels; leave the names out")
     style = Style(output, sort_by, show_labels, not no_headers, show_managed_fields)
@@ -77,6 +83,11 @@ def get(
         raise click.UsageError("generations have no labels; name their app instead")
     for each in running:
         found += [one for one in _running(tools, each) if choice.matches(dict(one[1]))]
+    for each in [each for each in wanted if each.kind.kind == "Error"]:
+        errors = asyncio.run(_errors(tools, each, app))
+        if not errors and each.name is not None:
+            missing.append(NotStored("Error", each.name))
+        found += [(each.kind, one) for one in errors if choice.matches(dict(one))]
     show(found, wanted, style)
     if missing and not ignore_not_found:
         raise ExceptionGroup("not found", missing)
@@ -84,7 +95,7 @@ def get(
 
 def _check_watch(wanted: Sequence[Reference], sort_by: str | None) -> None:
     kinds = {each.kind.kind for each in wanted}
-    if len(wanted) > 1 or "Generation" in kinds:
+    if len(wanted) > 1 or kinds & NOT_STORED:
         raise click.UsageError("-w watches one object, or one kind that is remembered")
     if sort_by is not None:
         raise click.UsageError("what is yet to come has no order: leave --sort-by or -w out")
@@ -112,6 +123,15 @@ def _running(tools: Tools, wanted: Reference) -> Found:
     return [(wanted.kind, one) for one in asyncio.run(read_generations(tools, wanted.name))]
 
 
+async def _errors(tools: Tools, wanted: Reference, app: str | None) -> list[Object]:
+    """Return errors, those seen last at the end."""
+    from steersman.cli.context import opened
+
+    async with opened(tools) as work:
+        found: list[Object] = [*await work.errors.errors(app, wanted.name)]
+    return found[-_EVENTS:]
+
+
 async def _collect(
     tools: Tools, wanted: Sequence[Reference], choice: Query, style: Style
 ) -> tuple[Found, list[SteersmanError]]:
@@ -121,7 +141,7 @@ async def _collect(
         await refresh_jobs(tools, [each.name for each in wanted if each.kind.kind == "Job"])
     async with tools.store() as store:
         for each in wanted:
-            if each.kind.kind == "Generation":
+            if each.kind.kind in NOT_STORED:
                 continue
             objects = await _read(store, each, choice, style)
             if not objects and each.name is not None:

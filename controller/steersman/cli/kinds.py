@@ -37,10 +37,13 @@ KINDS = (
     Kind("Release", "releases", "rel"),
     Kind("Event", "events", "ev"),
     Kind("Generation", "generations", "gen"),
+    Kind("Error", "errors", "err"),
     Kind("Installation", "installations", "inst"),
 )
-# What `get all` lists, most asked-for first; events are many, generations are the hosts', and
-# `chart list` tells of installations.
+NOT_STORED = frozenset({"Generation", "Error"})
+"""Kinds that are no objects of the store: hosts know generations, and errors have their own."""
+# What `get all` lists, most asked-for first; events and errors are many, generations are the
+# hosts', and `chart list` tells of installations.
 ALL = KINDS[:6]
 
 

@@ -83,10 +83,15 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.server.notify import Notifier
     from steersman.server.parts import Parts
     from steersman.server.tokens import Tokens
+    from steersman.telemetry.errorlog import FILE as ERRORS
+    from steersman.telemetry.errorlog import ErrorLog
+    from steersman.telemetry.errors import Errors
     from steersman.telemetry.hub import Hub
     from steersman.telemetry.listening import Listeners
     from steersman.telemetry.samples import FILE as SAMPLES
     from steersman.telemetry.samples import Samples
+    from steersman.telemetry.sources import HostSources
+    from steersman.telemetry.troubles import telling
 
     relay = Relay()
     async with opened_here(tools, relay, use_ssh_config=False) as work:
@@ -99,9 +104,14 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             "Manifests": manifests.reconcile,
             "Repository": Follow(work.repositories).reconcile,
         }
-        hub, samples = Hub(), Samples(folder / SAMPLES)
+        hub, samples, book = Hub(), Samples(folder / SAMPLES), ErrorLog(folder / ERRORS)
+        errors = Errors(hub, HostSources(work.session), work.session.vault.masks)
         listeners = Listeners(work.session, hub, folder)
-        engine = Engine(work.session, work.controller, work.artifacts, more, ears=[listeners])
+        engine = Engine(
+            *(work.session, work.controller, work.artifacts, more),
+            ears=[listeners],
+            failed=telling(errors.report),
+        )
         house = House(
             *(folder, work.session, work.controller, work.artifacts, work.repositories),
             *(relay, work.keys),
@@ -116,6 +126,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             tokens=Tokens(work.store),
             hub=hub,
             samples=samples,
+            errors=book,
             repositories=work.repositories,
             pushes=pushes_of(settings, house),
         )
@@ -123,6 +134,8 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
         others: dict[str, ASGIApp] = {"hooks": hooks, PATH: dashboard_app()}
         doors = [
             samples.keeping(hub),
+            book.keeping(hub),
+            errors.watching(),
             api(parts, folder, settings.api, others),
             *doors_of(settings, house, engine.wake),
         ]

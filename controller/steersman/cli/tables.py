@@ -6,6 +6,7 @@ from typing import Any
 
 from steersman.api.host import CORDON
 from steersman.api.repository import SUSPENDED
+from steersman.cli.culprit import culprit, where
 from steersman.cli.text import one_line
 
 Object = Mapping[str, Any]
@@ -229,6 +230,15 @@ _COLUMNS: Mapping[str, Columns] = {
         "CONNECTIONS": lambda one, now: one["spec"].get("connections"),
         "AGE": _age,
     },
+    "Error": {
+        "LAST SEEN": lambda one, now: age(one["spec"]["last"], now),
+        "NAME": _name,
+        "APP": lambda one, now: one["spec"].get("app"),
+        "COUNT": lambda one, now: one["spec"]["count"],
+        "RELEASE": lambda one, now: one["spec"].get("release"),
+        "WHERE": lambda one, now: where(one),
+        "ERROR": lambda one, now: one["spec"]["title"],
+    },
     "Installation": {
         "NAME": _name,
         "INSTALLATION": lambda one, now: one["spec"]["installation"],
@@ -268,6 +278,14 @@ _WIDE: Mapping[str, Columns] = {
     },
     "Event": {"FIRST SEEN": _age},
     "Generation": {},
+    "Error": {
+        "SOURCE": lambda one, now: culprit(one).get("code", "").strip(),
+        "KIND": lambda one, now: one["spec"]["kind"],
+        "PROCESS": lambda one, now: one["spec"].get("process"),
+        "HOSTS": lambda one, now: sorted(one["spec"].get("hosts", ())),
+        "COMMIT": lambda one, now: one["spec"].get("commit", "")[:10],
+        "FIRST SEEN": _age,
+    },
     "Installation": {
         "OBJECTS": lambda one, now: one["spec"].get("objects"),
         "DESCRIPTION": lambda one, now: one["spec"].get("description"),

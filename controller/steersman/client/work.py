@@ -13,6 +13,7 @@ from steersman.api.secret import Secret
 from steersman.client.api import Api, connected
 from steersman.client.contexts import Context
 from steersman.client.controller import RemoteController, RemotePushes, RemoteRepositories
+from steersman.client.errorbook import RemoteErrors
 from steersman.client.looks import RemoteLooks
 from steersman.client.program import Dial
 from steersman.client.store import RemoteStore
@@ -34,6 +35,7 @@ class Daemon:
     looks: RemoteLooks
     repositories: RemoteRepositories
     pushes: RemotePushes
+    errors: RemoteErrors
 
 
 @asynccontextmanager
@@ -54,6 +56,7 @@ async def attached(
             RemoteLooks(api, dial),
             RemoteRepositories(api),
             RemotePushes(api),
+            RemoteErrors(api),
         )
 
 

@@ -14,7 +14,7 @@ from steersman.control.artifacts import Artifacts
 from steersman.control.attend import Attendants
 from steersman.control.drift import Drift
 from steersman.control.following import Follower
-from steersman.control.keeper import RESYNC, Keeper, Reconcile
+from steersman.control.keeper import RESYNC, Failed, Keeper, Reconcile
 from steersman.control.keeping import Apps, drift_key
 from steersman.control.session import Session
 
@@ -41,6 +41,7 @@ class Engine:
         *,
         ears: Sequence[Ears] = (),
         jitter: Callable[[], float] = random.random,
+        failed: Failed = lambda key, error: None,
     ) -> None:
         self._session = session
         self._memory = session.memory
@@ -51,7 +52,7 @@ class Engine:
             session, controller, Drift(session, artifacts), lambda key: self.wake(key, asked=False)
         )
         reconcilers = {"App": apps.app, "Drift": apps.drift, **(more or {})}
-        self.keeper = Keeper(reconcilers, jitter=jitter)
+        self.keeper = Keeper(reconcilers, jitter=jitter, failed=failed)
         self.wake = self.keeper.wake
         self.is_ready = asyncio.Event()
         """Set once everything that was known at the start has been seen."""

@@ -24,6 +24,8 @@ RESYNC = 300.0
 # A host or a server that fails is not asked more often than this.
 PATIENT = (1.0, 300.0)
 
+Failed = Callable[[str, Exception], None]
+"""Told of a key and of what its reconcile ended with."""
 Reconcile = Callable[[str, bool], Awaitable[None]]
 """Bring the object of that name to what it says. True: it was asked for, by a person or a change
 of what is wanted; False: only to see that it still is so. Raises what should be tried again."""
@@ -37,8 +39,10 @@ class Keeper:
         reconcilers: Mapping[str, Reconcile],
         *,
         jitter: Callable[[], float] = random.random,
+        failed: Failed = lambda key, error: None,
     ) -> None:
         self._reconcilers = reconcilers
+        self._failed = failed
         self._queue = WorkQueue(jitter)
         self._asked: set[str] = set()
         self.healths: dict[str, str] = {}
@@ -95,6 +99,7 @@ class Keeper:
 
     def _fail(self, key: str, asked: bool, error: Exception, *, is_retryable: bool) -> None:
         self.healths[key] = str(error)
+        self._failed(key, error)
         if not is_retryable:
             log.warning("reconcile_ended", key=key, error=str(error))
             return

@@ -41,10 +41,9 @@ def _lines(place: Place, app: str, path: str) -> List[str]:
     if len(inside) < 3 or inside[0] == ".." or inside[1] != "src":
         return []
     try:
-        fd = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                return []
+        if not stat.S_ISREG(os.lstat(real).st_mode):
+            return []
+        with open(real, "rb") as file:
             return file.read(MOST_BYTES).decode("utf-8", "replace").splitlines()
     except OSError:
         return []  # it is gone, or of a build that is being removed

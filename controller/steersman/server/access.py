@@ -58,7 +58,7 @@ async def whoami(ask: Ask) -> Response:
 async def can_i(ask: Ask) -> Response:
     """Return whether the subject may do `verb` to `kind`, or to the one object `name` of it."""
     verb, kind, name = ask.text("verb"), ask.text("kind"), ask.text("name")
-    kinds = {each.kind for each in ask.parts.resources.values()} | {"Token", "Generation"}
+    kinds = {each.kind for each in ask.parts.resources.values()} | {"Token", "Generation", "Error"}
     if verb not in VERBS:
         raise ApiError(422, f"verb {(verb or '')[:40]!r}: it is one of {', '.join(VERBS)}")
     if kind not in kinds:

@@ -13,6 +13,7 @@ from steersman.api.errors import SteersmanError
 from steersman.server import (
     access,
     deletes,
+    errors,
     hosts,
     looking,
     measured,
@@ -82,6 +83,7 @@ RULES: Mapping[str, Rule] = {
     "trust": "trust",
     # These say nothing of what the subject may not get: they look at the app that is asked for.
     "running": "list",
+    "errors": "list",
     "measured": "list",
     "marks": "list",
     "signals": "list",
@@ -192,6 +194,7 @@ def _looks() -> list[Door]:
         Door("GET", f"{ROOT}/happened", "list", "Event", looking.happened),
         Door("GET", f"{ROOT}/instances", "running", "Instance", looking.instances),
         Door("GET", f"{ROOT}/generations", "running", "Generation", looking.generations),
+        Door("GET", f"{ROOT}/errors", "errors", "Error", errors.errors),
         Door("GET", f"{ROOT}/samples", "measured", "Sample", measured.samples),
         Door("GET", f"{ROOT}/marks", "marks", "Release", measured.marks),
         Door("GET", f"{ROOT}/signals", "signals", "Sample", signalling.signals),

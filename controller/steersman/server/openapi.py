@@ -110,6 +110,7 @@ _QUERIES: Mapping[str, dict[str, Schema]] = {
         "follow": FLAG,
     },
     "running": {"app": TEXT, "host": TEXT},
+    "errors": {"app": TEXT, "name": TEXT},
     "measured": {
         "name": TEXT,
         **dict.fromkeys(LABELS, TEXT),

@@ -20,6 +20,7 @@ from steersman.server.limits import Limits
 from steersman.server.resources import RESOURCES, Resource
 from steersman.server.tokens import Tokens
 from steersman.store.protocol import Store
+from steersman.telemetry.errorlog import ErrorBook
 from steersman.telemetry.hub import Hub
 from steersman.telemetry.samples import Samples
 from steersman.transport.known_hosts import KnownHosts
@@ -76,6 +77,7 @@ class Parts:
     limits: Limits = field(default_factory=Limits)
     hub: Hub = field(default_factory=Hub)
     samples: Samples | None = None
+    errors: ErrorBook | None = None
     is_ready: Callable[[], str] = lambda: ""
     resources: Mapping[str, Resource] = field(default_factory=lambda: RESOURCES)
     works: Works = field(default_factory=Works)

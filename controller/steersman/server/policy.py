@@ -34,6 +34,7 @@ _DEPLOYER: dict[str, frozenset[Verb]] = {
     "Job": _OF_JOB,
     "Release": READING,
     "Event": READING,
+    "Error": READING,
     "Generation": READING,
     "Instance": READING,
     "Object": READING,

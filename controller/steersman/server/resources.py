@@ -43,7 +43,7 @@ def app_of(kind: str, obj: Mapping[str, Any]) -> str | None:
     if kind == "App":
         return _text(obj.get("metadata"), "name")
     spec = obj.get("spec")
-    if kind in ("Job", "Release"):
+    if kind in ("Job", "Release", "Error"):
         return _text(spec, "app")
     if kind == "Event":
         involved = spec.get("involved") if isinstance(spec, Mapping) else None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+import orjson
 import structlog
 
 from steersman.api.mask import Masks
@@ -245,4 +246,19 @@ def _texts(record: LogRecord) -> Iterable[str]:
     """Return the fields of a JSON line that hold a traceback, whatever their names."""
     if not record.fields:
         return ()
-    return [v for v in record.fields.values() if isinstance(v, str) and _HEAD in v]
+    found = [v for v in record.fields.values() if isinstance(v, str) and _HEAD in v]
+    return [text for value in found for text in _inside(value)]
+
+
+def _inside(value: str) -> Iterator[str]:
+    """Yield the texts of a field; one that was a mapping itself is JSON still."""
+    try:
+        waiting: list[object] = [orjson.loads(value)]
+    except orjson.JSONDecodeError:
+        waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict | list):
+            waiting += each.values() if isinstance(each, dict) else each

@@ -12,6 +12,8 @@ from steersman.api.signals import Level, Scalar
 
 MOST_FIELDS = 40
 LONGEST_FIELD = 2000
+LONGEST_TEXT = 16_000
+"""Of a field with several lines: its end says what a traceback was about."""
 LOOKED_AT = 160
 """Characters at a line's beginning in which its level is looked for."""
 
@@ -120,4 +122,5 @@ def _scalar(value: Any) -> Scalar:
     if value is None or isinstance(value, bool | int | float):
         return value
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return text if len(text) <= LONGEST_FIELD else text[:LONGEST_FIELD] + "…"
+    most = LONGEST_TEXT if "\n" in text or "\\n" in text else LONGEST_FIELD
+    return text if len(text) <= most else text[:most] + "…"

@@ -76,7 +76,10 @@ class HostSources:
 
     def _with_source(self, host: str, frame: Frame) -> Frame:
         before, line, after = self._kept.get((host, frame.file, frame.line), _UNKNOWN)
-        return replace(frame, before=before, after=after, code=frame.code or line.strip())
+        # What ran is what counts: a file that says something else is not of it.
+        if not line or frame.code not in ("", line.strip()):
+            return frame
+        return replace(frame, before=before, after=after, code=line.rstrip())
 
     async def _read(self, host: str, app: str, places: Sequence[Place]) -> None:
         now = asyncio.get_running_loop().time()

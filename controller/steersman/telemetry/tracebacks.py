@@ -116,7 +116,17 @@ class _Block:
             return 1 if self.expects == "code" else 0
         return 2 if is_raised(line) else None
 
+    def after(self, lines: list[str]) -> str | None:
+        """Return the line of this one that follows `lines`; None if it did not begin so."""
+        length = len(lines)
+        is_ahead = len(self.lines) > length and self.lines[:length] == lines
+        return self.lines[length] if is_ahead else None
+
     def add(self, line: str, rank: int, now: float, turn: int) -> None:
+        if self.expects == "marker" and line.startswith("    "):
+            # It says nothing, so that it does not matter whose it was taken for.
+            self.touched = now
+            return
         # Blank lines belong to a message only if more of it follows.
         self.lines += [""] * self.blanks
         self.blanks = 0
@@ -231,17 +241,22 @@ class Tracebacks:
     def _chosen(self, fits: Sequence[tuple[_Block, str]]) -> tuple[_Block, str]:
         """Return whose line it is of several that it would fit.
 
-        Two that failed in the same way: who is behind catches up. Else writers take turns, except
-        that nobody interrupts a message.
+        Two that failed in the same way: who is behind catches up, and does not end before. Else
+        writers take turns, except that nobody interrupts a message.
         """
+        behind: list[_Block] = []
         for block, text in fits:
-            length = len(block.lines)
             for other in self._open:
-                is_ahead = other is not block and len(other.lines) > length
-                if is_ahead and other.lines[: length + 1] == [*block.lines, text]:
+                following = other.after(block.lines) if other is not block else None
+                if following == text:
                     return block, text
-        if fits[0][0].expects in ("message", "chain"):
+                if following is not None:
+                    behind.append(block)
+        block, text = fits[0]
+        if block.expects in ("message", "chain"):
             return max(fits, key=lambda fit: fit[0].turn)
+        if not text.startswith(" "):
+            fits = [fit for fit in fits if fit[0] not in behind] or fits
         return min(fits, key=lambda fit: fit[0].turn)
 
     def _begin(self, line: str, time: float, now: float) -> _Block | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from steersman.api.errors import HostUnreachable, SteersmanError
 from steersman.api.signals import ErrorKind, ErrorReport, Happening, Origin
@@ -37,6 +37,17 @@ def report_of_failure(key: str, error: Exception, now: float | None = None) -> E
     is_ours = isinstance(error, SteersmanError)
     text = str(error) if is_ours else f"{type(error).__name__}: {error}; this is a bug: report it"
     return _report(time.time() if now is None else now, origin, kind, key, text)
+
+
+def telling(report: Callable[[ErrorReport], None]) -> Callable[[str, Exception], None]:
+    """Return what a Keeper tells of its failures, so that they are reported."""
+
+    def failed(key: str, error: Exception) -> None:
+        made = report_of_failure(key, error)
+        if made is not None:
+            report(made)
+
+    return failed
 
 
 def _report(at: float, origin: Origin, kind: ErrorKind, about: str, message: str) -> ErrorReport:
