@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from acceptance.daemon import serving
-from acceptance.pier import GOOD, Pier
+from acceptance.pier import GOOD, SITE, Pier
+from acceptance.web import get
 
 pytestmark = pytest.mark.lab
 
@@ -21,7 +23,14 @@ CHROMIUM = shutil.which("chromium")
 SHOTS = os.environ.get("STEERSMAN_SHOTS")
 """A folder that gets pictures of the pages, for the README and for whoever wants to look."""
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
-SPEAKING = GOOD + f"\nprint({HOSTILE!r}, flush=True)\n"
+SPEAKING = (
+    GOOD.replace(
+        "    body = sent or",
+        '    if environ["PATH_INFO"] == "/boom":\n        raise ValueError("the mast broke")\n'
+        "    body = sent or",
+    )
+    + f"\nprint({HOSTILE!r}, flush=True)\n"
+)
 PHONE = {"width": 390, "height": 844}
 
 
@@ -84,6 +93,22 @@ def test_an_app_is_found_by_keyboard_and_shows_what_it_does(shown: Shown, pier: 
     # Whatever an app prints is a text: nothing of it becomes part of the page.
     expect(page.get_by_label("Log of pier")).to_contain_text(HOSTILE)
     assert page.title() == "pier · steersman"
+    assert shown.complaints == []
+
+
+def test_an_error_is_shown_with_the_line_that_raised_it(shown: Shown, pier: Pier) -> None:
+    page, host = shown.page, pier.hosts[0]
+    assert get(host, SITE, "/boom").status == 500
+    page.goto(shown.link.partition("#")[0] + "#/errors")
+    page.get_by_role("link", name="ValueError").click()
+    expect(page.locator(".frame.own .hit")).to_contain_text('raise ValueError("the mast broke")')
+    expect(page.locator("main")).to_contain_text("release #2")
+    shown.shot("error")
+    # What was asked for is counted from nginx's log, and drawn.
+    page.goto(shown.link.partition("#")[0] + "#/apps/pier")
+    chart = page.get_by_role("img", name="Requests per second, by status")
+    expect(chart).to_have_attribute("aria-label", re.compile(r"\b500 "), timeout=30_000)
+    expect(page.get_by_role("img", name="Memory by process")).to_be_visible()
     shown.shot("app")
     assert shown.complaints == []
 

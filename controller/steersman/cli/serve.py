@@ -86,6 +86,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.telemetry.errorlog import FILE as ERRORS
     from steersman.telemetry.errorlog import ErrorLog
     from steersman.telemetry.errors import Errors
+    from steersman.telemetry.happenings import tell_happenings
     from steersman.telemetry.hub import Hub
     from steersman.telemetry.listening import Listeners
     from steersman.telemetry.samples import FILE as SAMPLES
@@ -136,6 +137,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             samples.keeping(hub),
             book.keeping(hub),
             errors.watching(),
+            kept_going("happenings", lambda: tell_happenings(work.store, hub)),
             api(parts, folder, settings.api, others),
             *doors_of(settings, house, engine.wake),
         ]

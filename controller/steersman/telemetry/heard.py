@@ -35,14 +35,17 @@ class Heard:
         """Yield what messages say, in their order."""
         for message in messages:
             try:
-                yield self._signal(message)
-            except (KeyError, TypeError, ValueError, IndexError):
+                signal = self._signal(message)
+            except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
                 self.bad += 1
+            else:
+                yield signal
 
     def apps_in(self, messages: list[Any]) -> set[str]:
         """Return the apps whose lines are among the messages."""
-        units = {m["log"][0] for m in messages if isinstance(m, dict) and m.get("log")}
-        return {self._origin(str(unit)).app for unit in units} - {""}
+        lines = [each.get("log") for each in messages if isinstance(each, dict)]
+        units = {str(line[0]) for line in lines if isinstance(line, list) and line}
+        return {self._origin(unit).app for unit in units} - {""}
 
     def counts(self, now: float) -> Iterator[Sample]:
         """Yield how many lines there were so far, by level."""
@@ -61,8 +64,8 @@ class Heard:
         raise KeyError("lack")
 
     def _line(self, unit: str, at: float, text: str, priority: int) -> LogRecord:
-        said = lines.read(self._masks.text(text), priority)
-        origin = self._origin(unit)
+        said = lines.read(self._masks.text(str(text)), priority)
+        origin = self._origin(str(unit))
         self._levels[origin.app, origin.process, said.level] += 1
         return LogRecord(
             time=float(at), origin=origin, text=said.text, level=said.level, fields=said.fields
@@ -72,7 +75,7 @@ class Heard:
         code = told.get("code")
         return Exited(
             time=float(told["t"]),
-            origin=self._origin(told["unit"]),
+            origin=self._origin(str(told["unit"])),
             code=int(code) if code is not None else None,
             signal=str(told.get("signal", ""))[:20],
             is_oom=told.get("oom") is True,
@@ -83,14 +86,17 @@ class Heard:
     def _measured(
         self, at: float, name: str, value: float, labels: Mapping[str, str], kind: str
     ) -> Sample:
-        own = {str(k)[:LONGEST_NAME]: str(labels[k])[:LONGEST_NAME] for k in list(labels)[:30]}
+        own = {
+            str(key)[:LONGEST_NAME]: str(labels[key])[:LONGEST_NAME]
+            for key in list(labels)[:MOST_LABELS]
+        }
         unit = own.pop("unit", None)
         if unit is not None:
-            origin = self._origin(unit)
+            origin = self._origin(str(unit))
             own |= {"app": origin.app, "process": origin.process, "instance": origin.instance}
             own["release"] = str(origin.release)
         own["host"] = self._host
-        return _sample(at, name[:LONGEST_NAME], value, own, kind)
+        return _sample(at, str(name)[:LONGEST_NAME], value, own, kind)
 
     def _origin(self, unit: str) -> Origin:
         known = self._origins.get(unit)

@@ -49,7 +49,7 @@ export function app(page, content, name) {
     await load();
   }, 10000);
   page.every(async (signal) => {
-    const found = await list("/errors", { app: name, limit: 10 }, signal);
+    const found = (await list("/errors", { app: name }, signal)).slice(-10);
     faults.replaceChildren(card("Errors", errorTable(found, "No errors.")));
   }, 5000);
   follow(page, name, rollout);

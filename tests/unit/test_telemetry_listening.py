@@ -1,0 +1,80 @@
+"""What is heard of a host becomes signals; where it was left is known to the next daemon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from steersman.api.mask import Masks
+from steersman.api.signals import Exited, LogRecord, Origin, Sample
+from steersman.telemetry.heard import Heard
+from steersman.telemetry.positions import Positions
+
+UNIT = "steersman-shop.web.g3@1.service"
+ORIGIN = Origin(host="h1", app="shop", process="web", instance="1", release=3, commit="c3")
+
+
+def heard(*secrets: str) -> Heard:
+    masks = Masks()
+    masks.learn(secrets)
+    return Heard("h1", masks, lambda app, number: f"c{number}")
+
+
+def test_a_line_is_a_record_of_its_process_without_secrets() -> None:
+    ear = heard("a-secret-of-ours")
+    line = {"log": [UNIT, 7.0, "ERROR: a-secret-of-ours", 6]}
+    (record,) = ear.signals([line])
+    assert isinstance(record, LogRecord)
+    assert (record.origin, record.level, record.time) == (ORIGIN, "error", 7.0)
+    assert "a-secret-of-ours" not in record.text
+    assert ear.apps_in([line]) == {"shop"}
+    (count,) = ear.counts(8.0)
+    assert (count.name, count.value) == ("steersman_log_lines_total", 1.0)
+
+
+def test_an_exit_and_a_sample_have_their_origin() -> None:
+    told = {"exit": {"unit": UNIT, "t": 7.0, "signal": "SIGSEGV", "core": True, "count": 2}}
+    measured = {"sample": ["steersman_process_threads", 4, {"unit": UNIT}, "gauge"], "t": 7.0}
+    exited, sample = heard().signals([told, measured])
+    assert exited == Exited(time=7.0, origin=ORIGIN, signal="SIGSEGV", has_core=True, restarts=2)
+    assert isinstance(sample, Sample)
+    labels = {"app": "shop", "process": "web", "instance": "1", "release": "3", "host": "h1"}
+    assert (sample.labels, sample.value) == (labels, 4.0)
+
+
+def test_a_host_cannot_speak_for_another() -> None:
+    measured = {"sample": ["steersman_host_load1", 1, {"host": "h2"}, "gauge"], "t": 7.0}
+    (sample,) = heard().signals([measured])
+    assert isinstance(sample, Sample)
+    assert sample.labels == {"host": "h1"}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text() | st.sampled_from(["log", "exit", "t"]),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.sampled_from(["log", "exit", "sample", "t"]), inner)
+    ),
+)
+
+
+@given(st.lists(JSON))
+def test_whatever_a_host_says_breaks_nothing(messages: list[Any]) -> None:
+    ear = heard()
+    ear.apps_in(messages)
+    assert len(list(ear.signals(messages))) + ear.bad == len(messages)
+
+
+def test_positions_outlive_whoever_wrote_them(tmp_path: Path) -> None:
+    first = Positions(tmp_path / "at")
+    first.write("h1", {"lines": "a long cursor " * 20})
+    first.write("h1", {"lines": "short"})
+    second = Positions(tmp_path / "at")
+    assert second.read("h1") == {"lines": "short"}
+    assert second.read("h2") == {}
+    (tmp_path / "at/h3.json").write_bytes(b"\xff broken")
+    assert second.read("h3") == {}
+    first.close()
+    second.close()
