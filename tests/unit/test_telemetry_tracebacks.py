@@ -20,6 +20,7 @@ from steersman.telemetry.tracebacks import (
     LONGEST,
     MOST_LINES,
     MOST_OPEN,
+    PATIENCE,
     QUIET,
     Found,
     Tracebacks,
@@ -300,9 +301,40 @@ def test_it_is_whole_once_nothing_came_for_a_while() -> None:
         assert reader.line(line, 5.0, 10.0) == []
     assert reader.deadline == 10.0 + QUIET
     assert reader.flush(10.0 + QUIET / 2) == []
+    # What others say in the meantime does not hold it up.
+    assert reader.line("2026-11-25 22:10:00 INFO up", 5.1, 10.0 + QUIET / 2) == []
     (found,) = reader.flush(10.0 + QUIET)
     assert (found.time, found.exceptions[0].type) == (5.0, "ValueError")
     assert reader.deadline is None
+
+
+@pytest.mark.parametrize(
+    ("last", "patience"),
+    [
+        ("Traceback (most recent call last):", PATIENCE),
+        ('  File "a.py", line 1, in f', PATIENCE),
+        ("    x = 1", PATIENCE),
+        ("ValueError: x", QUIET),
+        ("The above exception was the direct cause of the following exception:", PATIENCE),
+    ],
+)
+def test_what_is_not_whole_is_waited_for_longer(last: str, patience: float) -> None:
+    lines = ["Traceback (most recent call last):", '  File "a.py", line 1, in f', "ValueError: x"]
+    reader = Tracebacks()
+    for line in lines[: 3 if last.startswith("The above") else 2]:
+        reader.line(line, 1.0, 1.0)
+    reader.line(last, 1.0, 1.0)
+    assert reader.deadline == 1.0 + patience
+
+
+def test_a_group_is_whole_behind_its_last_line(tmp_path: Path) -> None:
+    lines = [line for line in printed(SHAPES["a group"][0], tmp_path) if line]
+    reader = Tracebacks()
+    for line in lines[:-1]:
+        reader.line(line, 1.0, 1.0)
+    assert reader.deadline == 1.0 + PATIENCE
+    reader.line(lines[-1], 1.0, 1.0)
+    assert reader.deadline == 1.0 + QUIET
 
 
 def test_one_after_the_other_without_anything_between() -> None:

@@ -27,7 +27,7 @@ _LEVELS = r"(?!(?:DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL|TRACE|NOTS
 _RAISED = re.compile(rf"{_LEVELS}(?P<type>[^\W\d][\w.<>]{{0,199}})(?::(?: (?P<message>.*))?)?$")
 _MARGIN = re.compile(r"(?P<indent> +)[|+](?: (?P<text>.*))?$")
 _MEMBER = re.compile(r"(?P<indent> *)(?P<first>\+-)?\+-{8,} (?:\d+|\.\.\.) -{8,}$")
-_CLOSING = re.compile(r" *\+-{8,}$")
+CLOSING = re.compile(r" *\+-{8,}$")
 
 _DEEPEST = 12
 _MOST_EXCEPTIONS = 50
@@ -81,7 +81,7 @@ def _tokens(lines: Sequence[str]) -> Iterator[_Token]:
         elif margin := _MARGIN.match(line):
             depth = len(margin["indent"]) // 2
             yield _Token(depth, margin["text"] or "")
-        elif not _CLOSING.match(line):
+        elif not CLOSING.match(line):
             yield _Token(depth, line)
 
 

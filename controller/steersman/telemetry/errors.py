@@ -120,19 +120,22 @@ class Errors:
         self._found(instance, found)
         if not instance.reader.took_line and record.text:
             instance.crumbs.append(_crumb(record))
-        if instance.flush is None and instance.reader.deadline is not None:
-            self._flush_later(instance)
+        self._flush_in_time(instance)
 
-    def _flush_later(self, instance: _Instance) -> None:
-        deadline = instance.reader.deadline
-        wait = max(0.0, deadline - _now()) if deadline is not None else 0.0
-        instance.flush = self._later(wait, lambda: self._flush(instance))
+    def _flush_in_time(self, instance: _Instance) -> None:
+        """Have what is read flushed once it is due, which may be sooner than was thought."""
+        deadline, timer = instance.reader.deadline, instance.flush
+        if deadline is None or (timer is not None and timer.when() <= deadline):
+            return
+        if timer is not None:
+            timer.cancel()
+            self._timers.discard(timer)
+        instance.flush = self._later(deadline - _now(), lambda: self._flush(instance))
 
     def _flush(self, instance: _Instance) -> None:
         instance.flush = None
         self._found(instance, instance.reader.flush(_now()))
-        if instance.reader.deadline is not None:
-            self._flush_later(instance)
+        self._flush_in_time(instance)
 
     def _found(self, instance: _Instance, found: Iterable[Found]) -> None:
         for each in found:

@@ -15,6 +15,7 @@ from typing import Literal
 from steersman.api.signals import Raised
 from steersman.telemetry.blocks import (
     CHAINED,
+    CLOSING,
     FRAME,
     HEADER,
     MARKERS,
@@ -23,8 +24,10 @@ from steersman.telemetry.blocks import (
     parse_block,
 )
 
-QUIET = 0.4
-"""Seconds without a line of its stack after which a traceback is taken to be whole."""
+QUIET = 0.25
+"""Seconds after what was raised, in which more of a message or of a chain may follow."""
+PATIENCE = 2.0
+"""Seconds to wait for the rest of a stack that has not said what was raised."""
 MOST_OPEN = 4
 """Tracebacks that are read at once; when another begins, the stillest is as whole as it will be."""
 MOST_LINES = 1_000
@@ -78,6 +81,13 @@ class _Block:
     blanks: int = 0
     said: int = 0
     is_first: bool = True
+
+    @property
+    def deadline(self) -> float:
+        """When it is taken to be whole, or to be cut off."""
+        is_group_over = self.expects == "group" and CLOSING.match(self.lines[-1]) is not None
+        is_over = is_group_over or self.expects in ("message", "chain")
+        return self.touched + (QUIET if is_over else PATIENCE)
 
     def stripped(self, line: str) -> str | None:
         """Return a line without what precedes each of this block's; None if it is not of them.
@@ -160,7 +170,6 @@ class _Block:
 class Tracebacks:
     """Reads the lines of one instance."""
 
-    quiet: float = QUIET
     took_line: bool = False
     """Whether the last line belongs to a traceback."""
     _open: list[_Block] = field(default_factory=list)
@@ -170,7 +179,7 @@ class Tracebacks:
     @property
     def deadline(self) -> float | None:
         """When to call `flush` if no line comes until then; None while nothing is read."""
-        return min((each.touched + self.quiet for each in self._open), default=None)
+        return min((each.deadline for each in self._open), default=None)
 
     def line(self, text: str, time: float, now: float) -> list[Found]:
         """Take a line, written at `time` and read at `now`; return what is whole by then."""
@@ -196,7 +205,7 @@ class Tracebacks:
 
     def flush(self, now: float) -> list[Found]:
         """Return those to which nothing was added for a while."""
-        return self._ended([each for each in self._open if now - each.touched >= self.quiet])
+        return self._ended([each for each in self._open if now >= each.deadline])
 
     def close(self) -> list[Found]:
         """Return whatever was being read: nothing more will come."""
