@@ -27,6 +27,7 @@ KINDS = (
     Kind("Secret", "secrets", "sec"),
     Kind("Job", "jobs", "job"),
     Kind("Repository", "repositories", "repo"),
+    Kind("Plugin", "plugins", "plug"),
     Kind("Release", "releases", "rel"),
     Kind("Event", "events", "ev"),
     Kind("Generation", "generations", "gen"),
@@ -34,7 +35,7 @@ KINDS = (
 )
 # What `get all` lists, most asked-for first; events are many, generations are the hosts', and
 # `chart list` tells of installations.
-ALL = KINDS[:6]
+ALL = KINDS[:7]
 
 
 class Reference(NamedTuple):

@@ -78,6 +78,8 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.server.notify import Notifier
     from steersman.server.parts import Parts
     from steersman.server.tokens import Tokens
+    from steersman.telemetry.hub import Hub
+    from steersman.telemetry.shipping import Shipping
 
     relay = Relay()
     async with opened_here(tools, relay, use_ssh_config=False) as work:
@@ -106,6 +108,8 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
         )
         hooks = {"hooks": hook_app(settings, house, engine.wake)}
         doors = [api(parts, folder, settings.api, hooks), *doors_of(settings, house, engine.wake)]
+        hub = Hub()
+        doors.append(Shipping(work.memory, work.session.vault, hub).running())
         if filenames:
             doors.append(kept_going("manifests", lambda: manifests.watch(engine.wake)))
         async with alone_in(folder):

@@ -28,6 +28,7 @@ from steersman.control.memory import Memory, NotFound
 from steersman.control.outcome import Applied as Applied
 from steersman.control.outcome import Outcome
 from steersman.control.plans import Plans
+from steersman.control.plugins import admit_given_plugins, plugins_using
 from steersman.control.pretence import Pretence
 from steersman.control.prune import Pruner
 from steersman.control.release import OVERTAKEN, refuse_unconfirmed
@@ -104,6 +105,7 @@ class Controller:
         jobs = {job.name: job for job in await self._memory.jobs()}
         jobs |= {obj.name: obj for obj in objects if isinstance(obj, Job)}
         admit_jobs(jobs.values(), apps, hosts)
+        await admit_given_plugins(self._memory, objects)
 
     async def _touched(self, objects: Sequence[AnyObject]) -> list[str]:
         """Return the apps to converge: those given, on given hosts, or with given secrets."""
@@ -293,10 +295,11 @@ class Controller:
         users = [
             a.name for a in (await self._memory.apps()).values() if name in a.spec.config.secrets
         ]
+        users += [f"plugin {p}" for p in await plugins_using(self._memory, name)]
         if users:
             raise StillUsed(
                 f"secret {name} is used by {', '.join(users)};"
-                " take it out of their spec.config.secrets first"
+                " take it out of their spec.config first"
             )
         if not await self._memory.store.delete("Secret", name):
             raise NotFound("Secret", name)
