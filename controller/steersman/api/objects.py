@@ -11,11 +11,12 @@ from steersman.api.event import Event
 from steersman.api.host import Host
 from steersman.api.installation import Installation
 from steersman.api.job import Job
+from steersman.api.plugin import Plugin
 from steersman.api.release import Release
 from steersman.api.repository import Repository
 from steersman.api.secret import Secret
 
-AnyObject = App | Host | Secret | Job | Repository | Release | Installation | Event
+AnyObject = App | Host | Secret | Job | Repository | Plugin | Release | Installation | Event
 
 KINDS: Mapping[str, type[AnyObject]] = {
     "App": App,
@@ -23,11 +24,12 @@ KINDS: Mapping[str, type[AnyObject]] = {
     "Secret": Secret,
     "Job": Job,
     "Repository": Repository,
+    "Plugin": Plugin,
     "Release": Release,
     "Installation": Installation,
     "Event": Event,
 }
-MANIFEST_KINDS = ("Host", "Secret", "App", "Job", "Repository")
+MANIFEST_KINDS = ("Host", "Secret", "App", "Job", "Plugin", "Repository")
 """What people write, in the order in which it is applied; the controller writes the others."""
 
 

@@ -15,7 +15,7 @@ from steersman.cli.options import common, filename
 Cascade = Literal["background", "orphan"]
 
 # What uses others goes before them.
-_ORDER = ("Repository", "Job", "App", "Secret", "Host")
+_ORDER = ("Repository", "Plugin", "Job", "App", "Secret", "Host")
 
 
 class NotRemoved(SteersmanError):

@@ -70,6 +70,7 @@ async def _text(work: "Work", kind: str, name: str) -> str:
         describe_release,
         describe_secret,
     )
+    from steersman.cli.describe_plugin import describe_plugin
     from steersman.cli.describe_repository import describe_repository
     from steersman.cli.sections import events_section
 
@@ -82,6 +83,7 @@ async def _text(work: "Work", kind: str, name: str) -> str:
         "Secret": describe_secret,
         "Job": describe_job,
         "Repository": describe_repository,
+        "Plugin": describe_plugin,
         "Release": describe_release,
         "Installation": describe_installation,
     }

@@ -34,6 +34,7 @@ KINDS = (
     Kind("Secret", "secrets", "sec"),
     Kind("Job", "jobs", "job"),
     Kind("Repository", "repositories", "repo"),
+    Kind("Plugin", "plugins", "plug"),
     Kind("Release", "releases", "rel"),
     Kind("Event", "events", "ev"),
     Kind("Generation", "generations", "gen"),
@@ -44,7 +45,7 @@ NOT_STORED = frozenset({"Generation", "Error"})
 """Kinds that are no objects of the store: hosts know generations, and errors have their own."""
 # What `get all` lists, most asked-for first; events and errors are many, generations are the
 # hosts', and `chart list` tells of installations.
-ALL = KINDS[:6]
+ALL = KINDS[:7]
 
 
 class Reference(NamedTuple):

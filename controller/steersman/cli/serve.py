@@ -93,6 +93,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.telemetry.samples import Samples
     from steersman.telemetry.sources import HostSources
     from steersman.telemetry.troubles import telling
+    from steersman.telemetry.shipping import Shipping
 
     relay = Relay()
     async with opened_here(tools, relay, use_ssh_config=False) as work:
@@ -138,6 +139,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             book.keeping(hub),
             errors.watching(),
             kept_going("happenings", lambda: tell_happenings(work.store, hub)),
+            Shipping(work.memory, work.session.vault, hub).running(),
             api(parts, folder, settings.api, others),
             *doors_of(settings, house, engine.wake),
         ]

@@ -154,6 +154,10 @@ def _age(one: Object, now: datetime) -> str:
     return age(one["metadata"].get("creationTimestamp"), now)
 
 
+def _ago(since: str | None, now: datetime) -> str | None:
+    return age(since, now) if since is not None else None
+
+
 def _text(value: object) -> str:
     if isinstance(value, list | tuple):
         value = ",".join(map(str, value))
@@ -203,6 +207,15 @@ _COLUMNS: Mapping[str, Columns] = {
         "REF": lambda one, now: one["spec"].get("ref", "main"),
         "COMMIT": lambda one, now: (_status(one).get("appliedCommit") or "")[:10],
         "SUSPENDED": lambda one, now: _suspended(one),
+        "AGE": _age,
+    },
+    "Plugin": {
+        "NAME": _name,
+        "TYPE": lambda one, now: one["spec"].get("type"),
+        "STATUS": lambda one, now: phase(one),
+        "SIGNALS": lambda one, now: _status(one).get("signals") or one["spec"].get("signals"),
+        "SHIPPED": lambda one, now: _status(one).get("shipped", 0),
+        "DROPPED": lambda one, now: _status(one).get("dropped", 0),
         "AGE": _age,
     },
     "Release": {
@@ -269,6 +282,12 @@ _WIDE: Mapping[str, Columns] = {
         "URL": lambda one, now: one["spec"].get("url"),
         "PATH": lambda one, now: one["spec"].get("path"),
         "OBJECTS": lambda one, now: len(_status(one).get("inventory", ())),
+    },
+    "Plugin": {
+        "APPS": lambda one, now: (one["spec"].get("select") or {}).get("apps"),
+        "QUEUED": lambda one, now: _status(one).get("queued", 0),
+        "LAST SUCCESS": lambda one, now: _ago(_status(one).get("lastSuccess"), now),
+        "LAST ERROR": lambda one, now: _status(one).get("lastError"),
     },
     "Secret": {"NAMES": lambda one, now: sorted(one["spec"].get("data") or {})},
     "Release": {

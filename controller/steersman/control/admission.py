@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
 from steersman.api.host import Host
 from steersman.api.job import Job
+from steersman.api.plugin import Plugin, refs_in
 from steersman.planning.fleet import meant
 from steersman.planning.placement import place
 
@@ -34,6 +36,59 @@ def admit_jobs(jobs: Collection[Job], apps: Mapping[str, App], hosts: Mapping[st
     problems = [problem for job in jobs for problem in _job_problems(job, apps, hosts)]
     if problems:
         raise NotAdmitted(problems)
+
+
+def admit_plugins(
+    plugins: Collection[Plugin],
+    secrets: Mapping[str, Collection[str]],
+    checks: Mapping[str, Mapping[str, Any] | str],
+) -> None:
+    """Raise NotAdmitted unless every plugin finds its Secrets and its type takes what it says.
+
+    `secrets` are the keys of each; `checks` are what types answered, or why there is no answer.
+    """
+    problems = [
+        problem
+        for plugin in plugins
+        for problem in (*_lost_values(plugin, secrets), *_misfits(plugin, checks[plugin.name]))
+    ]
+    if problems:
+        raise NotAdmitted(problems)
+
+
+def _lost_values(plugin: Plugin, secrets: Mapping[str, Collection[str]]) -> Iterator[str]:
+    for path, ref in refs_in(plugin.spec.config):
+        where = f"plugin {plugin.name}: spec.config.{'.'.join(map(str, path))}"
+        if ref.secret not in secrets:
+            yield f"{where} takes from secret {ref.secret}, which does not exist; apply it too"
+        elif ref.key not in secrets[ref.secret]:
+            known = ", ".join(secrets[ref.secret]) or "nothing"
+            yield f"{where} takes {ref.key} of secret {ref.secret}, which has {known}"
+
+
+def _misfits(plugin: Plugin, check: Mapping[str, Any] | str) -> Iterator[str]:
+    if isinstance(check, str):
+        yield f"plugin {plugin.name}: {check}"
+        return
+    takes, wanted = check["takes"], plugin.spec.signals or ()
+    for name in wanted:
+        if name not in takes:
+            yield (
+                f"plugin {plugin.name}: spec.signals: found {name}; allowed:"
+                f" {', '.join(takes)}, which is what {plugin.spec.type} takes"
+            )
+    refs = [tuple(map(str, path)) for path, _ in refs_in(plugin.spec.config)]
+    for fault in check["faults"]:
+        at = tuple(fault["at"])
+        if not _is_for_later(at, fault["type"], refs):
+            yield f"plugin {plugin.name}: spec.config.{'.'.join(at)}: {fault['why']}"
+
+
+def _is_for_later(at: tuple[str, ...], type_: str, refs: Collection[tuple[str, ...]]) -> bool:
+    """Return whether a fault may be that of the mask that stands for a value of a Secret here."""
+    if type_ in ("extra_forbidden", "missing") or type_.endswith("_type"):
+        return False
+    return any(at[: len(ref)] == ref or ref[: len(at)] == at for ref in refs)
 
 
 def _job_problems(job: Job, apps: Mapping[str, App], hosts: Mapping[str, Host]) -> Iterator[str]:

@@ -28,6 +28,7 @@ from steersman.control.memory import Memory
 from steersman.control.outcome import Applied as Applied
 from steersman.control.outcome import Outcome
 from steersman.control.plans import Plans
+from steersman.control.plugins import admit_given_plugins
 from steersman.control.pretence import Pretence
 from steersman.control.prune import Pruner
 from steersman.control.release import OVERTAKEN, refuse_unconfirmed
@@ -100,6 +101,7 @@ class Controller:
         jobs = {job.name: job for job in await self._memory.jobs()}
         jobs |= {obj.name: obj for obj in objects if isinstance(obj, Job)}
         admit_jobs(jobs.values(), apps, hosts)
+        await admit_given_plugins(self._memory, objects)
 
     async def _touched(self, objects: Sequence[AnyObject]) -> list[str]:
         """Return the apps to converge: those given, on given hosts, or with given secrets."""

@@ -34,7 +34,7 @@ PRUNE = "steersman/prune"
 # The controller writes these; they go with what they belong to.
 _NEVER = frozenset({"Build", "Event", "Lease", "Release"})
 # What uses others goes before them.
-_FIRST, _LAST = ("Job", "App"), ("Secret", "Host")
+_FIRST, _LAST = ("Plugin", "Job", "App"), ("Secret", "Host")
 
 Marked = TypeVar("Marked", bound=Object)
 

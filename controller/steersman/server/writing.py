@@ -68,7 +68,7 @@ def _named(obj: AnyObject) -> Object:
 async def _admit(ask: Ask, would_be: Object) -> None:
     """Raise NotAdmitted unless the object, as it would be, fits to all others."""
     obj = parse_object(would_be)
-    if obj.kind in ("App", "Host", "Job"):
+    if obj.kind in ("App", "Host", "Job", "Plugin"):
         await ask.parts.controller.admit([obj])
 
 
