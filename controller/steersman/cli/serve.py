@@ -91,9 +91,9 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.telemetry.listening import Listeners
     from steersman.telemetry.samples import FILE as SAMPLES
     from steersman.telemetry.samples import Samples
+    from steersman.telemetry.shipping import Shipping
     from steersman.telemetry.sources import HostSources
     from steersman.telemetry.troubles import telling
-    from steersman.telemetry.shipping import Shipping
 
     relay = Relay()
     async with opened_here(tools, relay, use_ssh_config=False) as work:

@@ -14,6 +14,7 @@ from steersman.control.cordon import Cordons
 from steersman.control.jobs import Jobs
 from steersman.control.memory import Memory, NotFound
 from steersman.control.outcome import Outcome
+from steersman.control.plugins import plugins_using
 from steersman.control.session import Session
 from steersman.store.errors import Conflict
 from steersman.store.protocol import Stored
@@ -131,10 +132,11 @@ class Deleting:
     async def _refuse_used(self, name: str) -> None:
         apps = (await self._memory.apps()).values()
         users = [app.name for app in apps if name in app.spec.config.secrets]
+        users += [f"plugin {each}" for each in await plugins_using(self._memory, name)]
         if users:
             raise StillUsed(
                 f"secret {name} is used by {', '.join(users)};"
-                " take it out of their spec.config.secrets first"
+                " take it out of their spec.config first"
             )
 
     async def _at_once(self, kind: str, name: str, meant: Meant) -> None:
