@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from steersman.api.signals import Sample
-from steersman_plugins.series import Board, Growth, Key, key_of
+from steersman_plugins.series import Board, Growth, Key, key_of, number
 from steersman_plugins.wording import word
 
 _MOST_SERIES = 10_000
+# RRDtool's counters have 64 bits, and sums of these stay numbers.
+_LARGEST = 1e15
 _NOT_IN_FIELD = re.compile(r"[^A-Za-z0-9_]")
 
 
@@ -112,9 +114,9 @@ class Sheets:
         """Note a sample, if a graph shows it."""
         graph = _BY_SAMPLE.get(sample.name)
         subject = sample.labels.get(graph.of, "") if graph is not None else ""
-        if graph is None or not subject:
+        if graph is None or not subject or abs(sample.value) > _LARGEST:
             return
-        line = sample.labels.get(graph.line, "") or graph.title
+        line = sample.labels.get(graph.line, "") or graph.name.partition("_")[2]
         if graph.only and line not in graph.only:
             return
         place = (("line", line), ("subject", subject))
@@ -171,8 +173,8 @@ def config_lines(graph: Graph, title: str, lines: Lines) -> Iterator[str]:
 def value_lines(graph: Graph, lines: Lines) -> Iterator[str]:
     """Yield what the lines of a graph stand at."""
     for name, (_, value) in _fields(graph, lines).items():
-        shown = str(round(value * graph.scale)) if graph.kind == "DERIVE" else f"{value:.12g}"
-        yield f"{name}.value {shown}"
+        whole = graph.kind == "DERIVE"
+        yield f"{name}.value {number(round(value * graph.scale) if whole else value)}"
 
 
 def _fields(graph: Graph, lines: Lines) -> dict[str, tuple[str, float]]:

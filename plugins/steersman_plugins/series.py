@@ -64,7 +64,8 @@ class Growth:
         """Return the growth up to `value`, where `pending` was seen but is not kept yet."""
         before = pending.get(key, self._seen.get(key, value))
         # One that is lower than before has begun again at zero.
-        return value - before if value >= before else value
+        grown = value - before if value >= before else value
+        return grown if math.isfinite(grown) else 0.0
 
     def keep(self, seen: Mapping[Key, float]) -> None:
         for key, value in seen.items():

@@ -92,6 +92,12 @@ def test_a_counter_that_began_again_grew_from_zero() -> None:
     assert said(encoder, counter(4)) == ["orders_total:4|c"]
 
 
+def test_growth_beyond_all_numbers_is_none() -> None:
+    encoder = Encoder("datadog", "", "{name}")
+    said(encoder, counter(-1e308))
+    assert said(encoder, counter(1e308)) == []
+
+
 def test_growth_that_did_not_arrive_is_told_again() -> None:
     encoder = Encoder("datadog", "", "{name}")
     said(encoder, counter(1))
