@@ -16,7 +16,8 @@ from steersman.api.signals import Sample
 from steersman_plugins.series import Key, Labels, Latest, labels_of
 from steersman_plugins.wording import MOST_NAME
 
-_NOT_IN_NAME = re.compile(r"[^a-zA-Z0-9_:]")
+# Colons are for the names of recording rules.
+_NOT_IN_NAME = re.compile(r"[^a-zA-Z0-9_]")
 _NOT_IN_LABEL = re.compile(r"[^a-zA-Z0-9_]")
 # What the formats keep for themselves: a label `__x`, and the suffixes of families of other kinds.
 _RESERVED = ("_total", "_created", "_info", "_bucket", "_gsum", "_gcount")
@@ -90,7 +91,8 @@ def families(rows: Sequence[tuple[Key, Latest]]) -> tuple[list[Metric], int]:
         if base not in made:
             made[base] = Metric(base, _HELP.get(base, "Told by an app."), kind)
             taken.update(_names(base, kind))
-        if made[base].type == kind and _is_sound(kind, name, labels, latest.value):
+        suffix = name.removeprefix(base)
+        if made[base].type == kind and _is_sound(kind, suffix, labels, latest.value):
             made[base].add_sample(name, dict(labels), latest.value)
         else:
             left_out += 1
@@ -121,15 +123,17 @@ def _quantile(labels: Labels) -> str:
     return dict(labels).get("quantile", "")
 
 
-def _is_sound(kind: str, name: str, labels: Labels, value: float) -> bool:
+def _is_sound(kind: str, suffix: str, labels: Labels, value: float) -> bool:
+    """Return whether OpenMetrics allows a sample of a family's kind; a scrape fails as a whole."""
     if kind == "counter":
         return value >= 0
     if kind != "summary":
         return True
-    if name.endswith(("_sum", "_count")):
-        return value >= 0 and not _quantile(labels)
+    if suffix:
+        is_whole = suffix != "_count" or float(value).is_integer()
+        return value >= 0 and is_whole and not _quantile(labels)
     try:
-        return 0 <= float(_quantile(labels)) <= 1
+        return value >= 0 and 0 <= float(_quantile(labels)) <= 1
     except ValueError:
         return False
 

@@ -144,7 +144,7 @@ class Talk:
         fresh = self._sheets.fresh(now)
         for graph in GRAPHS:
             subjects = fresh[graph.name]
-            if graph.of == "app" and subjects:
+            if graph.of != "host" and subjects:
                 found[graph.name] = (graph, self._node, subjects)
             elif graph.of == "host":
                 for host, lines in subjects.items():
@@ -160,7 +160,7 @@ class Talk:
         graph, node, subjects = service
         said: list[str] = []
         for part, title, lines in self._parts(name, graph, subjects):
-            if "multigraph" in self._caps and graph.of == "app":
+            if "multigraph" in self._caps and graph.of != "host":
                 said.append(f"multigraph {part}")
             if is_config:
                 said += [f"host_name {node}"] if node != self._node else []
@@ -176,10 +176,11 @@ class Talk:
             for lines in subjects.values():
                 yield name, graph.title, lines
             return
-        yield name, f"{graph.title} by app", together(graph, subjects)
+        yield name, f"{graph.title} by {graph.of}", together(graph, subjects)
         if "multigraph" in self._caps:
-            for app, lines in subjects.items():
-                yield f"{name}.{field(app)}", f"{graph.title} of {_node_name(app)}", lines
+            for subject, lines in subjects.items():
+                title = f"{graph.title} of {_node_name(subject)}"
+                yield f"{name}.{field(subject)}", title, lines
 
 
 def _node_name(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from steersman.api.signals import Sample
@@ -15,6 +16,7 @@ from steersman_plugins.series import Board, Growth, Key, key_of, number
 from steersman_plugins.wording import word
 
 _MOST_SERIES = 10_000
+_MOST_OTHERS = 1000
 # RRDtool's counters have 64 bits, and sums of these stay numbers.
 _LARGEST = 1e15
 _NOT_IN_FIELD = re.compile(r"[^A-Za-z0-9_]")
@@ -30,7 +32,7 @@ class Graph:
 
     name: str
     sample: str
-    of: Literal["app", "host"]
+    of: Literal["app", "host", "metric"]
     line: str
     title: str
     unit: str
@@ -41,7 +43,7 @@ class Graph:
     is_highest: bool = False
 
 
-GRAPHS = (
+_KNOWN = (
     Graph(
         "app_cpu",
         "steersman_process_cpu_seconds_total",
@@ -86,7 +88,13 @@ GRAPHS = (
     Graph("host_memory", "steersman_host_memory_bytes", "host", "state", "Memory", "bytes"),
     Graph("host_disk", "steersman_host_disk_bytes", "host", "state", "Disk", "bytes"),
 )
-_BY_SAMPLE: Mapping[str, Graph] = {graph.sample: graph for graph in GRAPHS}
+# Whatever else is told of apps, first of all by themselves: a line for each app.
+OTHER_VALUES = Graph("other_values", "", "metric", "app", "Values", "value")
+OTHER_COUNTS = Graph(
+    "other_counts", "", "metric", "app", "Counts", "count / ${graph_period}", kind="DERIVE"
+)
+GRAPHS = (*_KNOWN, OTHER_VALUES, OTHER_COUNTS)
+_BY_SAMPLE: Mapping[str, Graph] = {graph.sample: graph for graph in _KNOWN}
 
 Lines = Mapping[str, float]
 Subjects = Mapping[str, Lines]
@@ -104,39 +112,57 @@ class Sheets:
     def __init__(self, patience: float) -> None:
         self._gauges = Board(_MOST_SERIES, patience)
         self._totals = Board(_MOST_SERIES, patience)
+        # Of their own: an app that makes up names takes no room from what is known.
+        self._others = Board(_MOST_OTHERS, patience)
         self._growth = Growth(_MOST_SERIES)
 
     @property
     def refused(self) -> int:
-        return self._gauges.refused + self._totals.refused
+        return self._gauges.refused + self._totals.refused + self._others.refused
 
     def take(self, sample: Sample, now: float) -> None:
         """Note a sample, if a graph shows it."""
-        graph = _BY_SAMPLE.get(sample.name)
-        subject = sample.labels.get(graph.of, "") if graph is not None else ""
-        if graph is None or not subject or abs(sample.value) > _LARGEST:
+        if abs(sample.value) > _LARGEST:
             return
+        graph = _BY_SAMPLE.get(sample.name)
+        if graph is None:
+            self._take_other(sample, now)
+            return
+        subject = sample.labels.get(graph.of, "")
         line = sample.labels.get(graph.line, "") or graph.name.partition("_")[2]
-        if graph.only and line not in graph.only:
+        if not subject or (graph.only and line not in graph.only):
             return
         place = (("line", line), ("subject", subject))
         if graph.kind == "DERIVE":
-            self._add(sample, (graph.name, place), now)
+            self._add(self._totals, sample, (graph.name, place), now)
         elif not graph.is_highest or sample.labels.get("quantile"):
             self._gauges.take((graph.name, place + key_of(sample)[1]), sample.value, "gauge", now)
 
-    def _add(self, sample: Sample, key: Key, now: float) -> None:
+    def _take_other(self, sample: Sample, now: float) -> None:
+        app = sample.labels.get("app", "")
+        # Nobody can add up quantiles.
+        if not app or "quantile" in sample.labels:
+            return
+        place = (("line", app), ("subject", field(sample.name)))
+        if sample.kind == "counter":
+            self._add(self._others, sample, (OTHER_COUNTS.name, place), now)
+        else:
+            key = (OTHER_VALUES.name, place + key_of(sample)[1])
+            self._others.take(key, sample.value, "gauge", now)
+
+    def _add(self, board: Board, sample: Sample, key: Key, now: float) -> None:
         # A total that only grows, though the counters it is made of come and go.
         source = key_of(sample)
         grown = self._growth.of(source, sample.value, {})
         self._growth.keep({source: sample.value})
-        self._totals.take(key, self._totals.value(key) + grown, "counter", now)
+        board.take(key, board.value(key) + grown, "counter", now)
 
     def fresh(self, now: float) -> Mapping[str, Subjects]:
         """Return, by graph, the value of each line of each subject that was seen lately."""
         found: dict[str, dict[str, dict[str, float]]] = {graph.name: {} for graph in GRAPHS}
         highest = {graph.name for graph in GRAPHS if graph.is_highest}
-        for (name, labels), latest in (*self._gauges.rows(now), *self._totals.rows(now)):
+        boards = (self._gauges, self._totals, self._others)
+        for (name, labels), latest in chain.from_iterable(board.rows(now) for board in boards):
             (_, line), (_, subject) = labels[:2]
             lines = found[name].setdefault(subject, {})
             if name in highest:

@@ -8,6 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import ClassVar
 
 from pydantic import model_validator
@@ -93,8 +94,10 @@ class Prometheus(Plugin):
         if self._door is not None:
             await self._door.close()
             self._door = None
-        if self.config.textfile is not None and self._written:
-            await self._write(time.monotonic())
+        if self.config.textfile is not None:
+            # Nobody would bring it up to date: its series go, as those of a scrape do.
+            with suppress(FileNotFoundError):
+                os.unlink(self.config.textfile)
 
     async def _write(self, now: float) -> None:
         path = self.config.textfile or ""

@@ -9,6 +9,7 @@ import asyncio
 import os
 import re
 import socket
+import time
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal
 
@@ -25,6 +26,8 @@ _UDP_BYTES = 1432
 _UNIX_BYTES = 8192
 _MOST_COUNTERS = 100_000
 _PATIENCE = 0.5
+# Nobody says so when a name moves to another address.
+_KNOWN_FOR = 300.0
 _NOT_IN_KEY = re.compile(r"[^\w./-]")
 _NOT_IN_VALUE = re.compile(r"[^\w.:/-]")
 
@@ -99,6 +102,8 @@ class Statsd(Plugin):
         self._endpoint = parse_endpoint(config.address)
         self._encoder = Encoder(config.tags, config.prefix, config.template)
         self._socket: socket.socket | None = None
+        self._opened_at = 0.0
+        self._tries = 0
 
     async def start(self) -> None:
         await self._opened()
@@ -135,7 +140,11 @@ class Statsd(Plugin):
             self._socket = None
 
     async def _opened(self) -> socket.socket:
+        now = time.monotonic()
+        if now > self._opened_at + _KNOWN_FOR:
+            await self.close()
         if self._socket is None:
+            self._opened_at = now
             try:
                 self._socket = await self._open()
             except OSError as error:
@@ -149,7 +158,9 @@ class Statsd(Plugin):
         found = await asyncio.get_running_loop().getaddrinfo(
             where.host, where.port, type=socket.SOCK_DGRAM
         )
-        family, _, _, _, address = found[0]
+        # A name may have several addresses, of which a server listens on some.
+        family, _, _, _, address = found[self._tries % len(found)]
+        self._tries += 1
         return _connected(family, address)
 
     def _unreached(self, error: OSError) -> PluginError:

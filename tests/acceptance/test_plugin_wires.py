@@ -176,6 +176,7 @@ async def test_a_munin_master_polls_apps_and_hosts(master: MuninMaster, munin_po
                 counter(cpu, 7.5, **where, instance="1", host="h1"),
                 gauge("steersman_process_resident_bytes", 4096, **where),
                 counter("steersman_log_lines_total", 1, app="my-shop", level="error"),
+                gauge("orders.open", 3, app="my-shop", host="h1"),
                 gauge("steersman_host_load1", 0.75, host="h1"),
                 gauge("steersman_host_memory_bytes", 1 << 40, host="h1", state="total"),
             ]
@@ -189,6 +190,8 @@ async def test_a_munin_master_polls_apps_and_hosts(master: MuninMaster, munin_po
         "steersman-app_memory-my_shop-web-g": "4096",
         "steersman-app_errors-my_shop-d": "0",
         "steersman-app_errors-my_shop-error-d": "0",
+        "steersman-other_values-orders_open-g": "3",
+        "steersman-other_values-orders_open-my_shop-g": "3",
         "h1-host_load_h1-load-g": "0.75",
         "h1-host_memory_h1-total-g": "1099511627776",
     }

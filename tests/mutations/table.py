@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-from mutations import in_control, in_plans, in_store, on_hosts
+from mutations import in_control, in_plans, in_store, in_wires, on_hosts
 
-FAULTS = (*on_hosts.FAULTS, *in_plans.FAULTS, *in_control.FAULTS, *in_store.FAULTS)
+FAULTS = (
+    *on_hosts.FAULTS,
+    *in_plans.FAULTS,
+    *in_control.FAULTS,
+    *in_store.FAULTS,
+    *in_wires.FAULTS,
+)

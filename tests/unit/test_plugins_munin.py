@@ -19,7 +19,7 @@ _WORDS = st.text(max_size=30) | st.sampled_from(["a b", "a\nquit", ".", "root", 
 HOSTILE = st.builds(
     Sample,
     time=st.just(1.0),
-    name=st.sampled_from([graph.sample for graph in GRAPHS]),
+    name=st.sampled_from([graph.sample for graph in GRAPHS if graph.sample]) | _WORDS,
     value=st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([1e308, -1e308]),
     labels=st.dictionaries(
         st.sampled_from(["app", "host", "process", "code", "quantile", "level", "state"]), _WORDS
@@ -120,6 +120,29 @@ def test_latency_shows_the_slowest_route_of_each_quantile() -> None:
     talk = talk_of(slow, fast)
     talk.answer(["cap", "multigraph"], 0.0)
     assert "_0_99.value 0.75\n" in talk.answer(["fetch", "app_latency"], 0.0)
+
+
+def test_what_apps_tell_of_themselves_has_a_graph_for_each_name() -> None:
+    told = [
+        Sample(time=1, name="orders.open", value=value, labels={"app": app, "host": host})
+        for value, app, host in ((3, "shop", "h1"), (4, "shop", "h2"), (5, "blog", "h1"))
+    ]
+    told.append(Sample(time=1, name="orders_open", value=1, labels={"app": "blog"}))
+    talk = talk_of(*told)
+    talk.answer(["cap", "multigraph"], 0.0)
+    assert talk.answer(["fetch", "other_values"], 0.0) == (
+        "multigraph other_values\norders_open.value 13\n"
+        "multigraph other_values.orders_open\nblog.value 6\nshop.value 7\n.\n"
+    )
+
+
+def test_names_that_apps_make_up_take_no_room_from_what_is_known() -> None:
+    made_up = (Sample(time=1, name=f"n{n}", value=1, labels={"app": "shop"}) for n in range(20_000))
+    sheets = Sheets(600)
+    for one in (*made_up, load(1)):
+        sheets.take(one, 0.0)
+    assert sheets.refused == 19_000
+    assert sheets.fresh(0.0)["host_load"] == {"h1": {"load": 1}}
 
 
 def test_what_was_not_seen_for_long_is_gone() -> None:

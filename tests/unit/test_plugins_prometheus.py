@@ -215,16 +215,17 @@ async def test_a_port_that_is_taken_is_told_with_the_way_out() -> None:
 
 async def test_a_textfile_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "steersman.prom"
-    plugin = Prometheus("p", Prometheus.Config(textfile=str(path), interval="1ms"))
+    plugin = Prometheus("p", Prometheus.Config(textfile=str(path), interval="0.001ms"))
     await plugin.start()
     assert path.read_bytes() == b""
     with path.open("rb") as reader:
         await plugin.ship([sample("orders", 2)])
-        await plugin.close()
         assert reader.read() == b""
     assert read_plain(path.read_text()) == {("orders", ()): 2.0}
     assert path.stat().st_mode & 0o777 == 0o644
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    await plugin.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_folder_that_is_missing_is_told_with_the_way_out(tmp_path: Path) -> None:
