@@ -60,6 +60,7 @@ class Prometheus(Plugin):
         super().__init__(name, config)
         self._board = Board(config.series, config.staleness)
         self._door: Door | None = None
+        self._turn = asyncio.Lock()
         self._written = 0.0
 
     @property
@@ -128,8 +129,10 @@ class Prometheus(Plugin):
         from steersman_plugins.exposition import text_for
 
         rows = self._board.rows(time.monotonic())
-        # Tens of thousands of series take a while, and the loop is everybody's.
-        body, content_type = await asyncio.to_thread(text_for, accept, rows)
+        # Tens of thousands of series take a while, and the loop is everybody's: in a thread, and
+        # for one scrape at a time.
+        async with self._turn:
+            body, content_type = await asyncio.to_thread(text_for, accept, rows)
         head = _head("200 OK", body, f"Content-Type: {content_type}\r\n")
         writer.write(head if is_head else head + body)
 
