@@ -42,7 +42,7 @@ _CAN = ("multigraph", "dirtyconfig")
 
 
 class Munin(Plugin):
-    """Answers on Munin's port; `refused` counts series beyond the bound."""
+    """A Munin master that polls apps and hosts here, as a node's plugins."""
 
     takes: ClassVar[frozenset[SignalName]] = frozenset({"metrics"})
 
@@ -62,7 +62,7 @@ class Munin(Plugin):
         self._door: Door | None = None
 
     @property
-    def refused(self) -> int:
+    def dropped(self) -> int:
         return self._sheets.refused
 
     async def start(self) -> None:

@@ -29,7 +29,7 @@ _NO_BODY = b""
 
 
 class Prometheus(Plugin):
-    """Keeps the last value of each series for whoever scrapes; `refused` series had no room."""
+    """A Prometheus that scrapes an address, or a node_exporter that reads a textfile."""
 
     takes: ClassVar[frozenset[SignalName]] = frozenset({"metrics"})
 
@@ -64,7 +64,7 @@ class Prometheus(Plugin):
         self._written = 0.0
 
     @property
-    def refused(self) -> int:
+    def dropped(self) -> int:
         return self._board.refused
 
     async def start(self) -> None:

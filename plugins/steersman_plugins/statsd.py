@@ -82,7 +82,7 @@ class Encoder:
 
 
 class Statsd(Plugin):
-    """A StatsD server behind a UDP port or a Unix datagram socket; `dropped` counts datagrams."""
+    """A StatsD server behind a UDP port or a Unix datagram socket."""
 
     takes: ClassVar[frozenset[SignalName]] = frozenset({"metrics"})
 
@@ -98,12 +98,16 @@ class Statsd(Plugin):
 
     def __init__(self, name: str, config: Config) -> None:
         super().__init__(name, config)
-        self.dropped = 0
+        self._dropped = 0
         self._endpoint = parse_endpoint(config.address)
         self._encoder = Encoder(config.tags, config.prefix, config.template)
         self._socket: socket.socket | None = None
         self._opened_at = 0.0
         self._tries = 0
+
+    @property
+    def dropped(self) -> int:
+        return self._dropped
 
     async def start(self) -> None:
         await self._opened()
@@ -121,17 +125,14 @@ class Statsd(Plugin):
                     await asyncio.get_running_loop().sock_sendall(opened, datagram)
                     sent += 1
             _raise_pending(opened)
-        except TimeoutError:
-            # The socket stays full: who reads it is too slow, and nobody waits for it.
-            self.dropped += len(datagrams) - sent
         except OSError as error:
             await self.close()
             # Over UDP nothing arrived at all; a Unix socket took what it took.
             if sent and self._endpoint.path:
-                self.dropped += len(datagrams) - sent
+                self._dropped += sum(one.count(b"\n") + 1 for one in datagrams[sent:])
                 self._encoder.keep()
             raise self._unreached(error) from error
-        self.dropped += too_long
+        self._dropped += too_long
         self._encoder.keep()
 
     async def close(self) -> None:
@@ -164,7 +165,8 @@ class Statsd(Plugin):
         return _connected(family, address)
 
     def _unreached(self, error: OSError) -> PluginError:
-        why = error.strerror or str(error)
+        # A socket that stays full: whoever reads it is too slow, or has stopped.
+        why = error.strerror or str(error) or "nobody reads them"
         return PluginError(
             f"no StatsD server takes datagrams at {self._endpoint}: {why}; "
             "start it, or mend `config.address`"

@@ -39,6 +39,11 @@ class Plugin:
         self.name = name
         self.config = config
 
+    @property
+    def dropped(self) -> int:
+        """How many signals it let go by itself, besides those of batches that failed."""
+        return 0
+
     async def start(self) -> None:
         """Open what is needed; raises PluginError."""
 
