@@ -13,8 +13,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from steersman.api.signals import Sample
-from steersman_plugins.series import Key, Labels, Latest, labels_of
-from steersman_plugins.wording import MOST_NAME
+from steersman_plugins.series import MOST_TEXT, Key, Labels, Latest, labels_of
 
 # Colons are for the names of recording rules.
 _NOT_IN_NAME = re.compile(r"[^a-zA-Z0-9_]")
@@ -61,7 +60,7 @@ def series_key(sample: Sample) -> Key:
 
 
 def _name(sample: Sample) -> str:
-    name = _NOT_IN_NAME.sub("_", sample.name[:MOST_NAME]) or "_"
+    name = _NOT_IN_NAME.sub("_", sample.name[:MOST_TEXT]) or "_"
     name = f"_{name}" if name[0].isdigit() else name
     if sample.kind == "counter":
         # The count and sum of a summary are counters with names of their own.
@@ -70,7 +69,7 @@ def _name(sample: Sample) -> str:
 
 
 def _label(key: str) -> str:
-    label = _NOT_IN_LABEL.sub("_", key[:MOST_NAME]).lstrip("_") or "label"
+    label = _NOT_IN_LABEL.sub("_", key).lstrip("_") or "label"
     return f"_{label}" if label[0].isdigit() else label
 
 

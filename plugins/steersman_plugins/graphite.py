@@ -18,7 +18,7 @@ from steersman.api.quantities import Timeout
 from steersman.api.signals import Sample, Signal, SignalName
 from steersman_plugins.endpoints import HostPort, parse_endpoint
 from steersman_plugins.series import labels_of, number, samples_of
-from steersman_plugins.wording import MOST_NAME, Prefix, Template, dotted_name, fill
+from steersman_plugins.wording import Prefix, Template, dotted_name, fill
 
 # carbon takes pickles of 1 MiB and lines of 16 KiB.
 _AT_A_TIME = 500
@@ -35,8 +35,8 @@ def path_of(sample: Sample, *, tags: bool, prefix: str, template: str) -> str:
     path = before + dotted_name(sample.name)
     for key, value in labels_of(sample):
         # carbon keeps the series' own name in the tag `name`.
-        tag = _NOT_IN_TAG.sub("_", key[:MOST_NAME]) if key != "name" else "name_"
-        said = f";{tag or '_'}={_NOT_IN_VALUE.sub('_', value[:MOST_NAME])}"
+        tag = _NOT_IN_TAG.sub("_", key) if key != "name" else "name_"
+        said = f";{tag or '_'}={_NOT_IN_VALUE.sub('_', value)}"
         if len(path) + len(said) > _LONGEST_PATH:
             break
         path += said

@@ -10,7 +10,8 @@ from decimal import Decimal
 
 from steersman.api.signals import Sample, Signal
 
-MOST_LABELS = 32
+MOST_LABELS = 20
+MOST_TEXT = 200
 
 Labels = tuple[tuple[str, str], ...]
 Key = tuple[str, Labels]
@@ -33,14 +34,13 @@ def _is_number(value: float) -> bool:
 
 
 def labels_of(sample: Sample) -> Labels:
-    """Return the labels of `sample` in order, at most `MOST_LABELS`; an empty value is no label."""
-    return tuple(sorted((key, value) for key, value in sample.labels.items() if value))[
-        :MOST_LABELS
-    ]
+    """Return the labels of `sample` in order, cut to size; one without a value is none."""
+    said = ((key[:MOST_TEXT], value[:MOST_TEXT]) for key, value in sample.labels.items() if value)
+    return tuple(sorted(said)[:MOST_LABELS])
 
 
 def key_of(sample: Sample) -> Key:
-    return sample.name, labels_of(sample)
+    return sample.name[:MOST_TEXT], labels_of(sample)
 
 
 def number(value: float) -> str:

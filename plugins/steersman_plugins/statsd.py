@@ -19,12 +19,12 @@ from steersman.api.signals import Sample, Signal, SignalName
 from steersman_plugins.endpoints import HostPortOrSocket, parse_endpoint
 from steersman_plugins.packing import packed
 from steersman_plugins.series import Growth, Key, key_of, labels_of, number, samples_of
-from steersman_plugins.wording import MOST_NAME, Prefix, Template, dotted_name, fill
+from steersman_plugins.wording import Prefix, Template, dotted_name, fill
 
 # What fits in one Ethernet frame behind IPv6's and UDP's heads; local sockets take more at a time.
 _UDP_BYTES = 1432
 _UNIX_BYTES = 8192
-_MOST_COUNTERS = 100_000
+_MOST_COUNTERS = 50_000
 _PATIENCE = 0.5
 # Nobody says so when a name moves to another address.
 _KNOWN_FOR = 300.0
@@ -75,7 +75,7 @@ class Encoder:
         if self._tags == "none":
             return ""
         tags = ",".join(
-            f"{_NOT_IN_KEY.sub('_', key[:MOST_NAME])}:{_NOT_IN_VALUE.sub('_', value[:MOST_NAME])}"
+            f"{_NOT_IN_KEY.sub('_', key)}:{_NOT_IN_VALUE.sub('_', value)}"
             for key, value in labels_of(sample)
         )
         return f"|#{tags}" if tags else ""

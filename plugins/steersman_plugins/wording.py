@@ -9,9 +9,8 @@ from pydantic import AfterValidator, Field
 
 from steersman.api.refusal import Refused, quoted
 from steersman.api.signals import Sample
-from steersman_plugins.series import labels_of
+from steersman_plugins.series import MOST_TEXT, labels_of
 
-MOST_NAME = 200
 _PLACE = ("host", "app", "process", "instance", "release", "route")
 _BLANK = re.compile(r"\{([a-z_]*)\}")
 _TEMPLATE = re.compile(r"(?:[A-Za-z0-9_-]|\{[a-z_]+\})+(?:\.(?:[A-Za-z0-9_-]|\{[a-z_]+\})+)*")
@@ -23,12 +22,12 @@ _DOTS = re.compile(r"\.{2,}")
 
 def word(text: str) -> str:
     """Return `text` as one word of a dotted name; one that says nothing is `_`."""
-    return _NOT_IN_WORD.sub("_", text[:MOST_NAME]) or "_"
+    return _NOT_IN_WORD.sub("_", text[:MOST_TEXT]) or "_"
 
 
 def dotted_name(text: str) -> str:
     """Return `text` as a dotted name: no empty word, and nothing that ends a line or a field."""
-    return _DOTS.sub(".", _NOT_IN_NAME.sub("_", text[:MOST_NAME])).strip(".") or "_"
+    return _DOTS.sub(".", _NOT_IN_NAME.sub("_", text[:MOST_TEXT])).strip(".") or "_"
 
 
 def fill(template: str, sample: Sample) -> str:

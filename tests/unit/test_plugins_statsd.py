@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from steersman.api.plugging import PluginError
 from steersman.api.signals import Sample
 from steersman_plugins.packing import packed
-from steersman_plugins.series import number
+from steersman_plugins.series import Growth, key_of, number
 from steersman_plugins.statsd import Encoder, Statsd
 
 _WORDS = st.text(max_size=300) | st.sampled_from(["a\nb:1|c", "a|#b", ";", "x:y", "\udc80", "é"])
@@ -228,3 +228,16 @@ def bound_at(path: Path) -> socket.socket:
     server.bind(str(path))
     server.setblocking(False)
     return server
+
+
+def test_a_series_is_remembered_in_bounded_room() -> None:
+    labels = {f"{n}" * 1000: "x" * 100_000 for n in range(100)}
+    name, kept = key_of(Sample(time=1, name="n" * 9999, value=1, labels=labels))
+    assert len(name) + sum(len(key) + len(value) for key, value in kept) <= 200 + 20 * 400
+
+
+def test_growth_is_remembered_of_the_latest_seen_alone() -> None:
+    growth = Growth(most=2)
+    for name in ("a", "b", "a", "c"):
+        growth.keep({(name, ()): 1.0})
+    assert [growth.of((name, ()), 3.0, {}) for name in ("a", "b", "c")] == [2.0, 0.0, 2.0]
