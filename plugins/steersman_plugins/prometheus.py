@@ -21,6 +21,7 @@ from steersman.api.signals import Signal, SignalName
 from steersman.api.text import LocalPath
 from steersman_plugins.door import Door, Network
 from steersman_plugins.endpoints import HostPort
+from steersman_plugins.exposition import plain_text, series_key, text_for
 from steersman_plugins.series import Board, Key, Latest, samples_of
 
 _MOST_HEADERS = 50
@@ -68,13 +69,6 @@ class Prometheus(Plugin):
         return self._board.refused
 
     async def start(self) -> None:
-        try:
-            import steersman_plugins.exposition  # noqa: F401
-        except ImportError as error:
-            raise PluginError(
-                "prometheus-client is not installed here; pip install 'steersman[prometheus]'",
-                is_final=True,
-            ) from error
         if self.config.textfile is not None:
             await self._write(time.monotonic())
         if self.config.address is not None and self._door is None:
@@ -83,8 +77,6 @@ class Prometheus(Plugin):
             self._door = door
 
     async def ship(self, batch: Sequence[Signal]) -> None:
-        from steersman_plugins.exposition import series_key
-
         now = time.monotonic()
         for sample in samples_of(batch):
             self._board.take(series_key(sample), sample.value, sample.kind, now)
@@ -126,8 +118,6 @@ class Prometheus(Plugin):
             await self._show(writer, headers.get("accept", ""), is_head=request[0] == "HEAD")
 
     async def _show(self, writer: asyncio.StreamWriter, accept: str, *, is_head: bool) -> None:
-        from steersman_plugins.exposition import text_for
-
         rows = self._board.rows(time.monotonic())
         # Tens of thousands of series take a while, and the loop is everybody's: in a thread, and
         # for one scrape at a time.
@@ -165,8 +155,6 @@ async def _read_headers(reader: asyncio.StreamReader) -> dict[str, str]:
 
 def _replace(path: str, rows: Sequence[tuple[Key, Latest]]) -> None:
     """Write a textfile so that node_exporter never reads half of one."""
-    from steersman_plugins.exposition import plain_text
-
     folder, name = os.path.split(path)
     # node_exporter reads *.prom: a file that a crash leaves behind is none.
     handle, draft = tempfile.mkstemp(prefix=f".{name}.", dir=folder or ".")

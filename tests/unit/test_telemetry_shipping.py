@@ -54,6 +54,10 @@ class Bad(Plugin):
             raise ValueError(f"no {self.config.token}")
         if how == "final":
             raise PluginError("nobody wants these", is_final=True)
+
+    @property
+    def dropped(self):
+        return 3 if self.config.how == "drop" else 0
 '''
 
 
@@ -134,6 +138,16 @@ async def test_what_is_published_arrives_as_it_was_selected(yard: Yard, tmp_path
     assert [each["signal"] for each in read(out)] == ["events", "logs"]
     assert condition(status) == ("True", "Shipping", "")
     assert status.last_success is not None
+
+
+@pytest.mark.usefixtures("bad")
+async def test_what_a_plugin_lets_go_is_counted_once(yard: Yard) -> None:
+    await yard.put(type="bad", config={"how": "drop"}, buffer={"batch": 1})
+    async with yard.ready():
+        for number in (1, 2):
+            yard.hub.publish(signal("events", number))
+        status = await yard.status("p", lambda status: status.shipped == 2)
+    assert status.dropped == 3
 
 
 async def test_what_waits_is_shipped_at_the_end(yard: Yard, tmp_path: Path) -> None:

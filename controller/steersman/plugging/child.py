@@ -56,7 +56,7 @@ class Worker:
         if self._plugin is None:
             raise plugging.PluginError("the plugin was not opened")
         await self._plugin.ship(batch)
-        return {}
+        return {"dropped": self._plugin.dropped}
 
     async def close(self) -> dict[str, Any]:
         """Have the plugin ship what it holds back, and let go."""

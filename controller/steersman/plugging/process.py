@@ -64,9 +64,10 @@ class PluginProcess:
         answer = await self._ask(("open", type_, name, config), STARTING)
         return frozenset(answer.get("takes", ()))
 
-    async def ship(self, batch: Sequence[Signal], timeout: float) -> None:
-        """Have a batch shipped."""
-        await self._ask(("ship", tuple(batch)), timeout)
+    async def ship(self, batch: Sequence[Signal], timeout: float) -> int:
+        """Have a batch shipped; return how many signals the plugin itself let go so far."""
+        answer = await self._ask(("ship", tuple(batch)), timeout)
+        return int(answer.get("dropped", 0))
 
     async def close(self, timeout: float) -> None:
         """Have the plugin close, and end the process; raises what came of the former."""

@@ -33,7 +33,7 @@ class Process(Protocol):
 
     async def open(self, type_: str, name: str, config: Mapping[str, Any]) -> frozenset[str]: ...
 
-    async def ship(self, batch: list[Signal], timeout: float) -> None: ...
+    async def ship(self, batch: list[Signal], timeout: float) -> int: ...
 
     async def close(self, timeout: float) -> None: ...
 
@@ -101,7 +101,7 @@ class Shipper:
 
     async def _serve(self) -> None:
         """Open a process and ship by it until there is something wrong with it, or it is to end."""
-        process = await self._start()
+        process, before = await self._start(), self.standing.let_go
         try:
             plugin = self.plugin
             takes = await process.open(plugin.spec.type, plugin.name, await self._config())
@@ -110,7 +110,7 @@ class Shipper:
             self.told.set()
             while await self._fill():
                 try:
-                    await process.ship(self._batch, self.plugin.spec.timeout)
+                    let_go = await process.ship(self._batch, self.plugin.spec.timeout)
                 except PluginFault:
                     raise
                 except PluginError as error:
@@ -119,6 +119,7 @@ class Shipper:
                         return
                     await self._pause(error.after)
                 else:
+                    self.standing.let_go = before + let_go
                     self._succeeded()
             with suppress(PluginError):
                 await process.close(CLOSING)

@@ -21,6 +21,8 @@ class Standing:
     shipped: int = 0
     lost: int = 0
     """Signals of batches that were given up; what found no room is counted by the queue."""
+    let_go: int = 0
+    """Signals that the plugin itself says it dropped."""
     is_ready: bool | None = None
     reason: str = "Starting"
     message: str = ""
@@ -65,7 +67,7 @@ class Standing:
             conditions=set_condition(plugin.status.conditions, condition),
             signals=tuple(n for n in taken if wanted is None or n in wanted),
             shipped=self.shipped,
-            dropped=dropped + self.lost,
+            dropped=dropped + self.lost + self.let_go,
             queued=queued,
             last_success=self.last_success,
             last_error=self.last_error,
