@@ -88,7 +88,6 @@ function processes(instances) {
     { name: "Host", cell: (each) => h("a", { href: `#/hosts/${each.host}` }, each.host) },
     { name: "Release", class: "num", cell: (each) => `#${each.release ?? "–"}` },
     { name: "State", cell: (each) => badge(each.state, each.state === "running" || each.state === "active" ? "good" : "warn") },
-    { name: "Memory", class: "num", cell: (each) => bytes(each.memory) },
     { name: "Restarts", class: "num", cell: (each) => each.restarts ?? 0 },
     { name: "Since", cell: (each) => (each.since ? ago(each.since) : "–") },
   ];

@@ -39,6 +39,12 @@ function aligned(series) {
   })];
 }
 
+// From the first sample on, and two minutes at the least: a young app is not a dot in an empty hour.
+function shown(first) {
+  const now = Date.now() / 1000;
+  return [Math.min(first ?? now, now - 120), now];
+}
+
 const sync = window.uPlot.sync("page");
 
 // A card with a chart; `put(series)` draws [{name, points: [[time, value]]}] anew.
@@ -77,7 +83,7 @@ export class Chart {
       ...this.size(),
       plugins: [releases(this.marks)],
       cursor: { sync: { key: sync.key }, y: false },
-      scales: { y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] } },
+      scales: { x: { range: (_, first) => shown(first) }, y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] } },
       axes: [axis, { ...axis, size: 62, values: (_, splits) => splits.map((value) => this.unit(value)) }],
       series: [{}, ...series.map((each, index) => ({
         label: each.name,
