@@ -35,7 +35,7 @@ class Book:
     def errors(self, kind: str) -> list[Error]:
         transport = httpx.HTTPTransport(uds=self._door)
         with httpx.Client(transport=transport, base_url="http://localhost") as client:
-            answer = client.get("/apis/steersman/v1/errors", params={"app": "barge"})
+            answer = client.get("/apis/steersman/v1/errors")
         items: list[Error] = answer.json()["items"]
         return [each for each in items if each["spec"]["kind"] == kind]
 
@@ -65,6 +65,15 @@ def barge(
         "metadata": {"name": "barge"},
         "spec": {"data": {"BARGE_TOKEN": {"fromEnv": "BARGE_TOKEN"}}},
     }
+    lost = {
+        "apiVersion": "steersman/v1",
+        "kind": "Host",
+        "metadata": {"name": "lost"},
+        "spec": {"address": "127.0.0.1", "port": 9},
+    }
+    placement = {"hosts": [host.name]}
+    source = {"git": {"url": "/nonexistent/ghost.git"}}
+    ghost = app("ghost", repo, source=source, placement=placement)
     document = app(
         "barge",
         repo,
@@ -73,8 +82,12 @@ def barge(
             "worker": {"command": "python worker.py"},
         },
         config={"secrets": ["barge"]},
+        placement=placement,
     )
-    steer.apply(*steer.hosts(host), secret, document, BARGE_TOKEN=CANARY)
+    applied = steer.apply(
+        *steer.hosts(host), lost, secret, document, ghost, expect=1, BARGE_TOKEN=CANARY
+    )
+    assert "app barge" not in applied.err
     return steer, host, commit
 
 
@@ -89,6 +102,7 @@ def test_what_goes_wrong_is_seen_with_its_source(
         began = time.monotonic()
         wait_until(lambda: book.has("late"), "the next error", 10)
         say(f"an error is listed {time.monotonic() - began:.2f} s after the answer that failed")
+        _check_troubles(book)
         (error,) = book.errors("exception")
         _check_error(error, host, commit)
         _check_shown(steer, error)
@@ -104,6 +118,16 @@ def test_what_goes_wrong_is_seen_with_its_source(
     assert b"no crates for" in kept
     assert CANARY.encode() not in kept
     assert CANARY not in everything
+
+
+def _check_troubles(book: Book) -> None:
+    """The controller's own troubles are errors, too."""
+    wait_until(lambda: book.count("host-unreachable") > 0, "the lost host")
+    (lost,) = book.errors("host-unreachable")
+    assert (lost["spec"]["host"], "host lost: " in lost["spec"]["title"]) == ("lost", True)
+    wait_until(lambda: book.count("reconcile-failed") > 0, "the failed reconcile")
+    (failed,) = book.errors("reconcile-failed")
+    assert (failed["spec"]["app"], "ghost.git" in failed["spec"]["title"]) == ("ghost", True)
 
 
 def _check_error(error: Error, host: Host, commit: str) -> None:

@@ -109,6 +109,8 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
         hub, samples, book = Hub(), Samples(folder / SAMPLES), ErrorLog(folder / ERRORS)
         errors = Errors(hub, HostSources(work.session), work.session.vault.masks)
         listeners = Listeners(work.session, hub, folder)
+        # A host that is lost already is one of the first things that happen.
+        since = await work.store.revision()
         engine = Engine(
             *(work.session, work.controller, work.artifacts, more),
             ears=[listeners],
@@ -137,9 +139,9 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
         doors = [
             samples.keeping(hub),
             book.keeping(hub),
-            errors.watching(),
-            kept_going("happenings", lambda: tell_happenings(work.store, hub)),
             Shipping(work.memory, work.session.vault, hub).running(),
+            errors.watching(),
+            kept_going("happenings", lambda: tell_happenings(work.store, hub, since)),
             api(parts, folder, settings.api, others),
             *doors_of(settings, house, engine.wake),
         ]

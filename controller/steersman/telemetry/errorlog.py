@@ -119,6 +119,8 @@ class ErrorLog:
         if known is None:
             if len(self._pending) >= self._bounds.waiting:
                 self.dropped += 1
+                if self.dropped.bit_count() == 1:
+                    log.warning("errors_not_kept", why="too many at once", dropped=self.dropped)
                 return
             known = self._pending[signal.fingerprint] = _Pending(signal, signal.time)
         known.report = signal

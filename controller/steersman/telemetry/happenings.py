@@ -1,4 +1,4 @@
-"""The controller's events as signals, from the moment somebody cares."""
+"""The controller's events as signals."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from steersman.store.protocol import EVENT, Query, Store
 from steersman.telemetry.hub import Hub
 
 
-async def tell_happenings(store: Store, hub: Hub) -> None:
-    """Publish every event that is written from now on, until cancelled."""
+async def tell_happenings(store: Store, hub: Hub, since: int) -> None:
+    """Publish every event that was written after a revision, and go on until cancelled."""
     while True:
         try:
-            async with aclosing(store.watch(await store.revision(), Query.of(EVENT))) as changes:
+            async with aclosing(store.watch(since, Query.of(EVENT))) as changes:
                 async for change in changes:
                     if change.type in ("ADDED", "MODIFIED"):
                         hub.publish(happening_of(change.object))
         except Compacted:
-            continue  # more was written than is kept: those are gone, the next ones are not
+            # More was written than is kept: those are gone, the next ones are not.
+            since = await store.revision()
 
 
 def happening_of(event: dict[str, Any]) -> Happening:
