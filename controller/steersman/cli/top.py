@@ -19,6 +19,7 @@ from steersman.cli.top_columns import (
     ASCII,
     BLOCKS,
     LONG,
+    RECENT,
     STEP,
     VIEWS,
     Asked,
@@ -133,11 +134,23 @@ async def _lines(api: Api, shown: _Shown, now: float) -> list[Line]:
     answers = await asyncio.gather(*(_answer(api, view, each, shown.name, now) for each in asked))
     data = dict(zip(asked, answers, strict=True))
     rows = sorted({row for each in answers for row in each})
-    lines = [line for row in rows if (line := _line(view, row, data, now)) is not None]
+    last = _last(data)
+    lines = [line for row in rows if (line := _line(view, row, data, last)) is not None]
     if shown.sort_by is not None:
         key = shown.sort_by
         lines.sort(key=lambda line: line.values.get(key, float("-inf")), reverse=True)
     return lines
+
+
+def _last(data: Mapping[Asked, Data]) -> int:
+    """Return the newest step for which rates are known; of anything, where there is no rate."""
+    times = [
+        (asked.is_rate, t)
+        for asked, rows in data.items()
+        for points in rows.values()
+        for t in points
+    ]
+    return max(times, default=(False, 0))[1]
 
 
 async def _answer(api: Api, view: View, asked: Asked, name: str | None, now: float) -> Data:
@@ -158,20 +171,23 @@ async def _answer(api: Api, view: View, asked: Asked, name: str | None, now: flo
     return rows
 
 
-def _line(view: View, row: Row, data: Mapping[Asked, Data], now: float) -> Line | None:
+def _line(view: View, row: Row, data: Mapping[Asked, Data], last: int) -> Line | None:
+    times = [t for each in data.values() for t in each.get(row, ())]
+    if not times or max(times) < last - RECENT:
+        return None
     values: dict[str, float] = {}
     trend: Points = {}
     for column in view.columns:
-        value = _value(column, [data[each].get(row, {}) for each in column.asked], now)
+        value = _value(column, [data[each].get(row, {}) for each in column.asked], last)
         if value is not None:
             values[column.key] = value
             trend = trend or data[column.asked[0]][row]
     return Line(row, values, trend) if values else None
 
 
-def _value(column: Column, points: Sequence[Points], now: float) -> float | None:
+def _value(column: Column, points: Sequence[Points], last: int) -> float | None:
     found = [
-        newest(each, now, is_rate=asked.is_rate)
+        newest(each, last, is_rate=asked.is_rate)
         for asked, each in zip(column.asked, points, strict=True)
     ]
     if len(found) == 1:
