@@ -145,9 +145,9 @@ def test_no_terminal_is_sent_what_it_cannot_show(
 
 def test_a_trend_is_drawn_from_zero_with_gaps_left_out() -> None:
     points = {0: 0.0, 10: 5.0, 30: 10.0}
-    assert sparkline(points, 45.0, 5, BLOCKS) == " ▁▅ █"
-    assert sparkline(points, 45.0, 3, ASCII) == "= #"
-    assert sparkline({30: 0.0}, 45.0, 2, BLOCKS) == " ▁"
+    assert sparkline(points, 30, 5, BLOCKS) == " ▁▅ █"
+    assert sparkline(points, 30, 3, ASCII) == "= #"
+    assert sparkline({30: 0.0}, 30, 2, BLOCKS) == " ▁"
 
 
 def test_a_value_holds_for_a_while_and_a_rate_is_of_the_last_steps() -> None:

@@ -118,7 +118,7 @@ async def _print(api: Api, shown: _Shown) -> None:
     if shown.is_json:
         click.echo(json.dumps({"items": [_item(shown.view, line) for line in lines]}))
     elif lines:
-        click.echo(table(_rows(shown, lines, now)), nl=False)
+        click.echo(table(_rows(shown, lines)), nl=False)
     else:
         what = "nothing of that was measured" if shown.name is None else f"{shown.name}: nothing"
         click.echo(
@@ -196,10 +196,11 @@ def _value(column: Column, points: Sequence[Points], last: int) -> float | None:
     return None if part is None or not whole else part / whole
 
 
-def _rows(shown: _Shown, lines: Sequence[Line], now: float) -> list[list[str]]:
+def _rows(shown: _Shown, lines: Sequence[Line]) -> list[list[str]]:
     view = shown.view
     columns = [each for each in view.columns if any(each.key in line.values for line in lines)]
     blocks = BLOCKS if _speaks_unicode() else ASCII
+    last = max(t for line in lines for t in line.trend)
     titles = [*view.titles, *(each.title for each in columns), "TREND"]
     rows = [titles] if shown.has_titles else []
     for line in lines:
@@ -207,7 +208,7 @@ def _rows(shown: _Shown, lines: Sequence[Line], now: float) -> list[list[str]]:
             column.shown(line.values[column.key]) if column.key in line.values else "-"
             for column in columns
         ]
-        rows.append([*line.of, *cells, sparkline(line.trend, now, TREND, blocks)])
+        rows.append([*line.of, *cells, sparkline(line.trend, last, TREND, blocks)])
     return rows
 
 

@@ -154,9 +154,8 @@ VIEWS: Mapping[str, View] = {
 }
 
 
-def sparkline(points: Points, now: float, width: int, blocks: str) -> str:
-    """Return the last `width` steps as blocks from 0 to the highest; a gap is a space."""
-    last = int(now // STEP) * STEP - STEP
+def sparkline(points: Points, last: int, width: int, blocks: str) -> str:
+    """Return the `width` steps up to `last` as blocks from 0 to the highest; a gap is a space."""
     values = [points.get(last - STEP * back) for back in reversed(range(width))]
     top = max((each for each in values if each is not None), default=0.0)
     return "".join(
