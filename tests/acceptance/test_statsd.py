@@ -145,10 +145,16 @@ def points(daemon: Daemon, name: str, start: float, end: float) -> list[Any]:
 
 def check_top(steer: Steer) -> None:
     """See the app where people look, as far as anything of its processes was measured."""
-    shown = steer.run("top", "processes", "shop")
-    titles, *rows = shown.out.splitlines()
-    assert titles.split()[:5] == ["APP", "PROCESS", "INSTANCE", "HOST", "RELEASE"]
-    assert [row.split()[1] for row in rows] == ["till"], shown.said
+    shown = until(
+        lambda: (ran := steer.run("top", "processes", "shop")).out.count("\n") > 1 and ran
+    )
+    titles, row = (line.split() for line in shown.out.splitlines())
+    own = dict(zip(titles, row, strict=False))
+    assert (own["PROCESS"], own["INSTANCE"], own["HOST"]) == ("till", "1", "h1"), shown.said
+    assert own["MEMORY(bytes)"].endswith("Mi") and own["MEMORY(bytes)"] != "0Mi", shown.said
+    hosts = steer.run("top", "hosts").out
+    print(shown.out, hosts, steer.run("top", "apps").out)
+    assert hosts.splitlines()[1].startswith("h1 "), hosts
 
 
 def port(host: Host, release: int) -> str:

@@ -113,6 +113,14 @@ def test_hosts_and_processes_and_one_name(served: Daemon, top: Top) -> None:
     assert item["trend"]["step"] == STEP and item["trend"]["points"]
 
 
+def test_what_is_no_more_is_left_out(served: Daemon, top: Top) -> None:
+    now = time.time()
+    publish(served, "process_resident_bytes", 2**20, now - 90, app="gone")
+    publish(served, "process_resident_bytes", 2**20, now - 15, app="here")
+    publish(served, "process_restarts_total", 2, now - 90, app="here")
+    assert [line.split()[0] for line in top("apps", "--no-headers")[1].splitlines()] == ["here"]
+
+
 def test_what_is_not_there_is_said(served: Daemon, top: Top, tmp_path: Path) -> None:
     code, out, err = top("apps")
     assert (code, out) == (0, "") and "nothing of that was measured" in err
@@ -137,15 +145,18 @@ def test_no_terminal_is_sent_what_it_cannot_show(
 
 def test_a_trend_is_drawn_from_zero_with_gaps_left_out() -> None:
     points = {0: 0.0, 10: 5.0, 30: 10.0}
-    assert sparkline(points, 45.0, 5, BLOCKS) == " ▁▅ █"
-    assert sparkline(points, 45.0, 3, ASCII) == "= #"
-    assert sparkline({30: 0.0}, 45.0, 2, BLOCKS) == " ▁"
+    assert sparkline(points, 30, 5, BLOCKS) == " ▁▅ █"
+    assert sparkline(points, 30, 3, ASCII) == "= #"
+    assert sparkline({30: 0.0}, 30, 2, BLOCKS) == " ▁"
 
 
-def test_a_value_holds_for_a_minute() -> None:
+def test_a_value_holds_for_a_while_and_a_rate_is_of_the_last_steps() -> None:
     points = {0: 1.0, 60: 2.0, 70: 4.0, 80: 6.0, 90: 8.0}
-    assert newest(points, 100, is_rate=True) == 6
-    assert newest(points, 100, is_rate=False) == 8
-    assert newest(points, 151, is_rate=False) is None
+    assert newest(points, 90, is_rate=True) == 6
+    # A counter that says nothing did not grow.
+    assert newest(points, 110, is_rate=True) == pytest.approx(8 / 3)
+    assert newest(points, 200, is_rate=True) == 0
+    assert newest(points, 240, is_rate=False) == 8
+    assert newest(points, 241, is_rate=False) is None
     assert (percent(0.0), percent(0.004), percent(0.5)) == ("0%", "0.4%", "50%")
     assert (days(59), days(7300), days(200_000)) == ("59s", "2h", "2d")

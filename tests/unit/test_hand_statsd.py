@@ -322,16 +322,26 @@ def test_a_port_that_is_taken_is_said_and_costs_nobody_else_anything(place: Plac
     ]
 
 
-def test_no_ear_is_started_where_no_app_is(place: Place) -> None:
-    shutil.rmtree(place.app("shop"))
+def test_the_first_app_of_a_host_is_heard_from_its_first_datagram(place: Place) -> None:
+    root, port = Path(place.root), free_port()
+    shutil.rmtree(root / "apps")
+    place = place._replace(root=str(root / "srv" / "steersman"))
+    Path(place.root).parent.mkdir()
     with listening(place) as source:
-        assert source.take() == []
-        assert source._starting is None
-        # One that comes is noticed by its folder, before it has any port.
-        Path(place.app("desk")).mkdir()
+        while source.take() or len(source.fds) < 2:
+            select.select(source.fds, (), (), 0.02)
+        for folder in (place.root, place.app(""), place.app("shop"), place.app("shop", "env")):
+            os.mkdir(folder)
+            # Whoever watches a folder hears of what is made in it: nothing waits for the next turn.
+            assert select.select(source.fds, (), (), 10)[0]
+            source.take()
+        variables(place, 1, port)
         assert select.select(source.fds, (), (), 10)[0]
         source.take()
-        assert source._starting is not None
+        while not is_held(port):
+            select.select((), (), (), 0.01)
+        send(port, b"orders:1|c")
+        assert totals(told_of(source, "orders_total"), "orders_total") == [0, 1]
 
 
 def _read(path: Path) -> bytes:

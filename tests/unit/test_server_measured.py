@@ -62,7 +62,7 @@ async def test_series_are_given_by_name_label_and_step(served: Daemon) -> None:
         found = await asked(client, "samples", name="hits_total", rate=1, step=10, app="shop")
         (series,) = found["series"]
         assert series["labels"] == {"app": "shop", "host": "h1", "code": "200"}
-        assert [value for _, value in series["points"]][-2:] == [2, 2]
+        assert series["points"][-1][1] == pytest.approx(2)
         summed = await asked(client, "samples", name="hits_total", by="host", step=60)
         assert [one["labels"] for one in summed["series"]] == [{"host": "h1"}]
         assert sum(value for _, value in summed["series"][0]["points"]) == 80

@@ -45,6 +45,18 @@ def test_an_exit_and_a_sample_have_their_origin() -> None:
     assert (sample.labels, sample.value) == (labels, 4.0)
 
 
+def test_an_apps_own_metrics_hold_no_secret() -> None:
+    ear = heard("a_secret_of_ours")
+    labels = {"app": "shop", "a_secret_of_ours": "x", "plan": "is a_secret_of_ours"}
+    measured = {"sample": ["by_a_secret_of_ours_total", 4, labels, "counter"], "t": 7.0}
+    assert ear.apps_in([measured]) == {"shop"}
+    (sample,) = ear.signals([measured])
+    assert isinstance(sample, Sample)
+    assert "a_secret_of_ours" not in f"{sample}"
+    assert sample.name.isidentifier() and all(key.isidentifier() for key in sample.labels)
+    assert (sample.labels["app"], sample.value) == ("shop", 4.0)
+
+
 def test_a_host_cannot_speak_for_another() -> None:
     measured = {"sample": ["steersman_host_load1", 1, {"host": "h2"}, "gauge"], "t": 7.0}
     (sample,) = heard().signals([measured])

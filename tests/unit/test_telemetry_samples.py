@@ -7,13 +7,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from steersman.api.signals import Sample
 from steersman.telemetry.hub import Hub
 from steersman.telemetry.registry import MOST_LABELS
 from steersman.telemetry.samples import Bounds, Samples
-from steersman.telemetry.sampling import BadRange
+from steersman.telemetry.sampling import BadRange, spread
 
 NOON = 1_764_072_000.0
 """A whole minute."""
@@ -78,9 +80,39 @@ async def test_rates_survive_a_counter_that_begins_again(path: Path, clock: Cloc
         clock.now = NOON + 40
         (rates,) = await samples.series("hits_total", start=NOON, step=10, rate=True)
         # The first value says only where it stood; 20 after 130 is 20 more, not 110 fewer.
-        assert rates.points == [(NOON, 0), (NOON + 10, 3), (NOON + 20, 2), (NOON + 30, 3)]
+        assert rates.points == [(NOON, 3), (NOON + 10, 2), (NOON + 20, 3)]
+        # Of the newest step only a part is known: it is no fall.
+        hub.publish(counter(NOON + 36, 68))
+        (rates,) = await samples.series("hits_total", start=NOON + 30, step=10, rate=True)
+        assert rates.points == [(NOON + 30, 3)]
         (grown,) = await samples.series("hits_total", start=NOON, step=60)
-        assert grown.points == [(NOON, 80)]
+        assert grown.points == [(NOON, 98)]
+
+
+async def test_growth_belongs_to_the_time_in_which_it_was(path: Path, clock: Clock) -> None:
+    async with kept(path, clock) as (samples, hub):
+        # Seen every 10 s or so, and once not for four minutes: it grew by 1 a second all along.
+        times = (0, 11, 19.5, 31, 39, 51, 60, 300, 310)
+        for time in times:
+            hub.publish(counter(NOON + time, time))
+            clock.now = NOON + time
+        (fine,) = await samples.series("hits_total", start=NOON, end=NOON + 50, step=10, rate=True)
+        assert [value for _, value in fine.points] == pytest.approx([1] * 5)
+        (coarse,) = await samples.series("hits_total", start=NOON, step=60, rate=True)
+        assert [value for _, value in coarse.points[:5]] == pytest.approx([1] * 5)
+        clock.now += 7200
+        hub.publish(counter(clock.now, 310 + 7200))
+        (grown,) = await samples.series("hits_total", start=NOON, step=3600)
+        assert sum(value for _, value in grown.points) == pytest.approx(310 + 7200)
+
+
+@given(st.floats(0, 1e4), st.floats(0, 2e4), st.floats(0.001, 1e6))
+def test_nothing_that_grew_is_lost_or_made_up(start: float, time: float, grown: float) -> None:
+    parts = spread(NOON + start, NOON + start + time, grown)
+    assert sum(part for _, part in parts) == pytest.approx(grown)
+    assert all(part >= 0 and t % 10 == 0 for t, part in parts)
+    assert len(parts) <= 12
+    assert parts[-1][0] <= NOON + start + time < parts[-1][0] + 3600
 
 
 async def test_series_are_summed_over_labels(path: Path, clock: Clock) -> None:

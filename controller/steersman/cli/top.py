@@ -19,6 +19,7 @@ from steersman.cli.top_columns import (
     ASCII,
     BLOCKS,
     LONG,
+    RECENT,
     STEP,
     VIEWS,
     Asked,
@@ -117,7 +118,7 @@ async def _print(api: Api, shown: _Shown) -> None:
     if shown.is_json:
         click.echo(json.dumps({"items": [_item(shown.view, line) for line in lines]}))
     elif lines:
-        click.echo(table(_rows(shown, lines, now)), nl=False)
+        click.echo(table(_rows(shown, lines)), nl=False)
     else:
         what = "nothing of that was measured" if shown.name is None else f"{shown.name}: nothing"
         click.echo(
@@ -133,11 +134,23 @@ async def _lines(api: Api, shown: _Shown, now: float) -> list[Line]:
     answers = await asyncio.gather(*(_answer(api, view, each, shown.name, now) for each in asked))
     data = dict(zip(asked, answers, strict=True))
     rows = sorted({row for each in answers for row in each})
-    lines = [line for row in rows if (line := _line(view, row, data, now)) is not None]
+    last = _last(data)
+    lines = [line for row in rows if (line := _line(view, row, data, last)) is not None]
     if shown.sort_by is not None:
         key = shown.sort_by
         lines.sort(key=lambda line: line.values.get(key, float("-inf")), reverse=True)
     return lines
+
+
+def _last(data: Mapping[Asked, Data]) -> int:
+    """Return the newest step for which rates are known; of anything, where there is no rate."""
+    times = [
+        (asked.is_rate, t)
+        for asked, rows in data.items()
+        for points in rows.values()
+        for t in points
+    ]
+    return max(times, default=(False, 0))[1]
 
 
 async def _answer(api: Api, view: View, asked: Asked, name: str | None, now: float) -> Data:
@@ -158,20 +171,23 @@ async def _answer(api: Api, view: View, asked: Asked, name: str | None, now: flo
     return rows
 
 
-def _line(view: View, row: Row, data: Mapping[Asked, Data], now: float) -> Line | None:
+def _line(view: View, row: Row, data: Mapping[Asked, Data], last: int) -> Line | None:
+    times = [t for each in data.values() for t in each.get(row, ())]
+    if not times or max(times) < last - RECENT:
+        return None
     values: dict[str, float] = {}
     trend: Points = {}
     for column in view.columns:
-        value = _value(column, [data[each].get(row, {}) for each in column.asked], now)
+        value = _value(column, [data[each].get(row, {}) for each in column.asked], last)
         if value is not None:
             values[column.key] = value
             trend = trend or data[column.asked[0]][row]
     return Line(row, values, trend) if values else None
 
 
-def _value(column: Column, points: Sequence[Points], now: float) -> float | None:
+def _value(column: Column, points: Sequence[Points], last: int) -> float | None:
     found = [
-        newest(each, now, is_rate=asked.is_rate)
+        newest(each, last, is_rate=asked.is_rate)
         for asked, each in zip(column.asked, points, strict=True)
     ]
     if len(found) == 1:
@@ -180,10 +196,11 @@ def _value(column: Column, points: Sequence[Points], now: float) -> float | None
     return None if part is None or not whole else part / whole
 
 
-def _rows(shown: _Shown, lines: Sequence[Line], now: float) -> list[list[str]]:
+def _rows(shown: _Shown, lines: Sequence[Line]) -> list[list[str]]:
     view = shown.view
     columns = [each for each in view.columns if any(each.key in line.values for line in lines)]
     blocks = BLOCKS if _speaks_unicode() else ASCII
+    last = max(t for line in lines for t in line.trend)
     titles = [*view.titles, *(each.title for each in columns), "TREND"]
     rows = [titles] if shown.has_titles else []
     for line in lines:
@@ -191,7 +208,7 @@ def _rows(shown: _Shown, lines: Sequence[Line], now: float) -> list[list[str]]:
             column.shown(line.values[column.key]) if column.key in line.values else "-"
             for column in columns
         ]
-        rows.append([*line.of, *cells, sparkline(line.trend, now, TREND, blocks)])
+        rows.append([*line.of, *cells, sparkline(line.trend, last, TREND, blocks)])
     return rows
 
 

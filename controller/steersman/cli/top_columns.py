@@ -11,8 +11,8 @@ Data = Mapping[Row, Points]
 
 STEP, LONG = 10, 300
 """Seconds between points, and how far back the trend goes."""
-RECENT = 60
-"""Seconds for which a value stands when no newer one has come."""
+RECENT, RARE = 60, 150
+"""Seconds for which a row stands when nothing newer of it has come, and one of its values."""
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-:=+*#"
 
 
@@ -154,9 +154,8 @@ VIEWS: Mapping[str, View] = {
 }
 
 
-def sparkline(points: Points, now: float, width: int, blocks: str) -> str:
-    """Return the last `width` steps as blocks from 0 to the highest; a gap is a space."""
-    last = int(now // STEP) * STEP - STEP
+def sparkline(points: Points, last: int, width: int, blocks: str) -> str:
+    """Return the `width` steps up to `last` as blocks from 0 to the highest; a gap is a space."""
     values = [points.get(last - STEP * back) for back in reversed(range(width))]
     top = max((each for each in values if each is not None), default=0.0)
     return "".join(
@@ -167,10 +166,14 @@ def sparkline(points: Points, now: float, width: int, blocks: str) -> str:
     )
 
 
-def newest(points: Points, now: float, *, is_rate: bool) -> float | None:
-    """Return what holds now: of a rate, the mean of the last three steps; None when too old."""
-    recent = [points[t] for t in sorted(points) if t >= now - RECENT]
-    if not recent:
+def newest(points: Points, last: int, *, is_rate: bool) -> float | None:
+    """Return what holds at `last`, the newest step there is of anything; None when too old.
+
+    A rate is the mean of three steps: a counter that said nothing in one of them did not grow.
+    """
+    known = [t for t in points if t >= last - RARE]
+    if not known:
         return None
-    last = recent[-3:] if is_rate else recent[-1:]
-    return sum(last) / len(last)
+    if is_rate:
+        return sum(points.get(last - STEP * back, 0.0) for back in range(3)) / 3
+    return points[max(known)]

@@ -106,6 +106,7 @@ class Route:
         self._labels = labels
         self._codes: Dict[str, int] = {}
         self._changed: Set[str] = set()
+        self._told: Set[str] = set()
         self._sent = 0
         self._seconds = 0.0
         self._count = 0
@@ -128,7 +129,11 @@ class Route:
         """Yield [name, value, labels, kind] of what has changed since the last time."""
         for code in sorted(self._changed):
             labels = {**self._labels, "code": code}
+            if code not in self._told:
+                # Or what the first of a kind counts would not be seen as growth.
+                yield "steersman_route_requests_total", 0, labels, "counter"
             yield "steersman_route_requests_total", self._codes[code], labels, "counter"
+        self._told |= self._changed
         if self._changed:
             yield "steersman_route_sent_bytes_total", self._sent, self._labels, "counter"
             yield "steersman_route_latency_seconds_sum", self._seconds, self._labels, "counter"

@@ -74,15 +74,11 @@ class Statsd:
     def take(self) -> List[Dict[str, Any]]:
         """Return messages that are there: samples, and what is lacking. Never waits."""
         self._folders.quiet()
-        wanted = self._wanted()
-        # Where no app is nobody sends; where one comes the ear is there before its processes.
-        if not self._seen:
-            self._leave()
-            return []
+        # Also where no app is yet: it has to be there before the first one's processes are.
         if self._socket is None and not self._connect():
             return self._start()
         try:
-            self._say_ports(wanted)
+            self._say_ports(self._wanted())
             return [message for line in self._lines() for message in self._read(line)]
         except BlockingIOError:
             return []
@@ -175,7 +171,8 @@ class Statsd:
     def _wanted(self) -> Dict[str, Dict[str, str]]:
         """Return which port is whose, as the files of variables of the apps say."""
         apps = _names(self._place.app(""))
-        self._folders.watch([self._place.root, self._place.app("")])
+        root = self._place.root
+        self._folders.watch([os.path.dirname(root), root, self._place.app("")])
         self._seen = {app: self._seen.get(app, (0, {})) for app in apps}
         for app, (known, _) in list(self._seen.items()):
             folder = self._place.app(app, "env")

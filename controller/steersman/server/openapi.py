@@ -12,7 +12,7 @@ from steersman.server.doors import Door
 from steersman.server.measured import LABELS
 from steersman.server.policy import VERBS
 from steersman.server.resources import Resource
-from steersman.server.signalling import KINDS
+from steersman.server.signalling import KINDS, SSE
 from steersman.server.streams import NDJSON
 from steersman.telemetry.sampling import How
 
@@ -196,11 +196,13 @@ def _content(types: Mapping[str, Schema], *, is_required: bool = True) -> Schema
 
 
 _STREAMED = {"apply", "diff", "drift", "rollout", "scale", "cordon", "check", "keys", "trust"}
-_STREAMED |= {"logs", "run", "refresh", "signals", "reconcile", "adopt", "git create"}
+_STREAMED |= {"logs", "run", "refresh", "reconcile", "adopt", "git create"}
 
 
 def _answer(door: Door, kinds: Mapping[str, Resource]) -> tuple[str, Schema]:
     """Return the code of success, and what comes with it by content type."""
+    if door.rule == "signals":
+        return "200", {NDJSON: {}, SSE: {}}
     if door.rule in _STREAMED:
         return "200", {NDJSON: {}}
     if door.rule == "list" and door.kind in kinds:

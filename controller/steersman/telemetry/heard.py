@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from steersman.telemetry import lines
 LONGEST_NAME = 200
 MOST_LABELS = 30
 
+_NOT_NAME = re.compile(r"[^A-Za-z0-9_:]")
 Known = Callable[[str, int], str]
 """Return the commit of a release of an app, "" where it is not known."""
 
@@ -42,10 +44,12 @@ class Heard:
                 yield signal
 
     def apps_in(self, messages: list[Any]) -> set[str]:
-        """Return the apps whose lines are among the messages."""
+        """Return the apps whose lines, or metrics of their own, are among the messages."""
         lines = [each.get("log") for each in messages if isinstance(each, dict)]
         units = {str(line[0]) for line in lines if isinstance(line, list) and line}
-        return {self._origin(unit).app for unit in units} - {""}
+        samples = [each.get("sample") for each in messages if isinstance(each, dict)]
+        own = {_app_of(sample) for sample in samples}
+        return ({self._origin(unit).app for unit in units} | own) - {""}
 
     def counts(self, now: float) -> Iterator[Sample]:
         """Yield how many lines there were so far, by level."""
@@ -96,7 +100,17 @@ class Heard:
             own |= {"app": origin.app, "process": origin.process, "instance": origin.instance}
             own["release"] = str(origin.release)
         own["host"] = self._host
-        return _sample(at, str(name)[:LONGEST_NAME], value, own, kind)
+        name, own = self._masked(str(name)[:LONGEST_NAME], own)
+        return _sample(at, name, value, own, kind)
+
+    def _masked(self, name: str, labels: dict[str, str]) -> tuple[str, dict[str, str]]:
+        """Return a name and labels with no secret in them: an app says what it likes in those."""
+        said = "\n".join([name, *labels, *labels.values()])
+        if self._masks.text(said) == said:
+            return name, labels
+        text = self._masks.text
+        shown = {_NOT_NAME.sub("_", text(key)): text(each) for key, each in labels.items()}
+        return _NOT_NAME.sub("_", text(name)), shown
 
     def _origin(self, unit: str) -> Origin:
         known = self._origins.get(unit)
@@ -120,6 +134,13 @@ class Heard:
             )
         app, process = job if job is not None else ("", "")
         return Origin(host=self._host, app=app, process=process)
+
+
+def _app_of(sample: object) -> str:
+    match sample:
+        case [_, _, {"app": str(app)}, *_]:
+            return app
+    return ""
 
 
 def _sample(at: float, name: str, value: float, labels: dict[str, str], kind: str) -> Sample:

@@ -21,7 +21,7 @@ from steersman.telemetry import samplefile
 from steersman.telemetry.hub import Hub
 from steersman.telemetry.registry import Entry, Kind, Registry, is_sound
 from steersman.telemetry.samplefile import KEPT, MINUTE, RAW, Point
-from steersman.telemetry.sampling import How, Question, Series, answer, plan
+from steersman.telemetry.sampling import How, Question, Series, answer, plan, spread
 
 log = structlog.get_logger(__name__)
 
@@ -158,24 +158,27 @@ class Samples:
         )
 
     def _add(self, entry: Entry, sample: Sample) -> None:
-        """Add a sample to the point of its time; of a counter, by how much it has grown."""
-        value = sample.value
-        grown = value
+        """Add a sample to the point of its time; a counter's growth to the points until then."""
+        value, t = sample.value, int(sample.time) // RAW * RAW
         if entry.kind == "counter":
             # One that is lower has begun again from nothing; the first says only where it stood.
             grown = 0.0 if math.isnan(entry.last) else value - entry.last
             grown = value if grown < 0 else grown
-        t = int(sample.time) // RAW * RAW
-        point = self._waiting.get((t, entry.id))
-        if point is None:
-            point = Point(t, entry.id, value, value, grown, 1, value)
-        else:
-            low, high = min(point.low, value), max(point.high, value)
-            point = Point(t, entry.id, low, high, point.sum + grown, point.n + 1, value)
-        self._waiting[t, entry.id] = point
+            for at, part in spread(entry.seen, sample.time, grown):
+                self._put(Point(at, entry.id, value, value, part, 0, value))
+        self._put(Point(t, entry.id, value, value, value if entry.kind == "gauge" else 0, 1, value))
         self._touched[entry.id] = entry
         if sample.time >= entry.seen:
             entry.last, entry.seen = value, sample.time
+
+    def _put(self, point: Point) -> None:
+        key = point.t, point.series
+        known = self._waiting.get(key)
+        if known is not None:
+            low, high = min(known.low, point.low), max(known.high, point.high)
+            total, n = known.sum + point.sum, known.n + point.n
+            point = Point(*key, low, high, total, n, point.last)
+        self._waiting[key] = point
 
     async def _keep_writing(self) -> None:
         while True:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,6 +69,26 @@ def plan(
     return Question(first, last, step, length, rate, named, how)
 
 
+def spread(start: float, end: float, grown: float) -> list[tuple[int, float]]:
+    """Return when a counter grew between two samples: evenly, as parts by the time of their point.
+
+    A long time in between is told in at most a dozen parts, and of more than the hour in which raw
+    points are kept all as if in that.
+    """
+    start = max(start, end - KEPT[RAW])
+    if not grown:
+        return []
+    if end <= start:
+        return [(int(end) // RAW * RAW, grown)]
+    length = RAW if end - start <= MINUTE else -int(-(end - start) // (10 * MINUTE)) * MINUTE
+    first = int(start) // length * length
+    return [
+        (t, grown * (min(end, t + length) - max(start, t)) / (end - start))
+        for t in range(first, -int(-end // 1), length)
+        if t < end
+    ]
+
+
 def answer(question: Question, entries: Sequence[Entry], points: Sequence[Point]) -> list[Series]:
     """Return what was asked, sorted by labels; a series without a point is left out."""
     values = _stepped(question, {entry.id: entry for entry in entries}, points)
@@ -87,16 +107,26 @@ def _stepped(
     for point in points:
         t = point.t - point.t % question.step
         gathered[point.series].setdefault(t, []).append(point)
-    return {
-        id_: {t: _value(question, entries[id_], these) for t, these in steps.items()}
-        for id_, steps in gathered.items()
-    }
+    return {id_: dict(_values(question, entries[id_], steps)) for id_, steps in gathered.items()}
 
 
-def _value(question: Question, entry: Entry, points: Sequence[Point]) -> float:
-    if entry.kind == "counter":
+def _values(
+    question: Question, entry: Entry, steps: Mapping[int, Sequence[Point]]
+) -> Iterator[tuple[int, float]]:
+    for t, points in steps.items():
+        if entry.kind == "gauge":
+            yield t, _level(question, points)
+            continue
         grown = sum(point.sum for point in points)
-        return grown / question.step if question.is_rate else grown
+        # The newest step is known only until the newest sample: a rate must not seem to fall there.
+        known = min(float(question.step), entry.seen - t)
+        if not question.is_rate:
+            yield t, grown
+        elif known >= question.step / 2:
+            yield t, grown / known
+
+
+def _level(question: Question, points: Sequence[Point]) -> float:
     match question.how:
         case "min":
             return min(point.low for point in points)
