@@ -136,7 +136,7 @@ class Deleting:
         if users:
             raise StillUsed(
                 f"secret {name} is used by {', '.join(users)};"
-                " take it out of their spec.config first"
+                " take it out of their spec.config.secrets (a plugin's spec.config) first"
             )
 
     async def _at_once(self, kind: str, name: str, meant: Meant) -> None:
