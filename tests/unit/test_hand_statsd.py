@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import random
@@ -19,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steersman.hand.ear import dropped
+from steersman.hand.ear import KEPT, Client, Ear, dropped
 from steersman.hand.ear_lines import Malformed, read_meta, read_name
 from steersman.hand.ear_sums import MOST_BUCKETS, REST, Room, Sketch, Sums
 from steersman.hand.place import Place
@@ -362,6 +363,36 @@ def test_what_the_kernel_had_no_room_for_is_known() -> None:
             while full.recv(100):
                 read += 1
     assert lost > 0 and lost + read == 20_000
+
+
+def test_what_is_kept_for_a_hand_is_bounded_in_time_and_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("steersman.hand.ear.MOST_KEPT", 1000)
+    with socket.socket(socket.AF_UNIX) as nobody:
+        ear = Ear(nobody, 1, 1)
+        for second in range(100):
+            ear._keep(float(second), {"rows": ["x" * 50]})
+        assert 900 < sum(len(line) for _, _, line in ear._kept) == ear._size <= 1000
+        ear._keep(100 + KEPT, {"rows": []})
+        assert len(ear._kept) == 1
+
+
+def test_ports_are_bounded_and_those_beyond_are_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steersman.hand.ear.MOST_PORTS", 2)
+    ours, theirs = socket.socketpair()
+    with socket.socket(socket.AF_UNIX) as nobody, ours, theirs:
+        ear, client = Ear(nobody, 1, 1), Client(ours, 0)
+        client.ports = {free_port(): WEB for _ in range(4)}
+        ear._clients.append(client)
+        ear._listen(client)
+        assert (len(ear._ports), json.loads(client.out)) == (
+            2,
+            {"lack": "more than 2 ports for StatsD"},
+        )
+        client.ports = {}
+        ear._listen(client)
+        assert not ear._ports
 
 
 def test_a_flood_is_bounded_and_counted(place: Place) -> None:
