@@ -113,9 +113,7 @@ def test_metrics_of_an_app_arrive_whoever_was_away(
         gap = points(daemon, "orders_placed_total", began, back)
         assert len(gap) >= 1, "what was sold while nobody listened has its own times"
         lost = ORDERS - latest(daemon, "orders_placed_total")["1"]
-        say(
-            f"StatsD: {lost:.0f} of {ORDERS} orders were lost; the daemon was away for {AWAY} s of them"
-        )
+        say(f"StatsD: {lost:.0f} of {ORDERS} orders lost, with no daemon for {AWAY} s of them")
         check_top(steer)
         shop["spec"]["processes"]["till"]["env"] = {"LANE": "2"}
         steer.apply(shop)

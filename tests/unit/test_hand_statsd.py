@@ -259,10 +259,18 @@ def test_an_ear_outlives_its_hand_and_tells_the_next_what_it_heard(place: Place)
         assert os.getpgid(ear) != os.getpgid(0)
     # The link is down: no hand is there.
     send(port, b"orders:1|c", b"orders:1|c")
+    with socket.socket(socket.AF_UNIX) as onlooker:
+        onlooker.connect(first._path)
+        seen = b""
+        while b'"orders_total", 3.0' not in seen:
+            seen += onlooker.recv(65536)
+    connected = time.time()
     with listening(place) as second:
         said = told_of(second, "steersman_statsd_datagrams_total", release="3")
         while 3 not in totals(said, "orders_total"):
             said += told_of(second, "orders_total")
+        before = [each for each in said if "sample" in each and each["t"] < connected]
+        assert 3 in totals(before, "orders_total"), "it has the time at which it was"
         # Told again or not, it never goes back: nobody takes it for a counter begun anew.
         counted = totals(said, "orders_total")
         assert counted == sorted(counted)
