@@ -93,6 +93,17 @@ def test_what_comes_is_counted_by_route_and_code(followed: Followed) -> None:
     assert ("requests_total", "shop.test/", "502") not in told
 
 
+def test_the_first_answers_of_a_kind_are_seen_as_growth(followed: Followed) -> None:
+    def counted(name: str) -> list[float]:
+        told = (message["sample"] for message in followed.source.take())
+        return [value for each, value, _, _ in told if each.endswith(name)]
+
+    followed.write(line(2.0, 7, 7, 502) * 2)
+    assert counted("requests_total") == [0, 2]
+    followed.write(line(2.0, 7, 7, 502), line(2.0, 7, 7, 200))
+    assert counted("requests_total") == [0, 1, 3]
+
+
 def test_labels_are_ours_and_few(followed: Followed) -> None:
     hostile = [line(2.0, 7, 7, 100 + n, route=f"evil{n}.test/") for n in range(900)]
     followed.write(*hostile, line(2.0, "", "-", 400, route="shop.test"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import random
@@ -19,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steersman.hand.ear import dropped
+from steersman.hand.ear import KEPT, Client, Ear, dropped
 from steersman.hand.ear_lines import Malformed, read_meta, read_name
 from steersman.hand.ear_sums import MOST_BUCKETS, REST, Room, Sketch, Sums
 from steersman.hand.place import Place
@@ -258,10 +259,18 @@ def test_an_ear_outlives_its_hand_and_tells_the_next_what_it_heard(place: Place)
         assert os.getpgid(ear) != os.getpgid(0)
     # The link is down: no hand is there.
     send(port, b"orders:1|c", b"orders:1|c")
+    with socket.socket(socket.AF_UNIX) as onlooker:
+        onlooker.connect(first._path)
+        seen = b""
+        while b'"orders_total", 3.0' not in seen:
+            seen += onlooker.recv(65536)
+    connected = time.time()
     with listening(place) as second:
         said = told_of(second, "steersman_statsd_datagrams_total", release="3")
         while 3 not in totals(said, "orders_total"):
             said += told_of(second, "orders_total")
+        before = [each for each in said if "sample" in each and each["t"] < connected]
+        assert 3 in totals(before, "orders_total"), "it has the time at which it was"
         # Told again or not, it never goes back: nobody takes it for a counter begun anew.
         counted = totals(said, "orders_total")
         assert counted == sorted(counted)
@@ -362,6 +371,36 @@ def test_what_the_kernel_had_no_room_for_is_known() -> None:
             while full.recv(100):
                 read += 1
     assert lost > 0 and lost + read == 20_000
+
+
+def test_what_is_kept_for_a_hand_is_bounded_in_time_and_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("steersman.hand.ear.MOST_KEPT", 1000)
+    with socket.socket(socket.AF_UNIX) as nobody:
+        ear = Ear(nobody, 1, 1)
+        for second in range(100):
+            ear._keep(float(second), {"rows": ["x" * 50]})
+        assert 900 < sum(len(line) for _, _, line in ear._kept) == ear._size <= 1000
+        ear._keep(100 + KEPT, {"rows": []})
+        assert len(ear._kept) == 1
+
+
+def test_ports_are_bounded_and_those_beyond_are_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("steersman.hand.ear.MOST_PORTS", 2)
+    ours, theirs = socket.socketpair()
+    with socket.socket(socket.AF_UNIX) as nobody, ours, theirs:
+        ear, client = Ear(nobody, 1, 1), Client(ours, 0)
+        client.ports = {free_port(): WEB for _ in range(4)}
+        ear._clients.append(client)
+        ear._listen(client)
+        assert (len(ear._ports), json.loads(client.out)) == (
+            2,
+            {"lack": "more than 2 ports for StatsD"},
+        )
+        client.ports = {}
+        ear._listen(client)
+        assert not ear._ports
 
 
 def test_a_flood_is_bounded_and_counted(place: Place) -> None:

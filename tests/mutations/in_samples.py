@@ -1,0 +1,112 @@
+"""Faults in what is measured: the ear on hosts, the samples that are kept, and who sees them."""
+
+from __future__ import annotations
+
+from mutations.fault import Fault
+
+HAND = "controller/steersman/hand"
+KEPT = "controller/steersman/telemetry"
+EAR = "tests/unit/test_hand_statsd.py"
+SAMPLES = "tests/unit/test_telemetry_samples.py"
+MEASURED = "tests/unit/test_server_measured.py"
+
+FAULTS = (
+    Fault(
+        "counter-begun-anew-seen-as-a-fall",
+        f"{KEPT}/samples.py",
+        "            grown = value if grown < 0 else grown\n",
+        "",
+        f"{SAMPLES}::test_rates_survive_a_counter_that_begins_again",
+    ),
+    Fault(
+        "point-replaced-after-a-restart",
+        f"{KEPT}/samplefile.py",
+        '" sum = sum + excluded.sum, ',
+        '" sum = excluded.sum, ',
+        f"{SAMPLES}::test_all_is_there_after_a_restart_and_counters_go_on",
+    ),
+    Fault(
+        "samples-without-bound",
+        f"{KEPT}/samplefile.py",
+        "    while used_bytes(session) > most * _SPARE:\n",
+        "    while used_bytes(session) < 0:\n",
+        f"{SAMPLES}::test_the_file_stays_within_its_bound_and_the_oldest_go",
+    ),
+    Fault(
+        "one-app-takes-all-series",
+        f"{KEPT}/registry.py",
+        "if app and self._by_app[app] >= self._most // 4:",
+        "if app and self._by_app[app] >= self._most:",
+        f"{SAMPLES}::test_series_are_bounded_and_one_app_cannot_take_all",
+    ),
+    Fault(
+        "rate-falls-at-its-end",
+        f"{KEPT}/sampling.py",
+        "            yield t, grown / known\n",
+        "            yield t, grown / question.step\n",
+        f"{SAMPLES}::test_rates_survive_a_counter_that_begins_again",
+    ),
+    Fault(
+        "apps-shown-to-others",
+        "controller/steersman/server/measured.py",
+        '    return allows(ask.subject, "get", "Sample", app or None)\n',
+        "    return True\n",
+        f"{MEASURED}::test_a_deployer_sees_its_own_app_alone",
+    ),
+    Fault(
+        "secret-in-a-tag-shown",
+        f"{KEPT}/heard.py",
+        "        if self._masks.text(said) == said:\n",
+        "        if said:\n",
+        "tests/unit/test_telemetry_listening.py::test_an_apps_own_metrics_hold_no_secret",
+    ),
+    Fault(
+        "app-labelled-as-it-likes",
+        f"{HAND}/ear_lines.py",
+        "        if name in OURS or name[0].isdigit():\n",
+        "        if name[0].isdigit():\n",
+        f"{EAR}::test_lines_come_to_series",
+    ),
+    Fault(
+        "room-of-a-forgotten-series-lost",
+        f"{HAND}/ear_sums.py",
+        "        self._room.left += 1\n",
+        "",
+        f"{EAR}::test_an_app_has_so_many_series_and_gets_room_back",
+    ),
+    Fault(
+        "gap-not-told-of",
+        f"{HAND}/ear.py",
+        "client = Client(connection, self._acked - AGAIN)",
+        "client = Client(connection, self._number)",
+        f"{EAR}::test_an_ear_outlives_its_hand_and_tells_the_next_what_it_heard",
+    ),
+    Fault(
+        "ear-taken-along-by-its-hand",
+        f"{HAND}/statsd.py",
+        "                start_new_session=True,\n",
+        "",
+        f"{EAR}::test_an_ear_outlives_its_hand_and_tells_the_next_what_it_heard",
+    ),
+    Fault(
+        "kept-without-bound",
+        f"{HAND}/ear.py",
+        "while self._size > MOST_KEPT or self._kept",
+        "while self._kept",
+        f"{EAR}::test_what_is_kept_for_a_hand_is_bounded_in_time_and_size",
+    ),
+    Fault(
+        "port-held-too-late",
+        f"{HAND}/statsd.py",
+        "            self._folders.watch([self._place.app(app), folder])\n",
+        "",
+        f"{EAR}::test_the_first_app_of_a_host_is_heard_from_its_first_datagram",
+    ),
+    Fault(
+        "own-statsd-overruled",
+        "controller/steersman/control/statsd.py",
+        " or HOST in own or PORT in own:",
+        ":",
+        "tests/unit/test_control_statsd.py::test_what_the_app_says_itself_wins",
+    ),
+)
