@@ -71,6 +71,9 @@ bench: $(READY) packages
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.daemon
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.fleet
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.store
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.logs
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.statsd
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.wires
 
 lab: $(READY) packages
 	@PYTHONPATH=tests $(BIN)/python -m lab up --hosts $(HOSTS)
