@@ -89,11 +89,10 @@ def _deploy(steer: Steer, host: Host, folder: Path, rate: int, lines: int) -> No
 
 def _measure(steer: Steer, daemon: Daemon, host: Host, rate: int, lines: int) -> dict[str, Any]:
     time.sleep(10)  # it has connected and begun to listen
-    hand = _hand()
-    peace = _cpu(hand)
+    peace = _hand(host)
     time.sleep(30)
-    peace = (_cpu(hand) - peace) / 30
-    began, used, hand_used = time.monotonic(), daemon.cpu_seconds(), _cpu(hand)
+    peace = (_hand(host) - peace) / 30
+    began, used, hand_used = time.monotonic(), daemon.cpu_seconds(), _hand(host)
     host.run(["touch", "/run/flood"])
     heard, grew = -1, time.monotonic()
     took = 0.0
@@ -111,7 +110,7 @@ def _measure(steer: Steer, daemon: Daemon, host: Host, rate: int, lines: int) ->
         "rate": rate,
         "told_after": took,
         "cores": (daemon.cpu_seconds() - used) / seconds,
-        "hand_cores": (_cpu(hand) - hand_used) / seconds,
+        "hand_cores": (_hand(host) - hand_used) / seconds,
         "peace": peace,
     }
 
@@ -127,21 +126,16 @@ def _heard(steer: Steer) -> int:
     return int(sum(each["value"] for each in told["latest"]))
 
 
-def _hand() -> int:
-    """Return the pid of the one hand that runs on this machine's lab."""
-    for status in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            said = status.read_bytes()
-            if said.startswith(b"python3") and b"steersman-hand-ready" in said:
-                return int(status.parent.name)
-        except OSError:
-            continue
-    raise Void("no hand runs")
+def _hand(host: Host) -> float:
+    """Return the seconds of CPU that the host's hand, and what it started, has used."""
+    pid = host.run(["pgrep", "-o", "-f", "^python3 .*steersman-hand-ready"]).split()[0]
+    children = host.run(["ps", "-o", "pid=", "--ppid", pid]).split()
+    return sum(_cpu(host.run(["cat", f"/proc/{each}/stat"])) for each in (pid, *children))
 
 
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(int(each) for each in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+def _cpu(stat: str) -> float:
+    fields = stat.rpartition(")")[2].split()
+    return sum(int(each) for each in fields[11:13]) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":
