@@ -2,7 +2,9 @@
 
 import asyncio
 import secrets
+import tempfile
 import webbrowser
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -52,6 +54,13 @@ async def _serve(tools: Tools, context: "Context", port: int, *, is_opened: bool
         async with listening_here(mirror(api, key), port) as taken:
             link = f"http://127.0.0.1:{taken}/dashboard/#token={key}"
             click.echo(f"{link}\nShown until Ctrl-C.")
-            if is_opened:
-                await asyncio.to_thread(webbrowser.open, link)
-            await asyncio.Event().wait()
+            with tempfile.TemporaryDirectory(prefix="steer-") as folder:
+                if is_opened:
+                    await asyncio.to_thread(_open, link, Path(folder) / "dashboard.html")
+                await asyncio.Event().wait()
+
+
+def _open(link: str, page: Path) -> None:
+    """Open a browser at a private page that leads on: every user can read a browser's arguments."""
+    page.write_text(f'<meta http-equiv="refresh" content="0; url={link}">')
+    webbrowser.open(page.as_uri())
