@@ -1,7 +1,7 @@
 """The names that people give to kinds, and to objects of a kind."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import click
@@ -79,6 +79,11 @@ def complete_objects(ctx: click.Context, param: click.Parameter, incomplete: str
     if slash:
         return [f"{word}/{found}" for found in _names(word, name)]
     return complete_kinds(ctx, param, incomplete)
+
+
+def complete_named(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Return what completes the names of objects of one kind."""
+    return lambda ctx, param, incomplete: _names(kind, incomplete)
 
 
 def _names(word: str, incomplete: str) -> list[str]:

@@ -78,8 +78,10 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.server.notify import Notifier
     from steersman.server.parts import Parts
     from steersman.server.tokens import Tokens
+    from steersman.telemetry.happenings import Happenings
     from steersman.telemetry.hub import Hub
     from steersman.telemetry.shipping import Shipping
+    from steersman.telemetry.tracing import Tracer
 
     relay = Relay()
     async with opened_here(tools, relay, use_ssh_config=False) as work:
@@ -108,10 +110,11 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
         )
         hooks = {"hooks": hook_app(settings, house, engine.wake)}
         doors = [api(parts, folder, settings.api, hooks), *doors_of(settings, house, engine.wake)]
-        hub = Hub()
-        doors.append(Shipping(work.memory, work.session.vault, hub).running())
         if filenames:
             doors.append(kept_going("manifests", lambda: manifests.watch(engine.wake)))
-        async with alone_in(folder):
-            with relay.listening(LogReporter()):
+        hub, masks = Hub(), work.session.vault.masks
+        shipping, tracer = Shipping(work.memory, work.session.vault, hub), Tracer(hub, masks)
+        events = kept_going("events", Happenings(work.memory, masks, hub).run)
+        async with alone_in(folder), shipping.running(), events:
+            with relay.listening(LogReporter()), relay.listening(tracer), hub.joined(tracer.hear):
                 await serve(engine, doors, Notifier())

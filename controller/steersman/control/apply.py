@@ -295,10 +295,14 @@ class Controller:
         users = [
             a.name for a in (await self._memory.apps()).values() if name in a.spec.config.secrets
         ]
-        users += [f"plugin {p}" for p in await plugins_using(self._memory, name)]
         if users:
             raise StillUsed(
                 f"secret {name} is used by {', '.join(users)};"
+                " take it out of their spec.config.secrets first"
+            )
+        if plugins := await plugins_using(self._memory, name):
+            raise StillUsed(
+                f"secret {name} is used by plugin {', '.join(plugins)};"
                 " take it out of their spec.config first"
             )
         if not await self._memory.store.delete("Secret", name):

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from steersman.api.errors import SteersmanError
-from steersman.server import access, hosts, looking, objects, plain, programs, verbs, watch
+from steersman.server import access, hosts, looking, objects, plain, plugins, programs, verbs, watch
 from steersman.server.ask import Ask
 from steersman.server.policy import VERBS, Verb
 from steersman.server.resources import ROOT, Resource
@@ -147,6 +147,7 @@ def _verbs() -> list[Door]:
         Door("POST", f"{ROOT}/hostkeys", "keys", "Host", hosts.keys),
         Door("POST", f"{ROOT}/hosttrust", "trust", "Host", hosts.trust),
         Door("POST", f"{ROOT}/jobs/{{name}}/run", "run", "Job", looking.run),
+        Door("POST", f"{ROOT}/plugins/{{name}}/probe", "run", "Plugin", plugins.probe),
         Door("POST", f"{ROOT}/jobrefresh", "refresh", "Job", looking.refresh),
     ]
 
@@ -158,6 +159,7 @@ def _looks() -> list[Door]:
         Door("GET", f"{app}/busy", "get", "App", looking.busy),
         Door("GET", f"{app}/logs", "logs", "App", looking.logs),
         Door("GET", f"{job}/logs", "logs", "Job", looking.logs),
+        Door("GET", f"{ROOT}/plugintypes", "list", "Plugin", plugins.types),
         Door("GET", f"{ROOT}/happened", "list", "Event", looking.happened),
         Door("GET", f"{ROOT}/instances", "running", "Instance", looking.instances),
         Door("GET", f"{ROOT}/generations", "running", "Generation", looking.generations),
