@@ -80,7 +80,9 @@ def test_the_list_warns_of_what_nothing_calls(bin_: Path, tmp_path: Path) -> Non
     (later / "steer-foo").write_text("#!/bin/sh\n")
     listed = steer(f"{bin_}:{later}:/nonexistent", "plugin", "list")
     assert listed.returncode == 1
-    assert listed.stdout.splitlines()[2:] == [
+    types, _, programs = listed.stdout.partition("The following plugins are available:\n\n")
+    assert types.startswith("TYPE")
+    assert programs.splitlines() == [
         *(f"{bin_}/steer-{name}" for name in ("foo", "foo-bar", "get", "with_dash")),
         f"{later}/steer-foo",
     ]
@@ -95,7 +97,7 @@ def test_the_list_warns_of_what_nothing_calls(bin_: Path, tmp_path: Path) -> Non
     fine = steer(str(bin_), "plugin", "list", "--name-only")
     assert (fine.returncode, fine.stderr) == (0, "")
     assert fine.stdout.splitlines()[2:] == ["steer-foo", "steer-foo-bar", "steer-with_dash"]
-    assert "would be `steer foo`" in steer("/nonexistent", "plugin", "list").stderr
+    assert "would be `steer foo`" in steer("/nonexistent", "plugin", "list").stdout
 
 
 def test_completion_knows_them(bin_: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 
+from steersman.api.mask import Masks
 from steersman.api.signals import Happening, Signal
+from steersman.control.memory import Memory
 from steersman.store.memory import MemoryStore
-from steersman.telemetry.happenings import tell_happenings
+from steersman.telemetry.happenings import Happenings
 from steersman.telemetry.hub import Hub
 
 
@@ -15,7 +17,7 @@ async def test_events_since_a_revision_are_told_once_each_time_they_happen() -> 
     since = await store.revision()
     await store.add_event("Host", "h2", "Warning", "HostLost", "no route", "h2")
     with hub.joined(told.put_nowait):
-        task = asyncio.create_task(tell_happenings(store, hub, since))
+        task = asyncio.create_task(Happenings(Memory(store), Masks(), hub, since).run())
         try:
             first = await asyncio.wait_for(told.get(), 5)
             await store.add_event("App", "shop", "Normal", "Healed", "wrote a file")

@@ -78,9 +78,12 @@ class Select(Model):
             found = labels.get(app)
             if found is None or not all(term.matches(found) for term in self.terms):
                 return False
-        if isinstance(signal, Happening) and signal.reason not in (self.reasons or {signal.reason}):
+        if isinstance(signal, Happening) and not self._wants(signal.reason):
             return False
         return _RANK[level_of(signal)] >= _RANK[self.level]
+
+    def _wants(self, reason: str) -> bool:
+        return self.reasons is None or reason in self.reasons
 
 
 def app_of(signal: Signal) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -89,6 +89,11 @@ def complete_objects(ctx: click.Context, param: click.Parameter, incomplete: str
     if slash:
         return [f"{word}/{found}" for found in _names(ctx, word, name)]
     return complete_kinds(ctx, param, incomplete)
+
+
+def complete_named(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Return what completes the names of objects of one kind."""
+    return lambda ctx, param, incomplete: _names(ctx, kind, incomplete)
 
 
 def _names(ctx: click.Context, word: str, incomplete: str) -> list[str]:

@@ -86,13 +86,14 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.telemetry.errorlog import FILE as ERRORS
     from steersman.telemetry.errorlog import ErrorLog
     from steersman.telemetry.errors import Errors
-    from steersman.telemetry.happenings import tell_happenings
+    from steersman.telemetry.happenings import Happenings
     from steersman.telemetry.hub import Hub
     from steersman.telemetry.listening import Listeners
     from steersman.telemetry.samples import FILE as SAMPLES
     from steersman.telemetry.samples import Samples
     from steersman.telemetry.shipping import Shipping
     from steersman.telemetry.sources import HostSources
+    from steersman.telemetry.tracing import Tracer
     from steersman.telemetry.troubles import telling
 
     relay = Relay()
@@ -134,6 +135,8 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             repositories=work.repositories,
             pushes=pushes_of(settings, house),
         )
+        masks = work.session.vault.masks
+        tracer = Tracer(hub, masks)
         hooks = hook_app(settings, house, engine.wake)
         others: dict[str, ASGIApp] = {"hooks": hooks, PATH: dashboard_app()}
         doors = [
@@ -141,7 +144,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             book.keeping(hub),
             Shipping(work.memory, work.session.vault, hub).running(),
             errors.watching(),
-            kept_going("happenings", lambda: tell_happenings(work.store, hub, since)),
+            kept_going("events", Happenings(work.memory, masks, hub, since).run),
             api(parts, folder, settings.api, others),
             *doors_of(settings, house, engine.wake),
         ]
@@ -150,5 +153,5 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
         # Entered last, so left first: whoever hears has heard all that is remembered as heard.
         doors.append(listeners.listening())
         async with alone_in(folder):
-            with relay.listening(LogReporter()):
+            with relay.listening(LogReporter()), relay.listening(tracer), hub.joined(tracer.hear):
                 await serve(engine, doors, Notifier())

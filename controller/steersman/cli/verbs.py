@@ -52,7 +52,9 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "config": Verb("steersman.cli.config:config", "Say which daemon verbs speak to"),
         "token": Verb("steersman.cli.token:token", "Let others speak to the daemon"),
         "auth": Verb("steersman.cli.auth:auth", "Ask what you may do"),
-        "plugin": Verb("steersman.cli.plugin:plugin", "List the steer-… programs that add verbs"),
+        "plugin": Verb(
+            "steersman.cli.plugin:plugin", "Try what ships signals; list types and programs"
+        ),
         "completion": Verb(
             "steersman.cli.completion:completion", "Print the completion script of a shell"
         ),

@@ -19,6 +19,7 @@ from steersman.control.faults import raise_all
 from steersman.control.live import Instance
 from steersman.control.logs import Labels, Lack, Line, Told, Wanted
 from steersman.control.looks import Silent
+from steersman.control.plugins import PluginType, Probed
 from steersman.control.programs import Program, Wish
 from steersman.control.trust import Key, Shown
 from steersman.manifests.document import Sourced
@@ -50,6 +51,14 @@ class RemoteLooks:
         data = {"names": list(names), "hosts": _hosts(given)}
         found = await self._api.told("/hostchecks", data)
         return {name: [Finding(**each) for each in found[name]] for name in names}
+
+    async def plugin_types(self) -> list[PluginType]:
+        found = await self._api.json("GET", "/plugintypes")
+        return [PluginType(**{**each, "takes": tuple(each["takes"])}) for each in found["types"]]
+
+    async def probe(self, plugin: str) -> list[Probed]:
+        found = await self._api.told(f"{path_of('Plugin', plugin)}/probe")
+        return [Probed(**each) for each in found]
 
     async def changes(self, sourced: Sequence[Sourced]) -> list[ObjectChange]:
         found = await self._api.json("POST", "/changes", data=sent(self._api, sourced))

@@ -14,6 +14,7 @@ from steersman.control.generations import as_object, generations
 from steersman.control.live import Instance, instances_on
 from steersman.control.logs import Told, Wanted, app_logs, job_logs
 from steersman.control.memory import Memory, NotFound
+from steersman.control.plugins import PluginType, Probed, plugin_types, probe
 from steersman.control.programs import Program, Wish, opened_program
 from steersman.control.session import Session
 from steersman.control.trust import Shown, pin, shown_keys
@@ -56,6 +57,14 @@ class Looks(Protocol):
         wanted: Wanted,
     ) -> AsyncGenerator[Told]: ...
 
+    async def plugin_types(self) -> list[PluginType]:
+        """Return the types of plugins that are installed where the controller runs."""
+        ...
+
+    async def probe(self, plugin: str) -> list[Probed]:
+        """Have a plugin ship a probe of each kind that it takes; return how that went."""
+        ...
+
     async def program(self, app: str, host: str, wish: Wish) -> Program:
         """Return a program to be run on a host; raises what is in its way."""
         ...
@@ -84,6 +93,12 @@ class OwnLooks:
         self, hosts: Sequence[str], app: str | None = None
     ) -> tuple[list[Instance], Silent]:
         return await instances_on(self._session, hosts, app)
+
+    async def plugin_types(self) -> list[PluginType]:
+        return await plugin_types()
+
+    async def probe(self, plugin: str) -> list[Probed]:
+        return await probe(self._memory, self._session.vault, plugin)
 
     async def generations(self, app: str | None) -> tuple[list[dict[str, Any]], Silent]:
         found, silent = await generations(self._session, app)

@@ -1,18 +1,25 @@
-"""Plugins at admission: each is judged by its own type, in a process of its own."""
+"""Plugins: judged at admission by their own types, given values of Secrets, and tried."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from steersman.api.errors import SteersmanError
 from steersman.api.objects import AnyObject
-from steersman.api.plugin import Plugin, with_values
+from steersman.api.plugging import PluginError
+from steersman.api.plugin import Plugin, SecretRef, with_values
 from steersman.api.secret import MASK, Secret
+from steersman.api.signals import SHIPPED
 from steersman.control.admission import admit_plugins
-from steersman.control.memory import Memory
+from steersman.control.memory import Memory, NotFound
+from steersman.control.probing import probe_signal
+from steersman.control.vault import Vault
 from steersman.plugging.process import PluginProcess
+from steersman.plugging.types import Installed, installed
 
 
 async def admit_given_plugins(memory: Memory, objects: Sequence[AnyObject]) -> None:
@@ -38,12 +45,122 @@ async def plugins_using(memory: Memory, secret: str) -> list[str]:
 
 async def _check(plugin: Plugin) -> Mapping[str, Any] | str:
     """Return what the plugin's type says of its config, or why it says nothing."""
+    config = with_values(plugin.spec.config, lambda ref: MASK)
     try:
-        process = await PluginProcess.start()
-        try:
-            config = with_values(plugin.spec.config, lambda ref: MASK)
-            return await process.check(plugin.spec.type, config)
-        finally:
-            await process.end()
+        return await _asked(plugin.spec.type, config)
     except SteersmanError as error:
         return f"spec.type: {error}"
+
+
+async def _asked(type_: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    process = await PluginProcess.start()
+    try:
+        return await process.check(type_, config)
+    finally:
+        await process.end()
+
+
+class ValueMissing(SteersmanError):
+    """A Secret has no value under the key that a plugin's config names."""
+
+    def __init__(self, ref: SecretRef) -> None:
+        super().__init__(
+            f"secret {ref.secret} has no {ref.key}; add it to the Secret, or change spec.config"
+        )
+
+
+async def config_of(plugin: Plugin, vault: Vault) -> dict[str, Any]:
+    """Return a plugin's config with the values of Secrets in it; raises what is missing."""
+    values = await vault.current(plugin.secrets)
+
+    def value(ref: SecretRef) -> str:
+        try:
+            return values[ref.secret][ref.key]
+        except KeyError:
+            raise ValueMissing(ref) from None
+
+    return with_values(plugin.spec.config, value)
+
+
+@dataclass(frozen=True, slots=True)
+class PluginType:
+    """A type that is installed; `fault` is why it cannot be used."""
+
+    type: str
+    distribution: str
+    takes: tuple[str, ...] = ()
+    summary: str = ""
+    fault: str = ""
+
+
+_KNOWN: dict[Installed, PluginType] = {}
+"""What types said of themselves: whoever may read may ask, and each answer takes a process."""
+
+
+async def plugin_types() -> list[PluginType]:
+    """Return the types that are installed here, with what each says of itself."""
+    return [_KNOWN[each] if each in _KNOWN else await _told(each) for each in installed()]
+
+
+async def _told(found: Installed) -> PluginType:
+    distribution = f"{found.distribution} {found.version}".strip()
+    try:
+        said = await _asked(found.type, {})
+    except SteersmanError as error:
+        return PluginType(found.type, distribution, fault=str(error))
+    told = PluginType(found.type, distribution, tuple(said["takes"]), said["summary"])
+    return _KNOWN.setdefault(found, told)
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What became of a probe of one kind; `error` is what the other side, or the plugin, said."""
+
+    signal: str
+    seconds: float
+    error: str = ""
+
+
+async def probe(memory: Memory, vault: Vault, name: str) -> list[Probed]:
+    """Ship a probe of each kind that a plugin takes now, and return how that went.
+
+    It goes by a process of its own, whatever waits; raises when the plugin does not start.
+    """
+    stored = await memory.store.get("Plugin", name)
+    if stored is None:
+        raise NotFound("Plugin", name)
+    plugin = Plugin.model_validate(stored.object)
+    process = await PluginProcess.start()
+    try:
+        config = await config_of(plugin, vault)
+        takes = await process.open(plugin.spec.type, name, config)
+        wanted = plugin.spec.signals
+        probed = [
+            await _probe(process, plugin, signal, vault)
+            for signal in SHIPPED
+            if signal in takes and (wanted is None or signal in wanted)
+        ]
+        await process.close(plugin.spec.timeout)
+        return probed
+    except PluginError as error:
+        raise ProbeFailed(name, vault.masks.text(str(error))) from None
+    finally:
+        await process.end()
+
+
+class ProbeFailed(SteersmanError):
+    """A plugin did not start, or did not end well."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(
+            f"plugin {name}: {why}; see `steer describe plugin/{name}`, and change its spec.config"
+        )
+
+
+async def _probe(process: PluginProcess, plugin: Plugin, signal: str, vault: Vault) -> Probed:
+    began, said = time.monotonic(), ""
+    try:
+        await process.ship([probe_signal(signal, plugin.name, time.time())], plugin.spec.timeout)
+    except PluginError as error:
+        said = vault.masks.text(str(error))
+    return Probed(signal, time.monotonic() - began, said)

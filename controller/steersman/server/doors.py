@@ -19,6 +19,7 @@ from steersman.server import (
     measured,
     objects,
     plain,
+    plugins,
     programs,
     reconciling,
     signalling,
@@ -180,6 +181,7 @@ def _verbs() -> list[Door]:
         Door("POST", f"{ROOT}/hostkeys", "keys", "Host", hosts.keys),
         Door("POST", f"{ROOT}/hosttrust", "trust", "Host", hosts.trust),
         Door("POST", f"{ROOT}/jobs/{{name}}/run", "run", "Job", looking.run),
+        Door("POST", f"{ROOT}/plugins/{{name}}/probe", "run", "Plugin", plugins.probe),
         Door("POST", f"{ROOT}/jobrefresh", "refresh", "Job", looking.refresh),
     ]
 
@@ -191,6 +193,7 @@ def _looks() -> list[Door]:
         Door("GET", f"{app}/busy", "get", "App", looking.busy),
         Door("GET", f"{app}/logs", "logs", "App", looking.logs),
         Door("GET", f"{job}/logs", "logs", "Job", looking.logs),
+        Door("GET", f"{ROOT}/plugintypes", "list", "Plugin", plugins.types),
         Door("GET", f"{ROOT}/happened", "list", "Event", looking.happened),
         Door("GET", f"{ROOT}/instances", "running", "Instance", looking.instances),
         Door("GET", f"{ROOT}/generations", "running", "Generation", looking.generations),

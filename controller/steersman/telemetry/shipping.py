@@ -6,15 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import structlog
 
-from steersman.api.errors import SteersmanError
 from steersman.api.objects import parse_object
-from steersman.api.plugin import Plugin, SecretRef, with_values
+from steersman.api.plugin import Plugin
 from steersman.api.signals import Signal
 from steersman.control.memory import Memory
+from steersman.control.plugins import config_of
 from steersman.control.vault import Vault
 from steersman.plugging.process import PluginProcess
 from steersman.store.errors import Compacted, NotStored, UidConflict
@@ -27,28 +26,6 @@ log = structlog.get_logger(__name__)
 KINDS = ("App", "Plugin", "Secret")
 REPORT, LEAST = 15.0, 1.0
 """Seconds between two reports of counts, and the least between two of any kind."""
-
-
-class ValueMissing(SteersmanError):
-    """A Secret has no value under the key that a plugin's config names."""
-
-    def __init__(self, ref: SecretRef) -> None:
-        super().__init__(
-            f"secret {ref.secret} has no {ref.key}; add it to the Secret, or change spec.config"
-        )
-
-
-async def config_of(plugin: Plugin, vault: Vault) -> dict[str, Any]:
-    """Return a plugin's config with the values of Secrets in it; raises what is missing."""
-    values = await vault.current(plugin.secrets)
-
-    def value(ref: SecretRef) -> str:
-        try:
-            return values[ref.secret][ref.key]
-        except KeyError:
-            raise ValueMissing(ref) from None
-
-    return with_values(plugin.spec.config, value)
 
 
 @dataclass(frozen=True)

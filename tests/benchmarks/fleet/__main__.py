@@ -66,19 +66,19 @@ def _child(hosts: int) -> dict[str, Any]:
 async def _measure(hosts: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         async with SqliteStore(Path(folder) / "state") as store:
-            names = await _fill(store, hosts)
+            names = await fill(store, hosts)
             session: Any = BerthSession(fleet_of(hosts), store)
             controller = Controller(session, FakeArtifacts())  # type: ignore[arg-type]
             session.memory.keep_views()
             apps = Apps(session, controller, Drift(session, FakeArtifacts()), lambda key: None)  # type: ignore[arg-type]
-            await _pass(apps, names, asked=True)
+            await pass_over(apps, names, asked=True)
             say(f"{hosts} hosts: {len(names)} apps are deployed")
             collect_rarely()
-            seconds = sorted([await _pass(apps, names, asked=False) for _ in range(PASSES)])
+            seconds = sorted([await pass_over(apps, names, asked=False) for _ in range(PASSES)])
     return {"hosts": hosts, "seconds": seconds[PASSES // 2], "mib": _resident()}
 
 
-async def _fill(store: SqliteStore, hosts: int) -> list[str]:
+async def fill(store: SqliteStore, hosts: int) -> list[str]:
     names = [f"a{host}-{number}" for host in range(hosts) for number in range(APPS)]
     for host in range(hosts):
         spec: dict[str, Any] = {"address": f"h{host}.example.com"}
@@ -100,7 +100,7 @@ def _object(kind: str, name: str, spec: dict[str, Any], labels: dict[str, str]) 
     return {"apiVersion": "steersman/v1", "kind": kind, "metadata": metadata, "spec": spec}
 
 
-async def _pass(apps: Apps, names: list[str], *, asked: bool) -> float:
+async def pass_over(apps: Apps, names: list[str], *, asked: bool) -> float:
     """Look at every app, as the daemon's keeper does; return the seconds that this took."""
     left, over = set(names), asyncio.Event()
 

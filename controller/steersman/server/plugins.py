@@ -1,0 +1,29 @@
+"""Plugins over HTTP: which types are installed here, and a probe of one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from starlette.responses import Response
+
+from steersman.server.ask import Ask
+from steersman.server.hosts import looks_of
+from steersman.server.objects import found, json_answer
+from steersman.server.streams import told
+
+
+async def types(ask: Ask) -> Response:
+    """Return the types of plugins that are installed where the daemon runs."""
+    return json_answer({"types": [asdict(each) for each in await looks_of(ask).plugin_types()]})
+
+
+async def probe(ask: Ask) -> Response:
+    """Have a plugin ship a probe of each kind that it takes, and tell how that went."""
+    name = (await found(ask)).name
+
+    async def work() -> Any:
+        await ask.note("Probed", f"probes plugin/{name}", name=name)
+        return [asdict(each) for each in await looks_of(ask).probe(name)]
+
+    return told(ask, work)
