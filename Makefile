@@ -67,6 +67,7 @@ mutations: $(READY)
 bench: $(READY) packages
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.rollout
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.push
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.daemon
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.fleet
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.store

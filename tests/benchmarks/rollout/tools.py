@@ -19,7 +19,7 @@ RIVALS = ("pyinfra", "fabric")
 HERE = Path(__file__).parent / "rivals"
 HOME = "/home/deploy"
 
-_UNIT = """\
+UNIT = """\
 [Unit]
 After=network.target
 [Service]
@@ -30,7 +30,7 @@ Restart=always
 [Install]
 WantedBy=multi-user.target
 """
-_SITE = """\
+SITE = """\
 server {{
     listen 80;
     server_name {site};
@@ -125,7 +125,7 @@ class Script:
         self.site = f"{self.name}.example.com"
         self.home.mkdir()
         words = {"home": HOME, "name": self.name, "port": self.port, "site": self.site}
-        files = {"app.service": _UNIT, "app.conf": _SITE}
+        files = {"app.service": UNIT, "app.conf": SITE}
         deploy = {f"deploy/{name}": text.format(**words) for name, text in files.items()}
         self.shop = Shop(self.home / "shop", deploy)
 
