@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,24 @@ def test_a_push_serves_everywhere_or_changes_nothing(
     assert "rejected" in history
     assert "\n4 " not in history
     assert all(serves(host, SITE, "2") for host in hosts.hosts)
+
+
+def test_a_newer_push_overtakes_one_that_never_answers(
+    steer: Steer, daemon: Daemon, repo: Repo, ann: Pusher, hosts: Lab
+) -> None:
+    repo.commit({"app.py": "import time\ntime.sleep(600)\n", "VERSION": "4\n"})
+    with ThreadPoolExecutor() as pool:
+        hanging = pool.submit(ann.git, "push", "steer", "main")
+        until("pending", steer, "rollout", "history", "app/pushed")
+        mended = repo.commit({"app.py": (PULSE / "app.py").read_text(), "VERSION": "5\n"})
+        pushed = ann.git("push", "steer", "main")
+        overtaken = hanging.result(timeout=WITHIN)
+    assert pushed.code == 0, pushed.said
+    assert "overtaking another push to pushed" in pushed.err
+    assert overtaken.code == 1, overtaken.said
+    assert "(a newer push to pushed has overtaken this one" in overtaken.err
+    assert all(serves(host, SITE, "5") for host in hosts.hosts)
+    assert ann.git("ls-remote", "steer", "main").out.startswith(mended)
 
 
 def deliver(steer: Steer, body: bytes, secret: str) -> str:

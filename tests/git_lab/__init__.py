@@ -13,6 +13,7 @@ from typing import Any
 
 from builds_lab.repositories import Repository
 from steersman.api.app import App
+from steersman.api.errors import SteersmanError
 from steersman.builds import Builder
 from steersman.control.apply import Controller
 from steersman.control.artifacts import Artifacts
@@ -113,7 +114,15 @@ class FakeDeploys(Deploys):
         self.may_end = asyncio.Event()
         self.may_end.set()
         self.at_once = self.most_at_once = 0
+        self.gives_up = self.given_up = False
+        self.overtaken_by: list[str] = []
         return self
+
+    async def overtake(self, app: str, commit: str) -> None:
+        self.overtaken_by.append(commit)
+        if self.gives_up:
+            self.given_up = True
+            self.may_end.set()
 
     async def build(self, app: App, remote: Remote) -> None:
         self.built.append((await self._artifacts.resolve(app.spec.source)).commit)
@@ -138,6 +147,9 @@ class FakeDeploys(Deploys):
             await self.may_end.wait()
         finally:
             self.at_once -= 1
+        if self.given_up:
+            self.given_up = False
+            raise SteersmanError("the rollout was cancelled")
         if self.fault is not None:
             raise self.fault
 

@@ -26,8 +26,11 @@ class Bench:
         self.src = folder / "src"
         self.src.mkdir()
         self.said: list[str] = []
+        # Steps see what is on the PATH, and may write to a pipe that is there.
+        self.door = folder / "door"
+        self.door.mkdir()
         self.environ = {
-            "PATH": os.environ["PATH"],
+            "PATH": f"{os.environ['PATH']}:{self.door}",
             "HOME": str(folder),
             "AWS_SECRET_ACCESS_KEY": "t0ps3cret",
             "PIP_CONFIG_FILE": "/dev/null",
@@ -45,6 +48,12 @@ class Bench:
         resolved = await self.builder.resolve(PathSource(str(folder or self.src)))
         spec = BuildSpec(steps=steps)
         return await self.builder.build(resolved, spec, HERE, self.said.append)
+
+    def pipe(self, name: str) -> Path:
+        """Return a pipe that whoever builds may write to."""
+        os.mkfifo(self.door / name)
+        (self.door / name).chmod(0o666)
+        return self.door / name
 
     def read(self, build: Build, path: str) -> str:
         file = next(file for file in build.manifest.files if file.path == path)
@@ -155,7 +164,7 @@ async def test_steps_cannot_change_blobs(bench: Bench) -> None:
 
 async def test_a_second_build_does_nothing(bench: Bench) -> None:
     bench.write({"a": "1"})
-    step = ("sh", "-c", f"echo x >> {bench.folder}/count")
+    step = ("sh", "-c", "echo x >> count")
     first = await bench.build(step)
     assert (
         await Builder(bench.cache, bench.environ).build(
@@ -166,15 +175,15 @@ async def test_a_second_build_does_nothing(bench: Bench) -> None:
         )
         == first
     )
-    assert (bench.folder / "count").read_text() == "x\n"
+    assert bench.said.count("$ sh -c 'echo x >> count'") == 1
 
 
 async def test_two_builders_at_once_build_once(bench: Bench) -> None:
     bench.write({"a": "1"})
-    step = ("sh", "-c", f"echo x >> {bench.folder}/count")
+    step = ("sh", "-c", "echo x >> count")
     one, two = await asyncio.gather(bench.build(step), bench.build(step))
     assert one == two
-    assert (bench.folder / "count").read_text() == "x\n"
+    assert bench.said.count("$ sh -c 'echo x >> count'") == 1
 
 
 async def test_a_lost_or_torn_blob_is_made_again(bench: Bench) -> None:
@@ -191,16 +200,16 @@ async def test_a_lost_or_torn_blob_is_made_again(bench: Bench) -> None:
 
 async def test_a_cancelled_build_leaves_nothing_and_kills_its_step(bench: Bench) -> None:
     bench.write({"a": "1"})
-    started = bench.folder / "started"
-    os.mkfifo(started)
-    step = ("sh", "-c", f"echo $$ > {started}; exec sleep 600")
+    started = bench.pipe("started")
+    step = ("sh", "-c", f"exec 3> {started}; echo here >&3; exec sleep 600")
     task = asyncio.create_task(bench.build(step))
-    pid = int(await asyncio.to_thread(started.read_text))
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    with await asyncio.to_thread(started.open) as alive:
+        assert await asyncio.to_thread(alive.readline) == "here\n"
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        # The pipe ends when nobody has it any more.
+        assert await asyncio.to_thread(alive.read) == ""
     assert list((bench.cache / "tmp").iterdir()) == []
     assert not (bench.cache / "builds").exists()
     await bench.build()
@@ -208,9 +217,9 @@ async def test_a_cancelled_build_leaves_nothing_and_kills_its_step(bench: Bench)
 
 async def test_a_builder_killed_in_a_step_hinders_nobody(bench: Bench) -> None:
     bench.write({"a": "1"})
-    started, goes_on = bench.folder / "started", bench.folder / "goes-on"
-    os.mkfifo(started)
-    script = f"[ -e {goes_on} ] || {{ echo $$ > {started}; exec sleep 600; }}; echo 2 > a"
+    started, goes_on = bench.pipe("started"), bench.door / "goes-on"
+    wait = f"exec 3> {started}; echo $$ >&3; exec sleep 600"
+    script = f"[ -e {goes_on} ] || {{ {wait}; }}; echo 2 > a"
     step = ("sh", "-c", script)
     program = (
         "import asyncio, sys; from pathlib import Path; from steersman.builds import *\n"
@@ -222,11 +231,16 @@ async def test_a_builder_killed_in_a_step_hinders_nobody(bench: Bench) -> None:
         "asyncio.run(main())\n"
     )
     argv = (sys.executable, "-c", program, str(bench.cache), str(bench.src), script)
-    killed = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.DEVNULL)
-    orphan = int(await asyncio.to_thread(started.read_text))
-    killed.kill()
-    await killed.wait()
-    os.kill(orphan, signal.SIGKILL)
+    env = os.environ | {"PATH": bench.environ["PATH"]}
+    null = asyncio.subprocess.DEVNULL
+    killed = await asyncio.create_subprocess_exec(*argv, stdout=null, env=env)
+    with await asyncio.to_thread(started.open) as alive:
+        orphan = int(await asyncio.to_thread(alive.readline))
+        killed.kill()
+        await killed.wait()
+        if os.geteuid() != 0:
+            os.kill(orphan, signal.SIGKILL)
+        assert await asyncio.to_thread(alive.read) == ""
     assert not (bench.cache / "builds").exists()
     goes_on.touch()
     assert bench.read(await bench.build(step), "a") == "2\n"

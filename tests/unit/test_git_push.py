@@ -139,11 +139,46 @@ async def test_two_pushes_at_once_go_one_after_the_other(lab: Lab, tmp_path: Pat
     assert (await one).code == 0
     said = await two
     assert said.code == 1
-    assert "remote: waiting for another push to shop" in said.text
+    assert "remote: overtaking another push to shop" in said.text
     assert "(main has moved meanwhile; fetch, and push again)" in said.text
     assert await lab.at("main") == second
     assert lab.deploys.most_at_once == 1
     assert len(lab.deploys.deployed) == 2
+
+
+async def test_a_newer_push_overtakes_one_that_is_under_way(lab: Lab) -> None:
+    lab.ann.copy.commit({"main.py": "hangs"})
+    lab.deploys.may_end.clear()
+    lab.deploys.gives_up = True
+    one = asyncio.create_task(lab.ann.push("shop"))
+    await lab.deploys.began.wait()
+    mended = lab.ann.copy.commit({"main.py": "mended"})
+    two = asyncio.create_task(lab.ann.push("shop"))
+    said = await one
+    assert said.code == 1
+    assert (
+        "[remote rejected] main -> main (a newer push to shop has overtaken this one" in said.text
+    )
+    assert (await two).code == 0
+    assert lab.deploys.overtaken_by == [mended]
+    assert await lab.at("main") == mended
+
+
+async def test_what_would_be_refused_overtakes_nobody(lab: Lab) -> None:
+    first = lab.ann.copy.commit({"main.py": "1"})
+    await lab.ann.push("shop")
+    second = lab.ann.copy.commit({"main.py": "2"})
+    lab.deploys.may_end.clear()
+    lab.deploys.began.clear()
+    one = asyncio.create_task(lab.ann.push("shop"))
+    await lab.deploys.began.wait()
+    lab.ann.copy.git("checkout", "-q", "--orphan", "elsewhere", first)
+    lab.ann.copy.commit({"main.py": "3"})
+    assert (await lab.ann.push("shop", "+elsewhere:main")).code == 1
+    assert lab.deploys.overtaken_by == []
+    lab.deploys.may_end.set()
+    assert (await one).code == 0
+    assert await lab.at("main") == second
 
 
 async def test_a_push_of_other_refs_waits_for_nobody_and_deploys_nothing(lab: Lab) -> None:

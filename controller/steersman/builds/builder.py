@@ -14,6 +14,7 @@ import structlog
 
 from steersman.builds.blobs import BlobStore
 from steersman.builds.cache import Cache
+from steersman.builds.cells import Cells
 from steersman.builds.children import Progress
 from steersman.builds.delivery import Delivery, deliver
 from steersman.builds.folders import (
@@ -70,6 +71,7 @@ class Builder:
         self.blobs = BlobStore(root)
         self._git = Git(self._cache, self.blobs, self._environ)
         self._tools = Tools(self._environ)
+        self._cells = Cells(self._cache, self._environ)
 
     def pushing(
         self, folder: Path, ref: str, sha: str, objects: str
@@ -126,8 +128,8 @@ class Builder:
         self, resolved: Resolved, spec: BuildSpec, platform: Platform, progress: Progress
     ) -> Build:
         commit, tree = await self._read(resolved, progress)
-        locker = Locker(self._cache, self.blobs, self._tools, platform, spec.index)
-        house = WheelHouse(self._cache, self.blobs, self._tools, platform, spec.index)
+        locker = Locker(self._cache, self._cells, self.blobs, self._tools, platform, spec.index)
+        house = WheelHouse(self._cache, self._cells, self.blobs, self._tools, platform, spec.index)
         project = locker.project(tree)
         version_file = locker.text(tree, ".python-version")
         check_python(spec.python, version_file, project.get("project", {}), platform)
@@ -184,10 +186,12 @@ class Builder:
         progress: Progress,
     ) -> Tree:
         """Return the tree as the build steps leave it."""
-        src, home = scratch / "src", scratch / "home"
+        src, house = scratch / "src", scratch / "dependencies-of-steps"
         await self._unpack(tree, src)
-        programs = await make_venv(home, wheels, self.blobs, self._tools, platform, progress)
-        await run_steps(spec, src, home, programs, self._environ, progress)
+        house.mkdir()
+        programs = await make_venv(house, wheels, self.blobs, self._tools, platform, progress)
+        async with self._cells.cell(src, house) as cell:
+            await run_steps(spec, src, cell, programs, self._environ, progress)
         return await asyncio.to_thread(lambda: read_folder(src, list(walk(src)), self.blobs))
 
 

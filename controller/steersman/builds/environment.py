@@ -66,6 +66,11 @@ def index_environment(environ: Mapping[str, str], index: str | None = None) -> d
     }
 
 
+def is_index_setting(name: str) -> bool:
+    """Whether a variable says where packages come from, or how to reach that."""
+    return _INDEX.fullmatch(name) is not None
+
+
 def step_environment(
     environ: Mapping[str, str], index: str | None, home: str, tmp: str, path: list[str]
 ) -> dict[str, str]:

@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 
 from steersman.builds.blobs import BlobStore
 from steersman.builds.cache import Cache
+from steersman.builds.cells import Cells
 from steersman.builds.children import Progress
 from steersman.builds.errors import DependencyError
 from steersman.builds.folders import unpack
@@ -55,9 +56,16 @@ class Locker:
     """Locks sources; the same files for the same platform and index are resolved only once."""
 
     def __init__(
-        self, cache: Cache, blobs: BlobStore, tools: Tools, platform: Platform, index: str | None
+        self,
+        cache: Cache,
+        cells: Cells,
+        blobs: BlobStore,
+        tools: Tools,
+        platform: Platform,
+        index: str | None,
     ) -> None:
         self._cache = cache
+        self._cells = cells
         self._blobs = blobs
         self._tools = tools
         self._platform = platform
@@ -126,7 +134,11 @@ class Locker:
         progress(f"resolving {question.where} for Python {self._platform.python}")
         with self._cache.scratch() as scratch:
             unpack(tree, self._blobs, scratch)
-            done = await self._tools.resolve(question.words, self._index, scratch, progress)
+            # To know what a package needs, uv may have to run what builds it.
+            async with self._cells.cell(scratch) as cell:
+                done = await self._tools.uv_inside(
+                    cell, question.words, self._index, scratch, progress
+                )
             if done.code != 0:
                 raise dependency_error(question.where, done)
             text = done.stdout.decode().replace(f"file://{scratch}", ".")

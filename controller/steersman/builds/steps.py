@@ -6,38 +6,43 @@ from dataclasses import replace
 from pathlib import Path
 
 from steersman.builds.blobs import BlobStore
+from steersman.builds.cells import Cell
 from steersman.builds.children import Progress, run
 from steersman.builds.environment import step_environment
 from steersman.builds.errors import StepFailed
+from steersman.builds.jail import NOT_STARTED, NOT_STARTED_SAYS
 from steersman.builds.model import BuildSpec, Wheel
 from steersman.builds.platforms import Platform
 from steersman.builds.pythons import find_python
 from steersman.builds.text import printable
-from steersman.builds.tools import Tools, dependency_error
+from steersman.builds.tools import Tools, dependency_error, home_of
 
 
 async def run_steps(
     spec: BuildSpec,
     folder: Path,
-    home: Path,
+    cell: Cell,
     programs: Path | None,
     environ: Mapping[str, str],
     progress: Progress,
 ) -> None:
-    """Run each step in `folder`, stopping at the first that fails; `home` takes their litter."""
-    tmp = home / "tmp"
-    tmp.mkdir(parents=True, exist_ok=True)
+    """Run each step in `folder`, stopping at the first that fails; `cell` takes their litter."""
     path = [] if programs is None else [str(programs)]
-    env = step_environment(environ, spec.index, str(home), str(tmp), path)
+    env = step_environment(environ, spec.index, str(cell.home), str(cell.tmp), path)
+    python = [] if programs is None else [home_of(str(programs / "python"))]
     for step in spec.steps:
         shown = printable(step if isinstance(step, str) else shlex.join(step))
         progress(f"$ {shown}")
         argv = _words(step, shown)
         try:
-            done = await run(argv, env=env, cwd=folder, progress=progress, merge=True)
+            done = await cell.run(
+                argv, env=env, cwd=folder, progress=progress, merge=True, shown=python
+            )
         except (FileNotFoundError, PermissionError) as error:
             why = f"could not start: {printable(str(error.filename))}: {error.strerror}"
             raise StepFailed(shown, why, ()) from error
+        if done.code == NOT_STARTED and done.last.startswith(NOT_STARTED_SAYS):
+            raise StepFailed(shown, done.last, ())
         if done.code != 0:
             how = f"was killed by signal {-done.code}" if done.code < 0 else f"exited {done.code}"
             raise StepFailed(shown, how, done.tail)
@@ -52,7 +57,9 @@ async def make_venv(
     progress: Progress,
 ) -> Path | None:
     """Return the bin folder of a venv with the locked wheels, where they run on this machine."""
-    env, here = tools.env(), replace(Platform.here(), python=platform.python)
+    # Whoever may write to the venv must not write to uv's cache by it.
+    env = tools.env() | {"UV_LINK_MODE": "copy"}
+    here = replace(Platform.here(), python=platform.python)
     python = await find_python(platform, tools.uv, env)
     if python is None or not all(here.accepts(wheel.filename) for wheel in wheels):
         progress(f"steps run without the dependencies: these are for {platform.key}")

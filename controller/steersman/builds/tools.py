@@ -1,6 +1,7 @@
 """uv and pip as child processes: found once, run with this machine's index settings."""
 
 import ast
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,8 +9,9 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
+from steersman.builds.cells import Cell, paths_in
 from steersman.builds.children import Finished, Progress, run
-from steersman.builds.environment import index_environment
+from steersman.builds.environment import index_environment, is_index_setting
 from steersman.builds.errors import DependencyError, IndexUnreachable
 from steersman.builds.text import printable
 
@@ -47,18 +49,47 @@ class Tools:
         env = self.env(index) | _pip_names(self.env(index))
         return await run(argv, env=env, cwd=cwd, progress=progress, merge=True)
 
-    async def resolve(
-        self, words: Sequence[str], index: str | None, cwd: Path, progress: Progress
+    async def pip_inside(
+        self,
+        cell: Cell,
+        words: Sequence[str],
+        index: str | None,
+        cwd: Path,
+        progress: Progress,
+        python: str,
     ) -> Finished:
-        """Run uv where it looks at indexes: what is set for pip only is set for it too."""
+        """Run pip where it runs code of strangers: it sees settings, and no file of them."""
+        argv = [sys.executable, "-P", "-m", "pip", "--no-color", *words]
+        env = self.env(index) | _pip_names(self.env(index))
+        settings = await self._pip_settings(cwd)
+        if cell.is_walled:
+            env = _pip_variables(settings) | env | {"PIP_CONFIG_FILE": os.devnull}
+        shown = [*paths_in(settings.values()), home_of(python)]
+        return await cell.run(argv, env=env, cwd=cwd, progress=progress, merge=True, shown=shown)
+
+    async def uv_inside(
+        self,
+        cell: Cell,
+        words: Sequence[str],
+        index: str | None,
+        cwd: Path,
+        progress: Progress,
+        python: str | None = None,
+    ) -> Finished:
+        """Run uv where it looks at indexes and runs code of strangers.
+
+        What is set for pip only is set for it too.
+        """
         argv, env = [self.uv, *words], self.env(index)
+        shown = [] if python is None else [home_of(python)]
         if not any(name.startswith(("UV_INDEX", "UV_DEFAULT", "UV_FIND")) for name in env):
             settings = await self._pip_settings(cwd)
+            shown += paths_in(settings.values())
             env |= _uv_names(settings)
             # The one setting that uv takes from no variable.
             if settings.get("no-index", "").lower() in ("1", "true", "yes", "on"):
                 argv.append("--no-index")
-        return await run(argv, env=env, cwd=cwd, progress=progress)
+        return await cell.run(argv, env=env, cwd=cwd, progress=progress, shown=shown)
 
     async def _pip_settings(self, cwd: Path) -> dict[str, str]:
         argv = [sys.executable, "-P", "-m", "pip", "config", "list"]
@@ -69,6 +100,11 @@ class Tools:
             for name, _, value in lines
             if value
         }
+
+
+def home_of(python: str) -> Path:
+    """Return the folder that an interpreter and its library are in."""
+    return Path(python).resolve().parent.parent
 
 
 def dependency_error(what: str, done: Finished) -> DependencyError:
@@ -90,6 +126,12 @@ def _uv_names(settings: Mapping[str, str]) -> dict[str, str]:
     }
     # pip takes the best version of all indexes; uv stops at the first that has the name.
     return found | ({"UV_INDEX_STRATEGY": "unsafe-best-match"} if "UV_INDEX" in found else {})
+
+
+def _pip_variables(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return pip's settings as variables, those that a build may have."""
+    named = {f"PIP_{n.upper().replace('-', '_')}": " ".join(v.split()) for n, v in settings.items()}
+    return {name: value for name, value in named.items() if is_index_setting(name)}
 
 
 def _pip_names(env: Mapping[str, str]) -> dict[str, str]:

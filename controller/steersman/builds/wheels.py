@@ -11,7 +11,8 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 
 from steersman.builds.blobs import BlobStore
 from steersman.builds.cache import Cache
-from steersman.builds.children import Progress, run
+from steersman.builds.cells import Cells
+from steersman.builds.children import Progress
 from steersman.builds.errors import DependencyError
 from steersman.builds.model import Wheel, digest_of
 from steersman.builds.platforms import Platform
@@ -32,9 +33,16 @@ class WheelHouse:
     """Collects the wheels of a lock for one platform, from one choice of indexes."""
 
     def __init__(
-        self, cache: Cache, blobs: BlobStore, tools: Tools, platform: Platform, index: str | None
+        self,
+        cache: Cache,
+        cells: Cells,
+        blobs: BlobStore,
+        tools: Tools,
+        platform: Platform,
+        index: str | None,
     ) -> None:
         self._cache = cache
+        self._cells = cells
         self._blobs = blobs
         self._tools = tools
         self._platform = platform
@@ -57,15 +65,18 @@ class WheelHouse:
             found |= await self._obtain(part, lock.origins, folder, progress)
         for direct in missing_directs:
             if not direct.is_wheel:
-                found |= await self._build([direct], lock.origins, folder, progress)
+                found |= await self._build(direct, lock.origins, folder, progress)
         return tuple(sorted(set(found.values()), key=lambda wheel: wheel.filename))
 
     async def build_project(self, folder: Path, progress: Progress) -> Wheel:
         """Return the wheel of the project in `folder` itself."""
-        env, python = self._tools.env(self._index), await self._python()
+        python = await self._python()
         with self._cache.scratch() as out:
             words = ["build", "--wheel", "--python", python, "--out-dir", str(out), str(folder)]
-            done = await run([self._tools.uv, *words], env=env, cwd=folder, progress=progress)
+            async with self._cells.cell(folder, out) as cell:
+                done = await self._tools.uv_inside(
+                    cell, words, self._index, folder, progress, python
+                )
             if done.code != 0:
                 raise dependency_error("the project's own wheel", done)
             return (await self._keep(out, built=True))[0]
@@ -97,24 +108,28 @@ class WheelHouse:
                     raise dependency_error("dependencies", done)
                 source_only += gone
                 rest = [w for w in rest if w not in gone]
-        built = await self._build(source_only, origins, folder, progress) if source_only else {}
-        return found | built
+        for pin in source_only:
+            found |= await self._build(pin, origins, folder, progress)
+        return found
 
     async def _build(
-        self, wanted: Sequence[Wanted], origins: Sequence[str], folder: Path, progress: Progress
+        self, wanted: Wanted, origins: Sequence[str], folder: Path, progress: Progress
     ) -> dict[Wanted, Wheel]:
+        """Build one package by itself: no other's code gets at a wheel that is remembered."""
         python = await self._python()
-        names = ",".join(pin.name for pin in wanted if isinstance(pin, Pin))
-        progress(f"building {_count(wanted)} from source")
+        progress(f"building {_count([wanted])} from source")
         with self._cache.scratch() as out:
-            only = ["--no-binary", names] if names else []
-            listed = self._listed(wanted, origins, out, folder)
+            only = ["--no-binary", wanted.name] if isinstance(wanted, Pin) else []
+            listed = self._listed([wanted], origins, out, folder)
             words = ["--python", python, "wheel", *only, "--wheel-dir", str(out), *listed]
-            done = await self._tools.pip(words, self._index, folder, progress)
+            async with self._cells.cell(folder, out) as cell:
+                done = await self._tools.pip_inside(
+                    cell, words, self._index, folder, progress, python
+                )
             if done.code != 0:
-                what = ", ".join(clean(_text(w, folder)) for w in wanted)
+                what = clean(_text(wanted, folder))
                 raise dependency_error(f"{what}, built from source", done)
-            return self._named(wanted, await self._keep(out, built=True))
+            return self._named([wanted], await self._keep(out, built=True))
 
     async def _python(self) -> str:
         # Any Python builds what has no machine code, and a wheel that does not fit is refused.
@@ -148,6 +163,8 @@ class WheelHouse:
             raise DependencyError(
                 file.name, "it is no wheel's name", "report it upstream"
             ) from error
+        if file.is_symlink() or not file.is_file():
+            raise DependencyError(file.name, "it is no file", "report it to who builds it")
         native = built and all(tag.platform != "any" for tag in tags)
         fits = self._platform.accepts(file.name) and is_zipfile(file)
         if not fits or (native and not self._platform.runs_native(Platform.here())):

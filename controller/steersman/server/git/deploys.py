@@ -17,9 +17,10 @@ from steersman.control.apply import Controller
 from steersman.control.artifacts import Artifacts, platform_of
 from steersman.control.outcome import Outcome
 from steersman.control.relay import Relay
-from steersman.control.release import PINNED, REFUSED
+from steersman.control.release import OVERTAKEN, PINNED, REFUSED
 from steersman.control.secrets import PUSHED, SecretReader
 from steersman.control.session import Session
+from steersman.control.wishes import overtaking
 from steersman.manifests import Sourced
 from steersman.planning.inventory import Key, inventory_of, key_of
 from steersman.planning.placement import place
@@ -99,6 +100,10 @@ class Deploys:
                 remote.said(app.name, text)
 
             await self._artifacts.build(resolved, app.spec.build, platform, say)
+
+    async def overtake(self, app: str, commit: str) -> None:
+        """Have a rollout of the app that is under way give up for a commit that waits."""
+        await self._memory.annotate(app, {OVERTAKEN: overtaking(commit)})
 
     async def deploy(
         self, app: str, sourced: Sequence[Sourced], remote: Remote, *, or_undo: bool

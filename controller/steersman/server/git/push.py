@@ -67,6 +67,7 @@ class Judge:
         self._gate = gate
         self._max_tree = max_tree
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._newest: dict[str, Session] = {}
 
     async def before(self, push: Push, session: Session) -> bool:
         """Return whether the refs may move; everything that was pushed is still in quarantine."""
@@ -114,14 +115,20 @@ class Judge:
         if update is None:
             session.remote.line(f"recorded; what is deployed is {short(source.ref)}")
             return
-        await self._take_turn(push, update, session)
+        await self._take_turn(push, app, update, session)
         session.rest = await self._checked(push, app, update)
         objects = push.quarantine or str(folder / "objects")
         # Until git has moved the ref: whoever looks meanwhile must see what is being deployed.
         session.pretended.enter_context(
             self._deploys.pushing(folder.resolve(), update.ref, session.rest.commit, objects)
         )
-        await self._pass_gate(session.rest, session.remote)
+        self._refuse_overtaken(push, session)
+        try:
+            await self._pass_gate(session.rest, session.remote)
+        except SteersmanError:
+            # The same in other words would tell this pusher less.
+            self._refuse_overtaken(push, session)
+            raise
 
     async def _deployed(self, push: Push, app: App) -> Update | None:
         """Return what the push wants of the ref that is deployed, None if it is about others."""
@@ -141,16 +148,32 @@ class Judge:
             return update
         return None
 
-    async def _take_turn(self, push: Push, update: Update, session: Session) -> None:
+    async def _take_turn(self, push: Push, app: App, update: Update, session: Session) -> None:
+        """Wait for the push before, which gives up for one that may take its place."""
         turn = self._turns[push.app]
         if turn.locked():
-            session.remote.line(
-                f"waiting for another push to {push.app};"
-                f" `steer rollout abort app/{push.app}` gives that one up"
-            )
+            # What would be refused anyhow overtakes nobody.
+            await self._check_stands(push, update)
+            commit = (await self._checked(push, app, update)).commit
+            self._newest[push.app] = session
+            session.remote.line(f"overtaking another push to {push.app}, which is undone first")
+            await self._deploys.overtake(push.app, commit)
+        else:
+            self._newest[push.app] = session
         await turn.acquire()
         session.held.callback(turn.release)
         session.held.enter_context(session.pretended)
+        self._refuse_overtaken(push, session)
+        await self._check_stands(push, update)
+
+    def _refuse_overtaken(self, push: Push, session: Session) -> None:
+        if self._newest[push.app] is not session:
+            raise PushRefused(
+                f"a newer push to {push.app} has overtaken this one; fetch what it brought, and"
+                " push again if yours is not in it"
+            )
+
+    async def _check_stands(self, push: Push, update: Update) -> None:
         if await stands_at(self._depot, push.app, update.ref) != update.old:
             raise PushRefused(f"{short(update.ref)} has moved meanwhile; fetch, and push again")
 
