@@ -17,6 +17,8 @@ _RESTLESS = re.compile(
     r"|/etc/\.pwd\.lock"
     r"|/var/lib/(systemd|private|nginx|sudo)(/.*)?"
 )
+# It comes and goes with the daemons that listen, whatever is deployed (decision 22).
+_EAR = "steer-ear"
 _UNIT_KINDS = ("*.service", "*.socket", "*.timer", "*.path", "*.target")
 
 
@@ -91,6 +93,8 @@ def units(host: Host) -> dict[str, str]:
     found = {}
     for block in listing.strip().split("\n\n"):
         seen = dict(line.split("=", 1) for line in block.splitlines())
+        if seen["Id"] == f"{_EAR}.service":
+            continue
         if seen["FragmentPath"].startswith(("/etc/", "/run/")):
             found[seen["Id"]] = seen["ActiveState"]
     return found
@@ -102,7 +106,9 @@ def orphans(host: Host) -> frozenset[str]:
     known = {line.split(":")[2] for line in passwd.splitlines()}
     listing = host.run(["ps", "-e", "-o", "uid=,args="])
     rows = [line.split(maxsplit=1) for line in listing.splitlines()]
-    return frozenset(command for uid, command in rows if uid not in known)
+    return frozenset(
+        command for uid, command in rows if uid not in known and f"/run/{_EAR}/" not in command
+    )
 
 
 def nginx_reloads(host: Host) -> int:
