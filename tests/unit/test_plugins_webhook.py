@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import traceback
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -98,6 +99,13 @@ async def test_what_an_answer_means(
         await shipped(Webhook("w", Webhook.Config(url=http.url)), signal("events", 1))
     assert (refused.value.is_final, refused.value.after) == (is_final, after)
     assert str(status) in str(refused.value)
+
+
+async def test_nobody_who_answers_is_told_without_the_secret_in_the_url() -> None:
+    config = Webhook.Config(url="http://127.0.0.1:1/canary-path?token=canary-token")
+    with pytest.raises(PluginError, match=r"^http://127\.0\.0\.1:1: ") as refused:
+        await shipped(Webhook("w", config), signal("events", 1))
+    assert "canary" not in "".join(traceback.format_exception(refused.value))
 
 
 async def test_no_redirect_is_followed(http: HttpServer) -> None:

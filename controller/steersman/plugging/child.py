@@ -20,7 +20,7 @@ from steersman.plugging.wire import HEAD, answered
 
 CLOSING = 5.0
 """Seconds for a plugin to let go when the daemon is gone: a hung one would stay for ever."""
-_NICE = 5
+_NICE = 10
 _MOST_TEXT = 2000
 
 

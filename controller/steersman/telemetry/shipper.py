@@ -25,6 +25,8 @@ CLOSING = 5.0
 """Seconds in which a plugin ships what waits, when it has to end."""
 TRIES = 3
 """How often a batch is tried that a plugin stumbles over, before it is dropped."""
+ANEW = 5.0
+"""Seconds before another process is started, at the least: each takes a quarter of one of CPU."""
 FIRST_PAUSE, LONGEST_PAUSE, MOST_AFTER = 0.5, 60.0, 3600.0
 
 
@@ -97,7 +99,7 @@ class Shipper:
                 self._failed(error)
             if self._closing.is_set():
                 return
-            await self._pause()
+            await self._pause(ANEW)
 
     async def _serve(self) -> None:
         """Open a process and ship by it until there is something wrong with it, or it is to end."""
