@@ -130,7 +130,6 @@ def test_3_a_failing_release_command_is_shown_without_its_secrets(scene: Scene) 
 def test_4_a_bad_value_is_taken_back_and_the_old_release_keeps_its_own(scene: Scene) -> None:
     """The old release starts with its own values again, also after a reboot."""
     good, envs = scene.loud[-3:], env_files(scene.place, "loud")
-    was = {path: path.read_bytes() for path in envs}
     digest = hashlib.sha256(good[1].encode()).hexdigest()
     # It also prints the old value, which is no secret of the new release any more.
     kept = f"base64.b85decode({base64.b85encode(good[1].encode())!r}).decode()"
@@ -139,15 +138,15 @@ def test_4_a_bad_value_is_taken_back_and_the_old_release_keeps_its_own(scene: Sc
     picky = LIVE.replace("time.sleep", f"{check}assert seen == {digest!r}\ntime.sleep")
     scene.repos["loud"].commit({"main.py": picky})
     scene.apply()
-    (running,) = env_files(scene.place, "loud") - envs
-    was[running] = running.read_bytes()
+    running = {path: path.read_bytes() for path in env_files(scene.place, "loud") - envs}
+    assert running
     scene.plant("loud")
     failed = scene.apply(expect=1)
     assert "was rejected" in failed.err and "before it was " + MASK in failed.err, failed.said
-    assert running.read_bytes() == was[running]
+    assert {path: path.read_bytes() for path in running} == running
     again = scene.apply(expect=1)
     assert "is not tried again" in again.err
-    assert running.read_bytes() == was[running]
+    assert {path: path.read_bytes() for path in running} == running
 
 
 def test_5_every_way_to_look_shows_none(scene: Scene) -> None:
