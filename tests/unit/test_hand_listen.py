@@ -185,7 +185,7 @@ def test_a_journalctl_that_ends_is_asked_again_later_and_not_at_once(
     assert len(asked_for.read_text().splitlines()) == 1
 
 
-@given(st.lists(st.text(st.characters(), max_size=30), min_size=1, max_size=40))
+@given(st.lists(st.text(max_size=30), min_size=1, max_size=40))
 def test_whatever_apps_write_fits_into_frames(texts: list[str]) -> None:
     batch = [{"log": [UNIT, 7.0, text, 6]} for text in texts]
     with pytest.MonkeyPatch.context() as patch:
@@ -194,6 +194,11 @@ def test_whatever_apps_write_fits_into_frames(texts: list[str]) -> None:
     assert all(len(data) <= listen.FRAME for data, _ in parts)
     assert [is_last for _, is_last in parts] == [False] * (len(parts) - 1) + [True]
     assert [each for data, _ in parts for each in orjson.loads(data)] == batch
+
+
+def test_what_is_no_unicode_is_json_nevertheless() -> None:
+    ((data, _),) = listen.framed([{"lack": "\ud800 sail"}])
+    assert orjson.loads(data) == [{"lack": "? sail"}]
 
 
 def test_many_long_lines_at_once_break_no_link(tmp_path: Path) -> None:
