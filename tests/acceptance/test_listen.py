@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from acceptance.daemon import Daemon, serving
 from acceptance.pier import GOOD, Pier
+from acceptance.steer import Repo, app
 from lab import seen
 from lab.lab import Lab
 
@@ -130,6 +132,41 @@ def test_the_next_daemon_repeats_nothing(talking: Pier, end: Callable[[Daemon], 
             heard.setdefault(pid, []).extend(numbers)
     for numbers in heard.values():
         assert numbers == sorted(set(numbers))
+
+
+# Ends at one signal by itself, at another by wanting more memory than it may have.
+WRECK = """import os, signal
+
+signal.signal(signal.SIGUSR1, lambda *_: os._exit(3))
+signal.signal(signal.SIGUSR2, lambda *_: bytearray(os.urandom(1)) * (512 << 20))
+print("afloat", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+def test_an_exit_and_a_want_of_memory_are_told_as_what_they_are(
+    talking: Pier, hosts: Lab, tmp_path: Path
+) -> None:
+    repo = Repo(tmp_path / "wreck", {"wreck.py": WRECK, "requirements.txt": ""})
+    worker = {"command": "python wreck.py", "limits": {"memory": "64M"}}
+    placed = {"hosts": ["h3"]}
+    wreck = app("wreck", repo, processes={"worker": worker}, routes=[], placement=placed)
+    unit = "steersman-wreck.worker.g1@1.service"
+
+    def heard(kind: str) -> list[dict[str, Any]]:
+        told = [each[kind] for each in list(hearer.signals) if kind in each]
+        return [each for each in told if each["origin"]["app"] == "wreck"]
+
+    with serving(talking.steer) as daemon, hearing(daemon) as hearer:
+        talking.steer.apply(wreck)
+        for number, how in enumerate(("USR1", "USR2"), 1):
+            until(lambda: len(heard("logs")) == number, daemon.said)  # noqa: B023
+            hosts.hosts[2].run(["systemctl", "kill", "--kill-whom=main", "-s", how, unit])
+            until(lambda: len(heard("exits")) == number, daemon.said)  # noqa: B023
+    exited, starved = heard("exits")
+    assert (exited["code"], exited["signal"], exited["is_oom"]) == (3, "", False)
+    assert (starved["code"], starved["signal"], starved["is_oom"]) == (None, "SIGKILL", True)
 
 
 ENDS = {
