@@ -32,8 +32,8 @@ def heard(
 
     A message is {"log": [unit, time, text, syslog priority]}, {"exit": {...}}, {"sample": [name,
     value, labels, kind], "t"} or {"lack": text}. `at` has the positions of sources by name: whoever
-    asks again with `sources[name]["at"]` set to one goes on right behind that frame. Of a batch that
-    does not fit into one frame only the last part has it.
+    asks again with `sources[name]["at"]` set to one goes on right behind that frame. Of a batch
+    that does not fit into one frame only the last part has it.
     """
     ear = Ear(place, supervisor, sources)
     try:
