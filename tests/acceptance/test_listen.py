@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from acceptance.daemon import Daemon, serving
 from acceptance.pier import GOOD, Pier
+from acceptance.steer import Repo, app
 from lab import seen
 from lab.lab import Lab
 
@@ -130,6 +132,38 @@ def test_the_next_daemon_repeats_nothing(talking: Pier, end: Callable[[Daemon], 
             heard.setdefault(pid, []).extend(numbers)
     for numbers in heard.values():
         assert numbers == sorted(set(numbers))
+
+
+WRECK = """import os, signal
+
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+print("afloat", flush=True)
+signal.sigwait([signal.SIGHUP])
+os._exit(3)
+"""
+
+
+def test_an_app_that_comes_is_heard_from_its_first_line_to_its_exit(
+    talking: Pier, hosts: Lab, tmp_path: Path
+) -> None:
+    repo = Repo(tmp_path / "wreck", {"wreck.py": WRECK, "requirements.txt": ""})
+    worker = {"command": "python wreck.py"}
+    placed = {"hosts": ["h3"]}
+    wreck = app("wreck", repo, processes={"worker": worker}, routes=[], placement=placed)
+
+    def heard(kind: str) -> list[dict[str, Any]]:
+        told = [each[kind] for each in list(hearer.signals) if kind in each]
+        return [each for each in told if each["origin"]["app"] == "wreck"]
+
+    with serving(talking.steer) as daemon, hearing(daemon) as hearer:
+        talking.steer.apply(wreck)
+        until(lambda: heard("logs"), daemon.said)
+        unit = "steersman-wreck.worker.g1@1.service"
+        hosts.hosts[2].run(["systemctl", "kill", "--kill-whom=main", "-s", "HUP", unit])
+        (exited,) = until(lambda: heard("exits"), daemon.said)
+        until(lambda: len(heard("logs")) == 2, daemon.said)
+    assert (exited["code"], exited["signal"], exited["is_oom"]) == (3, "", False)
+    assert [each["text"] for each in heard("logs")] == ["afloat", "afloat"]
 
 
 ENDS = {

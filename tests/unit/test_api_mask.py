@@ -95,3 +95,21 @@ def test_no_text_keeps_a_value(value: str, around: str) -> None:
     masks = Masks()
     masks.learn([value])
     assert value not in masks.text(f"{around}{value}{around}{value}").replace(MASK, "\n")
+
+
+@given(
+    st.lists(st.text(max_size=12), max_size=5),
+    st.text(max_size=20),
+    st.integers(0, 30),
+    st.integers(0, 30),
+)
+def test_looking_up_beginnings_first_masks_the_same(
+    values: list[str], around: str, first: int, last: int
+) -> None:
+    quick, thorough = Masks(), Masks()
+    quick.learn([*values, SECRET])
+    thorough.learn([*values, SECRET])
+    thorough._may_hold_one = lambda _: True  # type: ignore[method-assign]
+    for form in (*values, SECRET, SECRET.encode().hex()):
+        for text in (around + form + around, around + form[first:], form[:last] + "…"):
+            assert quick.text(text) == thorough.text(text)

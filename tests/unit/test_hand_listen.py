@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import threading
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from steersman.hand import journal, listen, logfiles, measure
 from steersman.hand.place import Place
+from steersman.transport.frames import MAX_BODY
 
 UNIT = "steersman-shop.web.g3@1.service"
 
@@ -54,6 +59,24 @@ def test_what_was_asked_to_stop_has_not_ended_by_itself() -> None:
     assert ended(*stopped, *again, said(journal.FAILED)) == [{"code": 1, "count": 1}]
 
 
+def test_who_goes_on_takes_no_stop_for_a_crash() -> None:
+    before = journal.Ends()
+    assert not list(before.told(said(journal.STOPPING), 7.0))
+    after = journal.Ends(json.loads(json.dumps(before.known())))
+    killed = said(journal.EXITED, EXIT_CODE="killed", EXIT_STATUS="9")
+    assert not [end for each in (killed, said(journal.FAILED)) for end in after.told(each, 8.0)]
+    assert after.known() == {"stopping": [], "ends": {}}
+
+
+def test_who_goes_on_knows_how_it_ended() -> None:
+    before = journal.Ends()
+    exited = said(journal.EXITED, EXIT_CODE="exited", EXIT_STATUS="3")
+    assert not list(before.told(exited, 7.0))
+    after = journal.Ends(json.loads(json.dumps(before.known())))
+    (told,) = after.told(said(journal.FAILED), 8.0)
+    assert told["exit"]["code"] == 3
+
+
 def test_only_instances_of_ours_are_told_of() -> None:
     assert ended({**said(journal.ENDED), "UNIT": "cron.service"}) == []
 
@@ -88,7 +111,112 @@ def test_log_files_go_on_where_they_were_left(tmp_path: Path) -> None:
     log.rename(log.with_name(log.name + ".1"))
     log.write_text("rotated\n")
     again = logfiles.Lines(here, {"at": at})
-    assert [each["log"][2] for each in again.take()] == ["rotated"]
+    texts = [each["log"][2] for _ in range(2) for each in again.take()]
+    assert texts == ["half", "rotated"], "what was written before the rename is not lost"
+
+
+def record(number: int, **fields: object) -> bytes:
+    known = {"__CURSOR": f"s=a;i={number}", "__REALTIME_TIMESTAMP": "7000000"}
+    return json.dumps({**known, "_SYSTEMD_UNIT": UNIT, **fields}).encode()
+
+
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
+    """Have `script` called where journalctl would be; return the file of what it was given."""
+    program = tmp_path / "bin/journalctl"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/given\n{script}\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(journal, "CHILD_ENV", {"PATH": f"{program.parent}:/usr/bin:/bin"})
+    # posix_spawn looks for programs on this process's own PATH.
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    return tmp_path / "given"
+
+
+def texts_of(source: journal.Journal, count: int) -> list[str]:
+    found = [each["log"][2] for each in source.take()]
+    while len(found) < count:
+        select.select(source.fds, (), (), 5.0)
+        found += [each["log"][2] for each in source.take()]
+    return found
+
+
+def test_a_record_beyond_all_bounds_is_left_out_and_its_neighbours_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huge = record(2, MESSAGE="x" * (2 * journal.LONGEST_RECORD))
+    said = tmp_path / "said"
+    said.write_bytes(b"\n".join((record(1, MESSAGE="one"), huge, record(3, MESSAGE="three"), b"")))
+    programs(tmp_path, monkeypatch, f"cat {said}; exec sleep 60")
+    source = journal.Journal(place(tmp_path), {})
+    try:
+        assert texts_of(source, 2) == ["one", "three"]
+        assert source.positions["cursor"] == "s=a;i=3"
+    finally:
+        source.close()
+
+
+def test_who_asks_again_goes_on_behind_the_last_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_for = programs(
+        tmp_path, monkeypatch, f"echo '{record(1, MESSAGE='one').decode()}'; exec cat"
+    )
+    for at in (None, {"cursor": "s=a;i=9"}, {"cursor": "--file=/etc/shadow", "since": 7.5}):
+        source = journal.Journal(place(tmp_path), {"at": at})
+        try:
+            assert texts_of(source, 1) == ["one"]
+        finally:
+            source.close()
+    asked = asked_for.read_text().splitlines()
+    assert "--since=@" in asked[0]
+    assert "--after-cursor=s=a;i=9" in asked[1]
+    assert "--since=@7.500000" in asked[2], "what is no cursor is not asked for"
+
+
+def test_a_journalctl_that_ends_is_asked_again_later_and_not_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_for = programs(tmp_path, monkeypatch, "exit 1")
+    heard = listen.heard(place(tmp_path), Supervisor(), {"lines": {}}, threading.Event())
+    _, body = next(heard)
+    heard.close()
+    (lack,) = json.loads(body)
+    assert lack["lack"].startswith("lines: journalctl has ended")
+    assert len(asked_for.read_text().splitlines()) == 1
+
+
+@given(st.lists(st.text(max_size=30), min_size=1, max_size=40))
+def test_whatever_apps_write_fits_into_frames(texts: list[str]) -> None:
+    batch = [{"log": [UNIT, 7.0, text, 6]} for text in texts]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listen, "FRAME", 300)
+        parts = list(listen.framed(batch))
+    assert all(len(data) <= listen.FRAME for data, _ in parts)
+    assert [is_last for _, is_last in parts] == [False] * (len(parts) - 1) + [True]
+    assert [each for data, _ in parts for each in orjson.loads(data)] == batch
+
+
+def test_what_is_no_unicode_is_json_nevertheless() -> None:
+    ((data, _),) = listen.framed([{"lack": "\ud800 sail"}])
+    assert orjson.loads(data) == [{"lack": "? sail"}]
+
+
+def test_many_long_lines_at_once_break_no_link(tmp_path: Path) -> None:
+    here = place(tmp_path, "supervisor")
+    log = Path(logfiles.path_of(here, "steersman-shop.web.g3@1"))
+    log.parent.mkdir(parents=True)
+    known = {"steersman-shop.web.g3@1": [0, 0]}
+    # Each control character takes six bytes in JSON.
+    log.write_text("".join("\x01" * 16000 + f"{number}\n" for number in range(100)))
+    sources = {"lines": {"at": known}}
+    heard = listen.heard(here, Supervisor(), sources, threading.Event())
+    numbers: list[int] = []
+    while len(numbers) < 100:
+        _, body = next(heard)
+        assert len(body) < MAX_BODY
+        numbers += [int(each["log"][2].lstrip("\x01")) for each in json.loads(body)]
+    heard.close()
+    assert numbers == list(range(100))
 
 
 class Supervisor:

@@ -19,6 +19,8 @@ class Masks:
     def __init__(self) -> None:
         self._values: set[str] = set()
         self._forms: tuple[str, ...] = ()
+        self._beginnings: frozenset[str] = frozenset()
+        self._short: tuple[str, ...] = ()
         self._pattern: re.Pattern[str] | None = None
 
     def learn(self, values: Iterable[str]) -> None:
@@ -30,11 +32,13 @@ class Masks:
         found = {form for value in self._values for form in forms_of(value)}
         # The longest first: a value may begin with another.
         self._forms = tuple(sorted(found, key=lambda form: (-len(form), form)))
+        self._beginnings = frozenset(form[:MIN_SECRET] for form in found)
+        self._short = tuple(form for form in found if len(form) < MIN_SECRET)
         self._pattern = re.compile("|".join(map(re.escape, self._forms)))
 
     def text(self, text: str) -> str:
         """Return `text` with every value masked, line by line."""
-        if self._pattern is None:
+        if self._pattern is None or not self._may_hold_one(text):
             return text
         masked = self._pattern.sub(MASK, text)
         return "\n".join(map(self._without_remains, masked.split("\n")))
@@ -48,6 +52,15 @@ class Masks:
         if isinstance(data, list | tuple):
             return [self.data(each) for each in data]
         return data
+
+    def _may_hold_one(self, text: str) -> bool:
+        """Return whether the beginning of any form is in `text`.
+
+        Looking up each piece of the text costs the same for a thousand forms as for one.
+        """
+        ends = range(MIN_SECRET, len(text) + 1)
+        pieces = map(text.__getitem__, map(slice, range(len(ends)), ends))
+        return not self._beginnings.isdisjoint(pieces) or any(each in text for each in self._short)
 
     def _without_remains(self, line: str) -> str:
         """Mask what a limit on lengths left of a value at the end of a line."""

@@ -40,6 +40,12 @@ HARDENING: tuple[Directive, ...] = (
     ("OOMPolicy", "kill"),
 )
 
+# journald leaves lines out beyond 10,000 in 30 s, just when an app has most to say.
+LOG_LIMIT: tuple[Directive, ...] = (
+    ("LogRateLimitIntervalSec", "30s"),
+    ("LogRateLimitBurst", "1000000"),
+)
+
 
 class SystemdDriver:
     """Renders for one host."""
@@ -132,6 +138,7 @@ class SystemdDriver:
         service = [*self._identity(generation, process), *_command(generation, process)]
         # The same for every generation, so that whoever follows the log sees the next one too.
         service += [("SyslogIdentifier", f"steersman-{generation.app}.{process.name}")]
+        service += LOG_LIMIT
         service += [*self._life(process), *limits_of(process.template.limits), *HARDENING]
         service += [("ReadWritePaths", path(self._layout.app(generation.app, "shared")))]
         if process.way == "path":

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # A frame goes when it has so many messages, or so long after its first.
 FULL, FLUSH = 500, 0.1
+# Characters of lines after which a frame goes, whatever their number; bytes that fit into one.
+LONG, FRAME = 1 << 16, 1 << 19
 # How long `stop` may go unseen, and when a source that failed is tried again.
 PATIENCE, AGAIN = 1.0, 10.0
 
@@ -30,16 +32,33 @@ def heard(
 
     A message is {"log": [unit, time, text, syslog priority]}, {"exit": {...}}, {"sample": [name,
     value, labels, kind], "t"} or {"lack": text}. `at` has the positions of sources by name: whoever
-    asks again with `sources[name]["at"]` set to one goes on right behind that frame.
+    asks again with `sources[name]["at"]` set to one goes on right behind that frame. Of a batch
+    that does not fit into one frame only the last part has it.
     """
     ear = Ear(place, supervisor, sources)
     try:
         while not stop.is_set():
             batch = ear.wait()
             if batch:
-                yield {"count": len(batch), "at": ear.positions()}, json.dumps(batch).encode()
+                for part, is_last in framed(batch):
+                    at = {"at": ear.positions()} if is_last else {}
+                    yield {"count": len(batch), **at}, part
     finally:
         ear.close()
+
+
+def framed(batch: "List[Message]", is_last: bool = True) -> "Iterator[Tuple[bytes, bool]]":
+    """Yield messages as JSON lists that fit into frames, and whether each is the last one."""
+    text = json.dumps(batch, ensure_ascii=False, separators=(",", ":"))
+    data = text.encode("utf-8", "replace")
+    if len(data) <= FRAME:
+        yield data, is_last
+    elif len(batch) == 1:
+        lack = "a message of %d bytes was left out" % len(data)
+        yield json.dumps([{"lack": lack}]).encode(), is_last
+    else:
+        yield from framed(batch[: len(batch) // 2], False)
+        yield from framed(batch[len(batch) // 2 :], is_last)
 
 
 class Ear:
@@ -60,10 +79,12 @@ class Ear:
         A turn without anything ends after `PATIENCE`.
         """
         batch: "List[Message]" = []
-        end = time.monotonic() + PATIENCE
-        while len(batch) < FULL and time.monotonic() < end:
+        end, length = time.monotonic() + PATIENCE, 0
+        while len(batch) < FULL and length < LONG and time.monotonic() < end:
             was_empty = not batch
-            batch += self._turn(end)
+            said = self._turn(end)
+            length += sum(len(each["log"][2]) for each in said if "log" in each)
+            batch += said
             if batch and was_empty:
                 end = min(end, time.monotonic() + FLUSH)
         return batch

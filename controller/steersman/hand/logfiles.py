@@ -16,7 +16,7 @@ from .place import Place
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
-    from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+    from typing import Any, BinaryIO, Dict, Iterator, List, Optional, Set, Tuple
 
     Entry = Dict[str, object]
 
@@ -27,6 +27,8 @@ KEPT = 20
 FOLDER = "log"
 # Of a line that is passed on live.
 LONGEST = 1 << 14
+# What has no end for so long is a line nevertheless; of one log at once, so that none is left out.
+LONGEST_PIECE, MOST_AT_ONCE = 1 << 16, 1 << 18
 
 
 def path_of(place: Place, unit: str) -> str:
@@ -113,7 +115,7 @@ class Lines:
         for unit, path in matching(self._place, "*").items():
             if unit not in self._readers:
                 self._readers[unit] = Reader(path, None)
-            for line in self._readers[unit].read():
+            for line in self._readers[unit].read(MOST_AT_ONCE):
                 cut = line if len(line) <= LONGEST else line[:LONGEST] + "…"
                 yield {"log": [unit, time.time(), cut, 6]}
 
@@ -133,39 +135,65 @@ class Reader:
         self._inode = 0
         self._offset = 0
         self._rest = b""
-
-    @property
-    def position(self) -> List[int]:
+        self.position = [0, 0]
         """Where the last whole line that was read ended: [inode, offset]."""
-        return [self._inode, self._offset - len(self._rest)]
 
     def resume(self, inode: int, offset: int) -> None:
-        """Go on behind what was read of a file, unless another has taken its place."""
+        """Go on behind what was read of a file, though it may have been renamed since."""
         self._inode, self._offset = inode, offset
+        self.position = [inode, offset]
 
-    def read(self) -> List[str]:
-        """Return the lines that were completed since the last call."""
+    def read(self, most: int = -1) -> List[str]:
+        """Return the lines that were completed since the last call, from at most `most` bytes."""
         try:
-            with open(self._path, "rb") as file:
-                status = os.fstat(file.fileno())
-                if status.st_ino != self._inode or status.st_size < self._offset:
-                    self._begin(status)
+            with self._opened() as file:
                 file.seek(self._offset)
-                data = file.read()
+                data = file.read(most)
         except FileNotFoundError:
             return []
         self._offset += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > LONGEST_PIECE:
+            lines, self._rest = [*lines, self._rest], b""
+        if lines or not self._rest:
+            self.position = [self._inode, self._offset - len(self._rest)]
         return [line.decode("utf-8", "backslashreplace") for line in lines]
+
+    def _opened(self) -> BinaryIO:
+        """Return the file to go on with: first what is left of the one that was renamed."""
+        file = open(self._path, "rb")  # noqa: SIM115 - the caller closes it
+        status = os.fstat(file.fileno())
+        if status.st_ino == self._inode and status.st_size >= self._offset:
+            return file
+        old = self._renamed() if status.st_ino != self._inode else None
+        if old is not None and os.fstat(old.fileno()).st_size > self._offset:
+            file.close()
+            return old
+        if old is not None:
+            old.close()
+        else:
+            self._rest = b""
+        self._begin(status)
+        return file
+
+    def _renamed(self) -> Optional[BinaryIO]:
+        try:
+            old = open(self._path + ".1", "rb")  # noqa: SIM115 - the caller closes it
+        except FileNotFoundError:
+            return None
+        if os.fstat(old.fileno()).st_ino == self._inode:
+            return old
+        old.close()
+        return None
 
     def read_to_end(self) -> List[str]:
         """Return what is left of a log that nobody writes any more, an unfinished line included."""
-        lines, rest = self.read(), self._rest
-        self._rest = b""
+        lines = [line for _ in range(2) for line in self.read()]
+        rest, self._rest = self._rest, b""
         return [*lines, rest.decode("utf-8", "backslashreplace")] if rest else lines
 
     def _begin(self, status: os.stat_result) -> None:
         is_first = self._inode == 0
-        self._inode, self._rest, self._offset = status.st_ino, b"", 0
+        self._inode, self._offset = status.st_ino, 0
         if is_first and self._look_back is not None:
             self._offset = max(0, status.st_size - self._look_back)

@@ -114,13 +114,14 @@ class Listeners:
         return self._commits.get((app, number), "")
 
     async def _take(self, link: HostLink, heard: Heard, batch: Reply) -> None:
-        if "at" not in batch.header:
+        if "count" not in batch.header:
             return  # the last answer only says that it is
         messages = orjson.loads(batch.body) if len(batch.body) <= LARGEST else []
         await self._prepare(heard.apps_in(messages))
         for signal in heard.signals(messages):
             self._hub.publish(signal)
-        self._positions.write(link.name, dict(batch.header["at"]))
+        if "at" in batch.header:
+            self._positions.write(link.name, dict(batch.header["at"]))
         for lack in heard.lacks:
             log.warning("host_lacks", host=link.name, why=lack)
         heard.lacks.clear()
