@@ -106,7 +106,7 @@ def test_it_is_listed_admitted_and_ships(outside: Outside, tmp_path: Path) -> No
     assert out.read_text() == "Plugin/p0: A PROBE BY `STEER PLUGIN TEST P0`!\n"
     listed = outside("plugin", "list").stdout
     row = next(line for line in listed.splitlines() if line.startswith("shout"))
-    assert row.split("   ")[1].strip() == "events"
+    assert re.split(r" {2,}", row)[1] == "events"
     assert "steersman-shout 1.0" in row
     assert "in which everything that happens is shouted" in row
     described = outside("describe", "plugin/p0").stdout
