@@ -52,7 +52,10 @@ class Access:
         self._next = time.monotonic() + TOLD_EVERY
         now = time.time()
         said: List[Message] = [
-            {"sample": list(sample), "t": now} for log in self._logs for sample in log.samples()
+            # A counter's 0 is of before: only then is what it counted since a growth.
+            {"sample": list(sample), "t": now if sample[1] else now - TOLD_EVERY}
+            for log in self._logs
+            for sample in log.samples()
         ]
         return said + list(self._keep_small())
 
