@@ -69,7 +69,7 @@ def desk(
     stop(host)
 
 
-def test_celery_runs_each_task_once_across_deploys(
+def test_celery_loses_no_task_across_deploys(
     desk: Recipe, request: pytest.FixtureRequest, say: Callable[[str], None]
 ) -> None:
     releases, straddled, seconds = 0, 0, 5
@@ -95,12 +95,17 @@ def test_celery_runs_each_task_once_across_deploys(
     wait_until(lambda: times("end").keys() >= {*asked}, "the end of every task", 30)
     started, ended = times("start"), times("end")
     times_each = {order: (started[order], ended[order]) for order in asked}
-    wrong = {order: each for order, each in times_each.items() if each != (1, 1)}
+    # Celery gives back what it has fetched and not acknowledged as TERM comes, also when a child
+    # has just begun it: that one is run again, to its end. See controller/docs/recipes.md.
+    twice = [order for order, each in times_each.items() if each == (2, 2)]
+    assert len(twice) <= 1, f"more than a race explains ran twice: {twice}"
+    wrong = {o: each for o, each in times_each.items() if each != (1, 1) and o not in twice}
     told = [note for note in desk.read("notes") if any(order in note for order in wrong)]
     assert wrong == {}, f"tasks were lost or run twice: {told}"
     assert any(note.startswith("tidy ") for note in desk.read("notes")), "beat never ticked"
     broker = request.node.callspec.id
-    say(f"celery: {releases} deploys, {len(asked)} tasks through {broker}, each run once")
+    done = f"{len(asked)} tasks through {broker}"
+    say(f"celery: {releases} deploys, {done}, 0 lost, {len(twice)} run twice")
     log = desk.steer.run("logs", "app/desk", "-p", "worker", "--tail=-1").out
     assert "ready." in log and "DuplicateNodename" not in log
 
