@@ -111,14 +111,7 @@ class Database:
         return translated(self.path, error)
 
     def _open(self) -> apsw.Connection:
-        with prepared(self.path):
-            connection = apsw.Connection(str(self.path))
-            try:
-                self._make_ready(connection)
-            except BaseException:
-                connection.close()
-                raise
-        return connection
+        return connected(self.path, self._make_ready)
 
     def _make_ready(self, connection: apsw.Connection) -> None:
         connection.set_busy_timeout(_BUSY_MS)
@@ -173,3 +166,15 @@ def _check_ours(path: Path, connection: apsw.Connection) -> None:
 
 def _version(connection: apsw.Connection) -> int:
     return int(str(connection.pragma("user_version")))
+
+
+def connected(path: Path, make_ready: Callable[[apsw.Connection], None]) -> apsw.Connection:
+    """Return a connection to the file at `path`, made ready or closed again."""
+    with prepared(path):
+        connection = apsw.Connection(str(path))
+        try:
+            make_ready(connection)
+        except BaseException:
+            connection.close()
+            raise
+    return connection

@@ -11,10 +11,9 @@ from typing import TypeVar
 import apsw
 import structlog
 
-from steersman.store.database import translated
+from steersman.store.database import connected, translated
 from steersman.store.errors import StoreDamaged, StoreError
 from steersman.store.lane import Lane, Session
-from steersman.store.paths import prepared
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -119,14 +118,7 @@ class SideFile:
         return translated(self.path, error)
 
     def _connect(self) -> apsw.Connection:
-        with prepared(self.path):
-            connection = apsw.Connection(str(self.path))
-            try:
-                self._make_ready(connection)
-            except BaseException:
-                connection.close()
-                raise
-        return connection
+        return connected(self.path, self._make_ready)
 
     def _make_ready(self, connection: apsw.Connection) -> None:
         connection.set_busy_timeout(_BUSY_MS)
