@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from steersman.api.mask import Masks
@@ -114,11 +115,15 @@ class Heard:
 
     def _origin(self, unit: str) -> Origin:
         known = self._origins.get(unit)
-        if known is None or (known.release and not known.commit):
-            known = self._found_origin(unit)
+        if known is None:
             if len(self._origins) > 10_000:
                 self._origins.clear()
-            self._origins[unit] = known
+            known = self._origins[unit] = self._found_origin(unit)
+        elif known.release and not known.commit:
+            # Told later than its first line; of a path, never: this is asked for each of its lines.
+            commit = self._commit_of(known.app, known.release)
+            if commit:
+                known = self._origins[unit] = replace(known, commit=commit)
         return known
 
     def _found_origin(self, unit: str) -> Origin:
