@@ -108,7 +108,8 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             "Repository": Follow(work.repositories).reconcile,
         }
         hub, samples, book = Hub(), Samples(folder / SAMPLES), ErrorLog(folder / ERRORS)
-        errors = Errors(hub, HostSources(work.session), work.session.vault.masks)
+        masks = work.session.vault.masks
+        errors = Errors(hub, HostSources(work.session), masks)
         listeners = Listeners(work.session, hub, folder)
         # A host that is lost already is one of the first things that happen.
         since = await work.store.revision()
@@ -135,7 +136,6 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             repositories=work.repositories,
             pushes=pushes_of(settings, house),
         )
-        masks = work.session.vault.masks
         tracer = Tracer(hub, masks)
         hooks = hook_app(settings, house, engine.wake)
         others: dict[str, ASGIApp] = {"hooks": hooks, PATH: dashboard_app()}

@@ -105,9 +105,9 @@ class Api:
     ) -> AsyncIterator[httpx.Response]:
         """Yield the answer to a GET of `path`, whatever it says, before its body has come."""
         url = httpx.URL(path, query=query)
-        request = self._client.build_request(
-            "GET", url, headers={"Accept": accept}, timeout=SILENCE
-        )
+        # Its bytes are passed on as they come, so nobody on the way may pack them.
+        headers = {"Accept": accept, "Accept-Encoding": "identity"}
+        request = self._client.build_request("GET", url, headers=headers, timeout=SILENCE)
         try:
             response = await self._client.send(request, stream=True)
         except httpx.HTTPError as error:
