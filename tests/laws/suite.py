@@ -24,7 +24,7 @@ from steersman.control.traffic import traffic_on
 from steersman.planning.app import NameTaken
 from steersman.transport.errors import HandError
 
-WITHIN = 10.0
+WITHIN = 60.0
 MOMENT = 0.1
 """Seconds behind a switch, well above what the hand allows a log's clock (`SLACK`)."""
 
