@@ -151,8 +151,8 @@ def test_run_ends_with_steer_whatever_it_started(deck: Deck, end: signal.Signals
     assert deck.runs("sleep 4260")
     process.send_signal(end)
     process.communicate(timeout=60)
-    wait_until(lambda: not deck.runs("sleep 426"), "the end of what steer had started", 20)
-    wait_until(lambda: deck.one_offs() == [], "the end of its unit", 10)
+    wait_until(lambda: not deck.runs("sleep 426"), "the end of what steer had started")
+    wait_until(lambda: deck.one_offs() == [], "the end of its unit")
 
 
 def test_a_cut_cable_ends_the_program(deck: Deck) -> None:
@@ -166,8 +166,8 @@ def test_a_cut_cable_ends_the_program(deck: Deck) -> None:
     finally:
         there.close()
         deck.host.plug()
-    wait_until(lambda: not deck.runs("sleep 4262"), "the end of the program", 30)
-    wait_until(lambda: deck.one_offs() == [], "the end of its unit", 10)
+    wait_until(lambda: not deck.runs("sleep 4262"), "the end of the program")
+    wait_until(lambda: deck.one_offs() == [], "the end of its unit")
 
 
 @pytest.mark.parametrize("when", ["during", "after"])

@@ -135,7 +135,7 @@ def test_exec_ends_with_its_steer(crew: Person, end: signal.Signals) -> None:
     assert process.stdout is not None and process.stdout.readline() == "up\n"
     process.send_signal(end)
     process.communicate(timeout=30)
-    wait_until(lambda: not crew.runs("sleep 4242"), "the end of what steer had started", 20)
+    wait_until(lambda: not crew.runs("sleep 4242"), "the end of what steer had started")
 
 
 def test_describe_shows_processes_as_they_are(crew: Person) -> None:

@@ -32,6 +32,7 @@ SPEAKING = (
     + f"\nprint({HOSTILE!r}, flush=True)\n"
 )
 PHONE = {"width": 390, "height": 844}
+expect.set_options(timeout=60_000)
 
 
 @dataclass
@@ -58,7 +59,7 @@ def link(pier: Pier) -> Iterator[str]:
             yield started.stdout.readline().strip()
         finally:
             started.send_signal(signal.SIGINT)
-            _, said = started.communicate(timeout=30)
+            _, said = started.communicate(timeout=60)
     assert started.returncode == 130, said
 
 
@@ -107,7 +108,7 @@ def test_an_error_is_shown_with_the_line_that_raised_it(shown: Shown, pier: Pier
     # What was asked for is counted from nginx's log, and drawn.
     page.goto(shown.link.partition("#")[0] + "#/apps/pier")
     chart = page.get_by_role("img", name="Requests per second, by status")
-    expect(chart).to_have_attribute("aria-label", re.compile(r"\b500 "), timeout=30_000)
+    expect(chart).to_have_attribute("aria-label", re.compile(r"\b500 "))
     expect(page.get_by_role("img", name="Memory by process")).to_be_visible()
     shown.shot("app")
     assert shown.complaints == []

@@ -100,7 +100,7 @@ def test_what_goes_wrong_is_seen_with_its_source(
         wait_until(lambda: fails(host, "early") and book.has("early"), "an error being seen")
         assert fails(host, "late")
         began = time.monotonic()
-        wait_until(lambda: book.has("late"), "the next error", 10)
+        wait_until(lambda: book.has("late"), "the next error")
         say(f"an error is listed {time.monotonic() - began:.2f} s after the answer that failed")
         _check_troubles(book)
         (error,) = book.errors("exception")

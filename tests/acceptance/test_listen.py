@@ -21,7 +21,7 @@ from lab.lab import Lab
 
 pytestmark = pytest.mark.lab
 
-WITHIN = 30.0
+WITHIN = 90.0
 # Numbers lines, and ends in the way that the query names.
 TALKING = GOOD.replace(
     "def app(environ",

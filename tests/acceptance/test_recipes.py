@@ -17,7 +17,7 @@ from lab import seen
 from lab.commands import wait_until
 from lab.lab import Lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
 CREW = Path(__file__).parent / "crew"
 SERVERS = {

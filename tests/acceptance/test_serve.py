@@ -18,7 +18,7 @@ from lab.lab import Lab
 
 pytestmark = pytest.mark.lab
 
-WITHIN = 30.0
+WITHIN = 90.0
 UNITS, APP, RUN = "/etc/systemd/system", "/srv/steersman/apps/pier", "/run/steersman/pier"
 SITE_FILE = "/etc/nginx/conf.d/steersman-pier.conf"
 

@@ -17,7 +17,7 @@ from lab.lab import Lab
 
 pytestmark = pytest.mark.lab
 
-WITHIN = 30.0
+WITHIN = 90.0
 AWAY = 6
 ORDERS = 80
 # statsd.defaults.env is the client's own way to be told by STATSD_HOST and STATSD_PORT.

@@ -92,7 +92,7 @@ def test_celery_loses_no_task_across_deploys(
         return Counter(note.split()[1] for note in desk.read("notes") if note.startswith(what))
 
     # By name: a task whose answer the load did not wait for ends too.
-    wait_until(lambda: times("end").keys() >= {*asked}, "the end of every task", 30)
+    wait_until(lambda: times("end").keys() >= {*asked}, "the end of every task")
     started, ended = times("start"), times("end")
     times_each = {order: (started[order], ended[order]) for order in asked}
     # Celery gives back what it has fetched and not acknowledged as TERM comes, also when a child

@@ -15,7 +15,7 @@ import pytest
 
 from transport_lab import free_port
 
-WITHIN = 30.0
+WITHIN = 90.0
 MUNIN_UPDATE = "/usr/share/munin/munin-update"
 _STATSD = "statsd@0.9.0"
 _CACHE = Path(__file__).parents[2] / ".lab" / "statsd"
