@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from steersman.api.errors import SteersmanError
-from steersman.manifests.schema import Schema, choices_in, schema_of
+from steersman.manifests.schema import Schema, choices_in, resolved, schema_of
 
 _SNAKE = re.compile(r"`([a-z]+(?:_[a-z]+)+)`")
 
@@ -66,7 +66,7 @@ def _doc(name: str, schema: Schema, root: Schema, *, is_required: bool = False) 
         type=f"<{shape.type}>",
         description=_SNAKE.sub(lambda found: f"`{_camel(found[1])}`", described),
         default=_default(schema),
-        choices=() if shape.model.get("properties") else choices_in(_plain(schema, root)),
+        choices=() if shape.model.get("properties") else choices_in(resolved(root, schema)),
         example=_example(schema),
         is_required=is_required,
         fields=tuple(
@@ -85,7 +85,7 @@ class _Shape:
 
 
 def _shape(schema: Schema, root: Schema) -> _Shape:
-    schema, name = _plain(schema, root), _name_of(schema)
+    schema, name = resolved(root, schema), _name_of(schema)
     if "properties" in schema:
         return _Shape(name or "Object", schema)
     if "anyOf" in schema:
@@ -100,18 +100,6 @@ def _shape(schema: Schema, root: Schema) -> _Shape:
         inner = _shape(values if isinstance(values, Mapping) else {}, root)
         return _Shape(f"map[string]{inner.type}", inner.model)
     return _Shape(str(schema.get("type", "any")), {})
-
-
-def _plain(schema: Schema, root: Schema) -> Schema:
-    """Follow a reference, and step into the one choice of an optional value."""
-    while True:
-        if "$ref" in schema:
-            schema = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
-            continue
-        choices = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
-        if len(choices) != 1:
-            return schema
-        schema = choices[0]
 
 
 def _name_of(schema: Schema) -> str | None:

@@ -71,9 +71,9 @@ def schema_at(kind: str | Schema, path: Path) -> Schema:
     """Return the schema of the value at `path` in a `kind`, or in what has a schema of its own;
     empty when there is none."""
     root = schema_of(kind) if isinstance(kind, str) else kind
-    here = _resolved(root, root)
+    here = resolved(root, root)
     for part in path:
-        here = _resolved(root, _child(here, part))
+        here = resolved(root, _child(here, part))
     return here
 
 
@@ -95,7 +95,7 @@ def _as_schema(found: object) -> Schema:
     return found if isinstance(found, Mapping) else {}
 
 
-def _resolved(root: Schema, schema: Schema) -> Schema:
+def resolved(root: Schema, schema: Schema) -> Schema:
     """Follow references, and step into the one choice of an optional value."""
     while True:
         if "$ref" in schema:

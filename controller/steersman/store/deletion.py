@@ -63,7 +63,8 @@ class Deletion:
         if (gone := self._gone.get(seen.uid)) is not None:
             return gone.stored("deleted")
         row = self._table.row(seen.kind, seen.name) or seen
-        return row.stored("unchanged" if row.version == seen.version else "configured")
+        is_same = row.resource_version == seen.resource_version
+        return row.stored("unchanged" if is_same else "configured")
 
     def _sweep(self) -> None:
         while self._leaving or self._unsettled:

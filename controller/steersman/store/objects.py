@@ -37,7 +37,7 @@ class Expected:
         """Raise UidConflict or Conflict when it is otherwise."""
         if self.uid is not None and (seen is None or seen.uid != self.uid):
             raise UidConflict(kind, name, self.uid, seen.uid if seen is not None else None)
-        found = seen.version if seen is not None else 0
+        found = seen.resource_version if seen is not None else 0
         if self.version is not None and self.version != found:
             raise Conflict(kind, name, self.version, found)
 

@@ -36,19 +36,10 @@ UPDATE = "update"
 """Who owns the fields that `put` changed, unless it names another manager."""
 
 
-@dataclass(frozen=True)
-class Stored:
-    """An object as the store has it; `change` says what the call did to it.
-
-    `object` carries the metadata that the store owns: uid, generation, resourceVersion,
-    creationTimestamp and deletionTimestamp. It is the caller's own copy. Who manages which field
-    is not in it: see `managed_fields` and `shown`.
-    """
+class Held:
+    """What every form of an object in a store says of it."""
 
     object: Object
-    change: Effect = "unchanged"
-    managed: str = field(default="[]", repr=False)
-    """`managed_fields` as JSON text."""
 
     @property
     def kind(self) -> str:
@@ -67,16 +58,31 @@ class Stored:
         return cast(str, self.metadata["uid"])
 
     @property
-    def generation(self) -> int:
-        return cast(int, self.metadata["generation"])
-
-    @property
     def resource_version(self) -> int:
         return cast(int, self.metadata["resourceVersion"])
 
     @property
     def is_being_deleted(self) -> bool:
         return "deletionTimestamp" in self.metadata
+
+
+@dataclass(frozen=True)
+class Stored(Held):
+    """An object as the store has it; `change` says what the call did to it.
+
+    `object` carries the metadata that the store owns: uid, generation, resourceVersion,
+    creationTimestamp and deletionTimestamp. It is the caller's own copy. Who manages which field
+    is not in it: see `managed_fields` and `shown`.
+    """
+
+    object: Object
+    change: Effect = "unchanged"
+    managed: str = field(default="[]", repr=False)
+    """`managed_fields` as JSON text."""
+
+    @property
+    def generation(self) -> int:
+        return cast(int, self.metadata["generation"])
 
     @property
     def managed_fields(self) -> list[Object]:

@@ -7,35 +7,16 @@ from typing import Protocol, cast
 
 from steersman.store.plain import parsed
 from steersman.store.protocol import Change, ChangeType, Effect, Object, Stored
+from steersman.store.stored import Held
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Held):
     """An object as it is held. `object` is this row's own copy; `body` is its text."""
 
     object: Object
     body: bytes
     managed: str
-
-    @property
-    def kind(self) -> str:
-        return cast(str, self.object["kind"])
-
-    @property
-    def metadata(self) -> Object:
-        return cast(Object, self.object["metadata"])
-
-    @property
-    def name(self) -> str:
-        return cast(str, self.metadata["name"])
-
-    @property
-    def uid(self) -> str:
-        return cast(str, self.metadata["uid"])
-
-    @property
-    def version(self) -> int:
-        return cast(int, self.metadata["resourceVersion"])
 
     @property
     def finalizers(self) -> Sequence[str]:
@@ -44,10 +25,6 @@ class Row:
     @property
     def owners(self) -> Sequence[Object]:
         return self.metadata.get("ownerReferences") or ()
-
-    @property
-    def is_being_deleted(self) -> bool:
-        return "deletionTimestamp" in self.metadata
 
     def is_meant_by(self, reference: Object) -> bool:
         """Return whether an owner reference of somebody's names this object."""
