@@ -12,6 +12,21 @@ MEASURED = "tests/unit/test_server_measured.py"
 
 FAULTS = (
     Fault(
+        "growth-told-once-never-shown",
+        f"{KEPT}/sampling.py",
+        "max(entry.seen, question.known) - t)",
+        "entry.seen - t)",
+        f"{SAMPLES}::test_what_grew_once_and_was_told_of_once_is_shown",
+    ),
+    Fault(
+        "first-line-of-an-app-passed-over",
+        f"{HAND}/journal.py",
+        "            self._follow()\n            return\n",
+        "            self._follow()\n",
+        "tests/unit/test_hand_listen.py"
+        "::test_the_first_line_of_an_app_that_just_came_is_not_passed_over",
+    ),
+    Fault(
         "counter-begun-anew-seen-as-a-fall",
         f"{KEPT}/samples.py",
         "            grown = value if grown < 0 else grown\n",

@@ -173,6 +173,25 @@ def test_who_asks_again_goes_on_behind_the_last_record(
     assert "--since=@7.500000" in asked[2], "what is no cursor is not asked for"
 
 
+def test_the_first_line_of_an_app_that_just_came_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    afloat, other = (record(n, MESSAGE=text).decode() for n, text in ((1, "afloat"), (2, "other")))
+    # The journal has both; who does not ask for the name of an app is not told of its lines.
+    script = f"""case "$*" in *steersman-wreck.worker*) echo '{afloat}';; esac
+    echo '{other}'; exec sleep 60"""
+    programs(tmp_path, monkeypatch, script)
+    here = place(tmp_path)
+    source = journal.Journal(here, {})
+    try:
+        assert list(source.take()) == []
+        assert select.select(source.fds, (), (), 20.0)[0], "journalctl says nothing"
+        Path(here.units, "steersman-wreck.worker.g1@.service").touch()
+        assert texts_of(source, 2) == ["afloat", "other"]
+    finally:
+        source.close()
+
+
 def test_a_journalctl_that_ends_is_asked_again_later_and_not_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

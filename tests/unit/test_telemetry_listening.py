@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from steersman.api.mask import Masks
 from steersman.api.signals import Exited, LogRecord, Origin, Sample
 from steersman.telemetry.heard import Heard
+from steersman.telemetry.listening import from_their_start
 from steersman.telemetry.positions import Positions
 
 UNIT = "steersman-shop.web.g3@1.service"
@@ -90,3 +91,14 @@ def test_positions_outlive_whoever_wrote_them(tmp_path: Path) -> None:
     assert second.read("h3") == {}
     first.close()
     second.close()
+
+
+def test_the_access_log_of_an_app_that_came_is_read_from_its_start() -> None:
+    def asked(*apps: str) -> dict[str, dict[str, Any]]:
+        return {"lines": {}, "access": {"logs": {each: {} for each in apps}}}
+
+    at = {"lines": {"cursor": "c"}, "access": {"shop": [7, 90], "gone": [8, 5]}}
+    assert from_their_start(at, None, asked("shop", "desk")) == at
+    found = from_their_start(at, asked("shop"), asked("shop", "desk"))
+    assert found["lines"] == at["lines"]
+    assert found["access"] == {"shop": [7, 90], "gone": [8, 5], "desk": (0, 0)}

@@ -106,6 +106,19 @@ async def test_growth_belongs_to_the_time_in_which_it_was(path: Path, clock: Clo
         assert sum(value for _, value in grown.points) == pytest.approx(310 + 7200)
 
 
+async def test_what_grew_once_and_was_told_of_once_is_shown(path: Path, clock: Clock) -> None:
+    async with kept(path, clock) as (samples, hub):
+        # A counter of requests: told of only when it grew.
+        hub.publish(counter(NOON + 1, 0))
+        hub.publish(counter(NOON + 6, 1))
+        ask = {"start": NOON, "step": 20, "rate": True}
+        clock.now = NOON + 7
+        assert await samples.series("hits_total", **ask) == []  # type: ignore[arg-type]
+        clock.now = NOON + 40
+        (one,) = await samples.series("hits_total", **ask)  # type: ignore[arg-type]
+        assert one.points == [(NOON, 1 / 20)]
+
+
 @given(st.floats(0, 1e4), st.floats(0, 2e4), st.floats(0.001, 1e6))
 def test_nothing_that_grew_is_lost_or_made_up(start: float, time: float, grown: float) -> None:
     parts = spread(NOON + start, NOON + start + time, grown)

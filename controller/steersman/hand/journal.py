@@ -73,9 +73,16 @@ class Journal:
 
     def take(self) -> "Iterator[Message]":
         """Yield what is there; another app's first unit has the journal asked anew."""
-        yield from self._read()
+        data = self._read()
+        # Behind the reading: what stands before `data` is of names known by now. With more of them
+        # `data` lacks their lines, and is read again from the last record that was told.
         if self._has_more_names() or self._child is None:
             self._follow()
+            return
+        for line in self._whole(data):
+            record = json.loads(line)
+            self._cursor = record["__CURSOR"]
+            yield from self._told(record)
 
     def _has_more_names(self) -> bool:
         listed = os.stat(self._units).st_mtime_ns
@@ -88,7 +95,6 @@ class Journal:
         return bool(names)
 
     def _follow(self) -> None:
-        # From the last line that was read: the new names' lines are behind it, or were.
         self._end()
         argv = ["journalctl", "--quiet", "--no-pager", "--all", "--follow", "--lines=all"]
         argv += ["--output=json", "--output-fields=" + FIELDS, *(["--user"] * self._is_user)]
@@ -102,21 +108,18 @@ class Journal:
         )
         os.set_blocking(self.fds[0], False)
 
-    def _read(self) -> "Iterator[Message]":
+    def _read(self) -> bytes:
         if self._child is None:
-            return
+            return b""
         try:
             data = os.read(self.fds[0], CHUNK)
         except BlockingIOError:
-            return
+            return b""
         if not data:
             raise OSError(
                 "journalctl has ended; `journalctl --verify` says if the journal is broken"
             )
-        for line in self._whole(data):
-            record = json.loads(line)
-            self._cursor = record["__CURSOR"]
-            yield from self._told(record)
+        return data
 
     def _whole(self, data: bytes) -> "List[bytes]":
         """Return the records that `data` completes, but for those that are too long."""

@@ -30,6 +30,8 @@ COUNTED_EVERY = 10.0
 LEARNED_FOR = 30.0
 """Seconds for which an app's secrets are taken as known to the masks."""
 LARGEST = 1 << 24
+Asked = dict[str, dict[str, Any]]
+"""The settings of each source."""
 
 
 class Listeners:
@@ -44,6 +46,7 @@ class Listeners:
         self._tasks: dict[str, tuple[Host, asyncio.Task[None]]] = {}
         self._commits: dict[tuple[str, int], str] = {}
         self._learned: dict[str, float] = {}
+        self._asked: dict[str, Asked] = {}
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -96,7 +99,9 @@ class Listeners:
 
     async def _listen(self, link: HostLink) -> None:
         heard = Heard(link.name, link.masks, self._commit_of)
-        asked, at = await self._sources(link), self._positions.read(link.name)
+        asked = await self._sources(link)
+        at = from_their_start(self._positions.read(link.name), self._asked.get(link.name), asked)
+        self._asked[link.name] = asked
         sources = {name: {**settings, "at": at.get(name)} for name, settings in asked.items()}
         counted = time.monotonic()
         async with aclosing(link.link.stream("listen", sources=sources)) as batches:
@@ -140,7 +145,7 @@ class Listeners:
             if app in known:
                 await self._session.vault.learn(known[app].spec.config.secrets)
 
-    async def _sources(self, link: HostLink) -> dict[str, dict[str, Any]]:
+    async def _sources(self, link: HostLink) -> Asked:
         memory = self._session.memory
         known = await memory.apps()
         apps = [known[name] for name in await memory.apps_on(link.name) if name in known]
@@ -151,6 +156,18 @@ class Listeners:
             "statsd": {},
             "access": access_settings(link.host.spec, apps),
         }
+
+
+def from_their_start(at: dict[str, Any], before: Asked | None, asked: Asked) -> dict[str, Any]:
+    """Return positions at which the access logs of apps that came since `before` begin.
+
+    A log without a position is read from its end on, and an app has answered before anybody
+    asked for its log.
+    """
+    if before is None:
+        return at
+    come = asked["access"]["logs"].keys() - before["access"]["logs"].keys()
+    return {**at, "access": {**dict.fromkeys(come, (0, 0)), **(at.get("access") or {})}}
 
 
 async def _end(task: asyncio.Task[None]) -> None:

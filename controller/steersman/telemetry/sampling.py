@@ -12,6 +12,8 @@ from steersman.telemetry.samplefile import KEPT, MINUTE, RAW, Point
 
 How = Literal["avg", "min", "max", "last"]
 USUAL_POINTS = 240
+LATE = 15.0
+"""Seconds after which a sample is here: many a counter is told of only when it has grown."""
 HOLE = 3
 """So many steps without a sample are bridged where series are summed, or the sum would dip."""
 
@@ -30,7 +32,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked: from `start` until before `end`, both whole steps, of stored `length`."""
+    """What is asked: from `start` until before `end`, both whole steps, of stored `length`.
+
+    What there was until `known` has been told.
+    """
 
     start: int
     end: int
@@ -39,6 +44,7 @@ class Question:
     is_rate: bool
     by: tuple[str, ...] | None
     how: How
+    known: float
 
 
 def plan(
@@ -66,7 +72,7 @@ def plan(
     step = -(-step // length) * length
     first, last = int(since // step) * step, int(-(-until // step)) * step
     named = None if by is None else tuple(by)
-    return Question(first, last, step, length, rate, named, how)
+    return Question(first, last, step, length, rate, named, how, now - LATE)
 
 
 def spread(start: float, end: float, grown: float) -> list[tuple[int, float]]:
@@ -118,8 +124,8 @@ def _values(
             yield t, _level(question, points)
             continue
         grown = sum(point.sum for point in points)
-        # The newest step is known only until the newest sample: a rate must not seem to fall there.
-        known = min(float(question.step), entry.seen - t)
+        # The newest step is not known to its end: a rate must not seem to fall there.
+        known = min(float(question.step), max(entry.seen, question.known) - t)
         if not question.is_rate:
             yield t, grown
         elif known >= question.step / 2:

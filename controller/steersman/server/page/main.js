@@ -17,6 +17,7 @@ const PAGES = [
   [/^events$/, events],
 ];
 const EVERY = 3000;
+const AGAIN = 2000;
 
 const content = document.getElementById("content");
 const state = document.getElementById("state");
@@ -33,6 +34,7 @@ class Page {
 
   async every(work, pause = EVERY) {
     while (!this.signal.aborted) {
+      let rest = pause;
       try {
         await work(this.signal);
         show("live", false);
@@ -40,15 +42,16 @@ class Page {
         if (this.signal.aborted) return;
         if (failure instanceof Refused && failure.code === 401) { askForToken(failure.message); return; }
         show(failure instanceof Refused ? failure.message : "the daemon does not answer", true);
+        rest = Math.min(pause, AGAIN);
       }
-      await new Promise((go) => { setTimeout(go, document.hidden ? 5 * pause : pause); });
+      await new Promise((go) => { setTimeout(go, document.hidden ? 5 * rest : rest); });
     }
   }
 
   async live(open) {
     while (!this.signal.aborted) {
       await open(this.signal).catch(() => {});
-      await new Promise((go) => { setTimeout(go, 2000); });
+      await new Promise((go) => { setTimeout(go, AGAIN); });
     }
   }
 }
