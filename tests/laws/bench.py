@@ -22,7 +22,8 @@ from steersman.control.hosts import HostLink
 from steersman.control.report import Silent
 from steersman.control.session import Session
 from steersman.control.target import Wanted, app_gone, app_target
-from steersman.planning.app import plan_absent, plan_app
+from steersman.planning.app import plan_app
+from steersman.planning.retiring import plan_absent
 from steersman.planning.seen import HostSeen
 from steersman.planning.steps import Step
 from steersman.planning.target import BuildTarget

@@ -18,7 +18,8 @@ from steersman.api.meta import ObjectMeta
 from steersman.api.release import Release, ReleaseSpec
 from steersman.control.target import Wanted, app_gone, app_target
 from steersman.drivers.model import Facts
-from steersman.planning.app import NameTaken, plan_absent, plan_app, plan_boot, plan_stop
+from steersman.planning.app import NameTaken, plan_app, plan_boot, plan_stop
+from steersman.planning.retiring import plan_absent
 from steersman.planning.seen import FileSeen
 from steersman.planning.steps import (
     Commit,

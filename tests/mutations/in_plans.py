@@ -31,8 +31,8 @@ FAULTS = (
     Fault(
         "stop-before-switch",
         f"{PLANNING}/app.py",
-        "    steps += _hand_over(target, seen)\n    steps += _retire(target, seen)\n",
-        "    steps += _retire(target, seen)\n    steps += _hand_over(target, seen)\n",
+        "    steps += _hand_over(target, seen)\n    steps += plan_retire(target, seen)\n",
+        "    steps += plan_retire(target, seen)\n    steps += _hand_over(target, seen)\n",
         f"{LAWS}::test_any_start_and_any_crash_reach_the_goal",
     ),
     Fault(
@@ -52,7 +52,7 @@ FAULTS = (
     ),
     Fault(
         "no-drain",
-        f"{PLANNING}/app.py",
+        f"{PLANNING}/retiring.py",
         "    if sockets:\n",
         "    if not sockets:\n",
         f"{LAWS}::test_only_generations_that_had_traffic_are_drained",

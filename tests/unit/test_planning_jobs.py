@@ -18,9 +18,10 @@ from steersman.drivers.jobs import JobHost, once_of, render_jobs
 from steersman.drivers.model import Facts
 from steersman.drivers.unitfile import CannotRender
 from steersman.planning import steps as s
-from steersman.planning.app import AppGone, plan_absent, plan_app
+from steersman.planning.app import plan_app
 from steersman.planning.job_steps import ForgetJob, ForgetJobs, StartJob
 from steersman.planning.jobs import JobsTarget, pinned_releases, plan_jobs, plan_jobs_gone
+from steersman.planning.retiring import AppGone, plan_absent
 from steersman.planning.seen import AppSeen, FileSeen, HostSeen, RunSeen
 from steersman.planning.target import File
 

@@ -13,7 +13,7 @@ from steersman.control.admission import placed
 from steersman.control.live import PATIENCE, Instance, instances_on
 from steersman.control.session import Session
 from steersman.drivers.hosts import layout_of
-from steersman.planning.app import linked_number, private_sockets
+from steersman.planning.retiring import linked_number, private_sockets
 from steersman.planning.seen import AppSeen
 
 Groups = dict[tuple[str, str, int], list[Instance]]

@@ -11,15 +11,8 @@ from steersman.control.hosts import HostLink
 from steersman.control.outcome import HostOutcome
 from steersman.control.report import Reporter, Verdict
 from steersman.control.target import Wanted, app_gone, app_target
-from steersman.planning.app import (
-    beside,
-    gate_of,
-    plan_absent,
-    plan_app,
-    plan_boot,
-    plan_prepare,
-    plan_stop,
-)
+from steersman.planning.app import beside, gate_of, plan_app, plan_boot, plan_prepare, plan_stop
+from steersman.planning.retiring import plan_absent
 from steersman.planning.seen import HostSeen
 from steersman.planning.steps import Step
 from steersman.planning.target import AppTarget

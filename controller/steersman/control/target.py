@@ -18,7 +18,7 @@ from steersman.drivers.hosts import layout_of, proxy_of, supervisor_of
 from steersman.drivers.model import Facts, Generation, Layout, ProcessUnits
 from steersman.drivers.servers import refuse_many, way_of
 from steersman.drivers.unitfile import env_file
-from steersman.planning.app import AppGone
+from steersman.planning.retiring import AppGone
 from steersman.planning.seen import HostSeen, parse_unit
 from steersman.planning.target import AppTarget, BuildTarget, File
 
