@@ -42,6 +42,8 @@ _HELP: Mapping[str, str] = MappingProxyType(
         "steersman_route_sent_bytes": "Bytes sent by route, from the proxy's log.",
         "steersman_log_lines": "Log lines by level.",
         "steersman_rollout_seconds": "How long the last rollout took.",
+        "steersman_rollouts": "Rollouts by how they ended.",
+        "steersman_queue_depth": "Keys of an app that wait for the controller.",
         "steersman_drift_healed": "Times that drift was healed.",
         "steersman_controller_reconciles": "Reconciles of the controller.",
         "steersman_controller_errors": "Errors of the controller.",

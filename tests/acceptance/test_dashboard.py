@@ -130,6 +130,18 @@ def test_a_rollout_is_seen_as_it_goes(shown: Shown, pier: Pier) -> None:
     expect(row).to_contain_text(f"#{number}")
 
 
+def test_the_controllers_own_health_is_drawn(shown: Shown, pier: Pier) -> None:
+    page = shown.page
+    page.goto(shown.link.partition("#")[0] + "#/hosts")
+    trips = page.get_by_role("img", name="Round trips to hosts")
+    for host in pier.hosts:
+        expect(trips).to_have_attribute("aria-label", re.compile(rf"\b{host.name} "))
+    work = page.get_by_role("img", name="Reconciles per minute, by kind", exact=False)
+    expect(work.first).to_have_attribute("aria-label", re.compile(r"\bApp "))
+    shown.shot("hosts")
+    assert shown.complaints == []
+
+
 def test_it_fits_a_phone_and_the_dark(shown: Shown) -> None:
     page = shown.page
     page.emulate_media(color_scheme="dark")

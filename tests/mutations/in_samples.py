@@ -12,6 +12,14 @@ MEASURED = "tests/unit/test_server_measured.py"
 
 FAULTS = (
     Fault(
+        "failed-reconcile-not-counted",
+        "controller/steersman/control/keeper.py",
+        '        self.errors[key.partition("/")[0]] += 1\n',
+        "",
+        "tests/unit/test_telemetry_health.py"
+        "::test_reconciles_and_errors_of_a_real_keeper_are_counted",
+    ),
+    Fault(
         "growth-told-once-never-shown",
         f"{KEPT}/sampling.py",
         "max(entry.seen, question.known) - t)",

@@ -226,6 +226,7 @@ async def test_pings_keep_an_idle_link_alive(server):
         with pytest.raises(CallTimedOut):
             await link.call("wait", timeout=1.5)
         assert link.is_alive
+        assert link.round_trip is not None and 0 < link.round_trip < 1.5
 
 
 async def cut_session(server, limits, *, stalls=False):

@@ -87,6 +87,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.telemetry.errorlog import ErrorLog
     from steersman.telemetry.errors import Errors
     from steersman.telemetry.happenings import Happenings
+    from steersman.telemetry.health import Health
     from steersman.telemetry.hub import Hub
     from steersman.telemetry.listening import Listeners
     from steersman.telemetry.samples import FILE as SAMPLES
@@ -137,6 +138,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             pushes=pushes_of(settings, house),
         )
         tracer = Tracer(hub, masks)
+        health = Health(hub, engine.keeper, work.session.round_trips)
         hooks = hook_app(settings, house, engine.wake)
         others: dict[str, ASGIApp] = {"hooks": hooks, PATH: dashboard_app()}
         doors = [
@@ -145,6 +147,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             Shipping(work.memory, work.session.vault, hub).running(),
             errors.watching(),
             kept_going("events", Happenings(work.memory, masks, hub, since).run),
+            kept_going("health", health.run),
             api(parts, folder, settings.api, others),
             *doors_of(settings, house, engine.wake),
         ]
@@ -153,5 +156,10 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
         # Entered last, so left first: whoever hears has heard all that is remembered as heard.
         doors.append(listeners.listening())
         async with alone_in(folder):
-            with relay.listening(LogReporter()), relay.listening(tracer), hub.joined(tracer.hear):
+            with (
+                relay.listening(LogReporter()),
+                relay.listening(tracer),
+                hub.joined(tracer.hear),
+                hub.joined(health.hear),
+            ):
                 await serve(engine, doors, Notifier())

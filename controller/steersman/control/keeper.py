@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
@@ -47,6 +48,9 @@ class Keeper:
         self._asked: set[str] = set()
         self.healths: dict[str, str] = {}
         """The error that each failing key ended with last; for whoever asks how it goes."""
+        self.reconciles: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        """How many there were, by kind."""
 
     def wake(self, key: str, *, asked: bool = True, after: float = 0.0) -> None:
         """Have a key looked at soon, or `after` some seconds.
@@ -69,9 +73,9 @@ class Keeper:
         self._queue.drop(key)
 
     @property
-    def depth(self) -> int:
-        """How many keys wait for their turn."""
-        return self._queue.depth
+    def waiting(self) -> tuple[str, ...]:
+        """The keys that wait for their turn."""
+        return self._queue.waiting
 
     async def run(self) -> None:
         """Work until cancelled; what one key raises stops no other."""
@@ -84,6 +88,7 @@ class Keeper:
         kind, _, name = key.partition("/")
         asked = key in self._asked
         self._asked.discard(key)
+        self.reconciles[kind] += 1
         try:
             await self._reconcilers[kind](name, asked)
         except SteersmanError as error:
@@ -99,6 +104,7 @@ class Keeper:
 
     def _fail(self, key: str, asked: bool, error: Exception, *, is_retryable: bool) -> None:
         self.healths[key] = str(error)
+        self.errors[key.partition("/")[0]] += 1
         self._failed(key, error)
         if not is_retryable:
             log.warning("reconcile_ended", key=key, error=str(error))

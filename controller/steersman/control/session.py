@@ -83,6 +83,15 @@ class Session:
         await self._remember(made)
         return made
 
+    def round_trips(self) -> dict[str, float]:
+        """Return the seconds that each connected host last took to answer a ping."""
+        links = {name: link.link for name, link in self._links.items()}
+        return {
+            name: link.round_trip
+            for name, link in links.items()
+            if link.round_trip is not None and not link.lost.is_set()
+        }
+
     async def leave(self, name: str) -> None:
         """Close the link to a host that is no concern of ours any more."""
         self._links.pop(name, None)

@@ -93,6 +93,6 @@ class WorkQueue:
             later.cancel()
 
     @property
-    def depth(self) -> int:
-        """How many keys wait for a worker."""
-        return len(self._waiting)
+    def waiting(self) -> tuple[str, ...]:
+        """The keys that wait for a worker."""
+        return tuple(self._waiting)

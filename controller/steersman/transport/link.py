@@ -69,6 +69,9 @@ class Link:
         self._sending = asyncio.Lock()
         self._heard_at = self._loop.time()
         self._heard_bytes = 0
+        self._pinged_at = 0.0
+        self.round_trip: float | None = None
+        """Seconds from the last ping that was answered to its answer."""
         self._connection: ssh.Connection | None = None
         self._channel: ssh.Channel | None = None
         self._ticker: asyncio.TimerHandle | None = None
@@ -235,6 +238,8 @@ class Link:
             return
         # An answer that nobody waits for any more came after its cancel: nothing to do.
         number = frame.header.get("id")
+        if number == _UNASKED:
+            self.round_trip = self._loop.time() - self._pinged_at
         deliver = self._pending.get(number) if type(number) is int else None
         if deliver is not None:
             deliver(frame)
@@ -284,6 +289,7 @@ class Link:
             self._lose(lambda: HostUnreachable(self.name, f"it was silent for {silence:.0f} s"))
             return
         if self._preamble.is_over:
+            self._pinged_at = self._loop.time()
             self._write(pack({"id": _UNASKED, "op": "ping"}))
         self._ticker = self._loop.call_later(min(self._timing.ping, left), self._tick)
 

@@ -7,7 +7,16 @@ import { SPANS, named, samples } from "./samples.js";
 export function hosts(page, content) {
   const place = h("div", {});
   const known = { hosts: [], load: new Map(), free: new Map() };
-  content.append(h("h1", {}, "Hosts"), h("p", { class: "sub" }, "Where things run."), place);
+  const milliseconds = (seconds) => (seconds === null ? "–" : `${number(seconds * 1000)} ms`);
+  const own = {
+    trips: new Chart("Round trips to hosts", { unit: milliseconds }),
+    work: new Chart("Reconciles per minute, by kind", { unit: number }),
+    failed: new Chart("Failed reconciles per minute, by kind", { unit: number }),
+    queue: new Chart("Keys that wait for the controller", { unit: number }),
+  };
+  content.append(h("h1", {}, "Hosts"), h("p", { class: "sub" }, "Where things run."), place,
+    h("h2", {}, "Controller"), h("div", { class: "cards" }, Object.values(own).map((each) => each.element)));
+  page.signal.addEventListener("abort", () => Object.values(own).forEach((each) => each.end()));
   const draw = () => {
     const columns = [
       { name: "Host", cell: (each) => h("a", { href: `#/hosts/${each.metadata.name}` }, each.metadata.name) },
@@ -28,6 +37,15 @@ export function hosts(page, content) {
     known.load = new Map(load.map((each) => [each.labels.host, each.points]));
     known.free = new Map(free.map((each) => [each.labels.host, each.points]));
     draw();
+  }, 10000);
+  page.every(async (signal) => {
+    const ask = (measure, options) => samples(measure, SPANS[1], signal, options);
+    const perMinute = (series) => named(series, "kind").map((each) => ({ ...each, points: each.points.map(([time, value]) => [time, value * 60]) }));
+    const byKind = { by: ["kind"], rate: true };
+    own.trips.put(named(await ask("link_round_trip_seconds", { by: ["host"] }), "host"));
+    own.work.put(perMinute(await ask("controller_reconciles_total", byKind)));
+    own.failed.put(perMinute(await ask("controller_errors_total", byKind)));
+    own.queue.put(named(await ask("controller_queue_depth", {}), "kind"));
   }, 10000);
 }
 
