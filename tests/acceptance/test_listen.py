@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import threading
 import time
@@ -90,6 +91,32 @@ def hearing(daemon: Daemon) -> Iterator[Hearer]:
     assert not [told for told in hearer.signals if "dropped" in told]
 
 
+@contextmanager
+def following(pier: Pier, host: str) -> Iterator[list[str]]:
+    """Have `steer logs -f` run beside the body; yield the lines that it prints."""
+    child = pier.steer.started("logs", "app/pier", "-f", "--tail=0", f"--host={host}")
+    lines: list[str] = []
+    assert child.stdout is not None
+    reader = threading.Thread(target=lines.extend, args=(child.stdout,), daemon=True)
+    reader.start()
+    try:
+        yield lines
+    finally:
+        child.send_signal(signal.SIGINT)
+        reader.join()
+        child.communicate()
+
+
+def numbers_in(lines: list[str]) -> dict[str, list[int]]:
+    """Return the numbers of printed lines, by the process that wrote them."""
+    found: dict[str, list[int]] = {}
+    for line in list(lines):
+        words = line.partition(" | ")[2].split()
+        if words[:1] == ["line"] and len(words) == 3:
+            found.setdefault(words[1], []).append(int(words[2]))
+    return found
+
+
 def until(what: Callable[[], Any], why: Callable[[], object] = lambda: "not in time") -> Any:
     deadline = time.monotonic() + WITHIN
     while not (found := what()):
@@ -106,7 +133,11 @@ def talking(pier: Pier) -> Iterator[Pier]:
 
 
 def test_each_line_comes_once_through_a_cut_link(talking: Pier, hosts: Lab) -> None:
-    with serving(talking.steer) as daemon, hearing(daemon) as hearer:
+    with (
+        serving(talking.steer) as daemon,
+        hearing(daemon) as hearer,
+        following(talking, "h1") as followed,
+    ):
 
         def count() -> int:
             return sum(map(len, hearer.numbers("h1").values()))
@@ -117,8 +148,16 @@ def test_each_line_comes_once_through_a_cut_link(talking: Pier, hosts: Lab) -> N
         enough = count() + 100
         hosts.mend_cable(0)
         until(lambda: count() > enough, daemon.said)
-    for numbers in hearer.numbers("h1").values():
-        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        newest = {pid: numbers[-1] for pid, numbers in hearer.numbers("h1").items()}
+        until(lambda: reaches(numbers_in(followed), newest), daemon.said)
+    for found in (hearer.numbers("h1"), numbers_in(followed)):
+        assert len(found) == len(newest)
+        for numbers in found.values():
+            assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def reaches(found: dict[str, list[int]], newest: dict[str, int]) -> bool:
+    return all(found.get(pid, [0])[-1] >= number for pid, number in newest.items())
 
 
 @pytest.mark.parametrize("end", [Daemon.stop, Daemon.kill])

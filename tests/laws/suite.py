@@ -7,11 +7,13 @@ files, links and processes are compared with end states written here by hand.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -241,6 +243,27 @@ class SupervisorOnlyLaws:
         assert load.lost_none(), load.report
         await bench.deploy(bench.wanted("held", 1, count=2))
         assert len(await bench.pids("held")) == 2
+
+    async def test_a_process_that_ends_by_itself_is_told_with_how(self, bench: Bench) -> None:
+        stream = bench.link.link.stream("listen", sources={"lines": {}})
+        heard: list[dict[str, Any]] = []
+
+        async def hear() -> bool:
+            heard.extend(json.loads((await anext(stream)).body))
+            return any("exit" in each for each in heard)
+
+        listening = asyncio.create_task(hear())
+        await bench.deploy(bench.wanted("wreck", 1, count=1))
+        assert not await listening, "its first line has come, and it runs"
+        (pid,) = (await bench.pids("wreck")).values()
+        os.kill(pid, signal.SIGSEGV)
+        async with asyncio.timeout(WITHIN):
+            while not await hear():
+                continue
+        await stream.aclose()
+        (exited,) = [each["exit"] for each in heard if "exit" in each]
+        assert exited["unit"] == "steersman-wreck.web.g1@1.service"
+        assert (exited["signal"], exited["count"]) == ("SIGSEGV", 1)
 
     async def test_a_boot_brings_back_what_was_committed(self, bench: Bench) -> None:
         from steersman.hand.supervisor_rpc import call

@@ -12,6 +12,21 @@ MEASURED = "tests/unit/test_server_measured.py"
 
 FAULTS = (
     Fault(
+        "logs-begin-anew-behind-a-loss",
+        f"{HAND}/systemd.py",
+        "        if is_cursor(cursor):\n",
+        "        if not is_cursor(cursor):\n",
+        "tests/unit/test_hand_listen.py"
+        "::test_followed_lines_say_where_to_go_on_and_how_bad_they_are",
+    ),
+    Fault(
+        "ends-of-before-told-as-new",
+        f"{HAND}/exits.py",
+        "        if before is None:\n            return []\n",
+        "        if before is None:\n            return lines\n",
+        "tests/unit/test_hand_exits.py::test_ends_are_told_with_how_and_not_what_was_asked_for",
+    ),
+    Fault(
         "failed-reconcile-not-counted",
         "controller/steersman/control/keeper.py",
         '        self.errors[key.partition("/")[0]] += 1\n',

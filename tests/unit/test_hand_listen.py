@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steersman.hand import journal, listen, logfiles, measure
+from steersman.hand import journal, listen, logfiles, measure, systemd
 from steersman.hand.place import Place
 from steersman.transport.frames import MAX_BODY
 
@@ -25,7 +25,12 @@ def place(tmp_path: Path, supervisor: str = "systemd") -> Place:
     folders = [str(tmp_path / name) for name in ("root", "run", "units", "sites", "tmpfiles")]
     for folder in folders:
         os.makedirs(folder, exist_ok=True)
-    return Place(*folders, supervisor, "none", "system", {})
+    extra = {"supervisor": str(tmp_path / "supervisor.sock")}
+    return Place(*folders, supervisor, "none", "system", extra)
+
+
+def logged(source: logfiles.Lines) -> list[str]:
+    return [each["log"][2] for each in source.take() if "log" in each]
 
 
 def said(what: str, **fields: str) -> dict[str, Any]:
@@ -101,17 +106,17 @@ def test_log_files_go_on_where_they_were_left(tmp_path: Path) -> None:
     log.parent.mkdir(parents=True)
     log.write_text("before\n")
     source = logfiles.Lines(here, {"at": None})
-    assert list(source.take()) == []
+    assert logged(source) == []
     with log.open("a") as file:
         file.write("one\nhal")
-    assert [each["log"][2] for each in source.take()] == ["one"]
+    assert logged(source) == ["one"]
     at = json.loads(json.dumps(source.positions))
     with log.open("a") as file:
         file.write("f\n")
     log.rename(log.with_name(log.name + ".1"))
     log.write_text("rotated\n")
     again = logfiles.Lines(here, {"at": at})
-    texts = [each["log"][2] for _ in range(2) for each in again.take()]
+    texts = [*logged(again), *logged(again)]
     assert texts == ["half", "rotated"], "what was written before the rename is not lost"
 
 
@@ -126,7 +131,8 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Pa
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/given\n{script}\n')
     program.chmod(0o755)
-    monkeypatch.setattr(journal, "CHILD_ENV", {"PATH": f"{program.parent}:/usr/bin:/bin"})
+    for caller in (journal, systemd):
+        monkeypatch.setattr(caller, "CHILD_ENV", {"PATH": f"{program.parent}:/usr/bin:/bin"})
     # posix_spawn looks for programs on this process's own PATH.
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
     return tmp_path / "given"
@@ -233,7 +239,8 @@ def test_many_long_lines_at_once_break_no_link(tmp_path: Path) -> None:
     while len(numbers) < 100:
         _, body = next(heard)
         assert len(body) < MAX_BODY
-        numbers += [int(each["log"][2].lstrip("\x01")) for each in json.loads(body)]
+        lines = [each["log"][2] for each in json.loads(body) if "log" in each]
+        numbers += [int(line.lstrip("\x01")) for line in lines]
     heard.close()
     assert numbers == list(range(100))
 
@@ -268,3 +275,23 @@ def test_a_source_that_fails_takes_no_other_along(tmp_path: Path) -> None:
 
 def test_a_process_that_is_gone_uses_nothing() -> None:
     assert measure.usage(2**22, with_pss=True) == {}
+
+
+def test_followed_lines_say_where_to_go_on_and_how_bad_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = record(1, MESSAGE="boom", PRIORITY="3").decode()
+    asked_for = programs(tmp_path, monkeypatch, f"echo '{words}'")
+    supervisor = systemd.Systemd(place(tmp_path))
+    monkeypatch.setattr(supervisor, "seen", dict)
+    at: dict[str, Any] = {}
+    for after in (at, {"cursor": "s=a;i=1"}, {"cursor": "--file=/etc/shadow"}):
+        told = supervisor.follow(
+            "steersman-shop.web.g*", "-60s", 5, False, threading.Event(), after=after
+        )
+        (entry,) = told
+        assert (entry["line"], entry["priority"], entry["at"]) == ("boom", 3, {"cursor": "s=a;i=1"})
+    first, second, third = asked_for.read_text().splitlines()
+    assert "--since -60s" in first and "-n 5" in first
+    assert "--after-cursor=s=a;i=1" in second and "--since" not in second
+    assert "/etc/shadow" not in third and "--since -60s" in third

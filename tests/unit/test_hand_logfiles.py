@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import Any, cast
 
 from steersman.hand import logfiles
 from steersman.hand.place import Place, place_from
@@ -60,7 +61,28 @@ def test_only_what_fits_and_is_young_enough_is_told(tmp_path: Path) -> None:
     told = logfiles.follow(
         place_in(tmp_path), "steersman-shop.web.g*", 200, 10, False, threading.Event()
     )
-    assert list(told) == [{"t": 300.0, "unit": "steersman-shop.web.g2@1.service", "line": "young"}]
+    (entry,) = told
+    unit = "steersman-shop.web.g2@1.service"
+    assert (entry["t"], entry["unit"], entry["line"]) == (300.0, unit, "young")
+
+
+def test_who_goes_on_behind_a_line_is_told_the_next_one_across_a_rename(tmp_path: Path) -> None:
+    unit, other = "steersman-shop.web.g1@1.service", "steersman-shop.web.g2@1.service"
+    path = log_of(tmp_path, unit, "one\ntwo\nthree\n")
+    here, stop = place_in(tmp_path), threading.Event()
+    told = list(logfiles.follow(here, "steersman-shop.web.g*", 0, -1, False, stop))
+    assert [entry["line"] for entry in told] == ["one", "two", "three"]
+    path.rename(f"{path}.1")
+    path.write_text("four\n")
+    log_of(tmp_path, other, "of a new one\n")
+    for count, left in ((1, ["two", "three", "four"]), (3, ["four"])):
+        after: dict[str, Any] = {}
+        for entry in told[:count]:
+            after |= cast(dict[str, Any], entry["at"])
+        readers = logfiles.resumed(here, after)
+        going = logfiles.go_on(here, "steersman-shop.web.g*", readers, stop)
+        lines = [str(next(going)["line"]) for _ in range(len(left) + 1)]
+        assert sorted(lines) == sorted([*left, "of a new one"])
 
 
 def test_logs_of_units_that_are_gone_are_kept_for_a_while(tmp_path: Path) -> None:

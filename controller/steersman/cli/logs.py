@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import datetime
 from itertools import cycle
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TAIL = 100
 _COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_cyan", "bright_green")
+_LEVELS = {"warning": "yellow", "error": "red", "critical": "red"}
 
 
 @click.command()
@@ -119,9 +120,19 @@ class Writer:
         if self._has_times:
             stamp = datetime.fromtimestamp(line.time).astimezone()
             time = stamp.isoformat(timespec="milliseconds") + " "
+        style = self._style(line)
         # A line that holds line ends must not pass for one of another host.
         for text in line.text.split("\n"):
-            shown = printable(text)
-            if self._is_colourful and line.is_system:
-                shown = click.style(shown, dim=True)
+            shown = click.style(printable(text), **style) if style else printable(text)
             click.echo(f"{time}{label}{shown}", color=self._is_colourful)
+
+    def _style(self, line: "Line") -> dict[str, Any]:
+        """Return how a line looks on a terminal: what went wrong stands out."""
+        from steersman.telemetry.lines import read
+
+        if not self._is_colourful:
+            return {}
+        if line.is_system:
+            return {"dim": True}
+        colour = _LEVELS.get(read(line.text, line.priority).level)
+        return {"fg": colour} if colour is not None else {}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
 from steersman.api.app import App
-from steersman.api.errors import SteersmanError
+from steersman.api.errors import HostUnreachable, SteersmanError
 from steersman.api.job import Job, JobRun
 from steersman.control.hosts import HostLink
 from steersman.control.interleave import interleaved
@@ -17,15 +18,22 @@ from steersman.control.session import Session
 from steersman.planning.jobs import stem_of
 from steersman.planning.seen import parse_unit
 
+AGAIN = 1.0
+"""Seconds between two attempts to go on with a host whose link is lost."""
+
 
 class Line(NamedTuple):
-    """A line of a log; `is_system` tells the supervisor's words from the app's."""
+    """A line of a log; `is_system` tells the supervisor's words from the app's.
+
+    `priority` is syslog's, as the host's journal has it.
+    """
 
     time: float
     host: str
     process: str
     text: str
     is_system: bool = False
+    priority: int = 6
 
     @property
     def label(self) -> str:
@@ -73,7 +81,9 @@ async def app_logs(
     for lack in lacks:
         yield lack
     streams = [
-        _app_lines(link, app.name, each, wanted) for link in links.values() for each in processes
+        _app_lines(session, link, app.name, each, wanted)
+        for link in links.values()
+        for each in processes
     ]
     async with aclosing(interleaved(streams, is_live=wanted.is_followed)) as merged:
         async for told in merged:
@@ -112,26 +122,58 @@ async def _learn(session: Session, app: App, lacks: list[Lack]) -> None:
 
 
 async def _app_lines(
-    link: HostLink, app: str, process: str, wanted: Wanted
+    session: Session, link: HostLink, app: str, process: str, wanted: Wanted
 ) -> AsyncIterator[Line | Lack]:
+    """Yield a host's lines; followed, those behind a loss of its link too, none of them twice."""
+    after: dict[str, Any] = {}
+    is_told = False
+    while True:
+        try:
+            async with aclosing(_entries(link, app, process, wanted, after)) as entries:
+                async for entry in entries:
+                    is_told = False
+                    unit = parse_unit(str(entry.get("unit")))
+                    instance = f".{unit.instance}" if unit is not None and unit.instance else ""
+                    yield _line(link, process + instance, entry)
+            return
+        except SteersmanError as error:
+            if not (wanted.is_followed and isinstance(error, HostUnreachable)):
+                yield Lack(str(error))
+                return
+            if not is_told:
+                is_told = True
+                yield Lack(f"{error}; its lines go on when it is back")
+        await asyncio.sleep(AGAIN)
+        link = await _reconnected(session, link)
+
+
+async def _reconnected(session: Session, link: HostLink) -> HostLink:
+    """Return the host's link as it is by now; the lost one while there is no other."""
+    if link.name not in session.silent:
+        try:
+            return await session.connect(link.host, await session.memory.hosts())
+        except SteersmanError:
+            pass  # to be tried again, and told already
+    return link
+
+
+async def _entries(
+    link: HostLink, app: str, process: str, wanted: Wanted, after: dict[str, Any]
+) -> AsyncGenerator[Mapping[str, Any]]:
+    """Yield entries behind `after`, where the host has told of them so far; keep that so."""
     stream = link.link.stream(
         "logs",
         pattern=f"steersman-{app}.{process}.g*",
         since=wanted.since,
         lines=wanted.lines,
         follow=wanted.is_followed,
+        after=after,
     )
-    try:
-        async with aclosing(stream) as replies:
-            async for reply in replies:
-                entry = reply.header
-                if "line" not in entry:
-                    continue  # the last answer only says that it is
-                unit = parse_unit(str(entry.get("unit")))
-                instance = f".{unit.instance}" if unit is not None and unit.instance else ""
-                yield _line(link, process + instance, entry)
-    except SteersmanError as error:
-        yield Lack(str(error))
+    async with aclosing(stream) as replies:
+        async for reply in replies:
+            if "line" in reply.header:  # the last answer only says that it is
+                after |= reply.header.get("at") or {}
+                yield reply.header
 
 
 async def _job_lines(
@@ -158,4 +200,6 @@ def _chosen(run: JobRun | None, wanted: Wanted) -> dict[str, Any]:
 
 def _line(link: HostLink, process: str, entry: Mapping[str, Any]) -> Line:
     text, is_system = link.masks.text(str(entry["line"])), entry.get("system") is True
-    return Line(float(entry["t"]), link.name, process, text, is_system)
+    priority = entry.get("priority")
+    known = priority if isinstance(priority, int) else 6
+    return Line(float(entry["t"]), link.name, process, text, is_system, known)

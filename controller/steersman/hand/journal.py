@@ -53,7 +53,7 @@ class Journal:
         at = settings.get("at")
         at = at if isinstance(at, dict) else {}
         cursor = str(at.get("cursor") or "")
-        self._cursor = cursor if _CURSOR.fullmatch(cursor) else ""
+        self._cursor = cursor if is_cursor(cursor) else ""
         self._since = float(at.get("since") or time.time())
         self._ends = Ends(at.get("ends"))
         self._names: "Set[str]" = set()
@@ -141,7 +141,7 @@ class Journal:
             return
         unit = str(record.get("_SYSTEMD_UNIT", ""))
         if unit.startswith("steersman-"):
-            yield {"log": [unit, at, text_of(record.get("MESSAGE")), _priority(record)]}
+            yield {"log": [unit, at, text_of(record.get("MESSAGE")), priority_of(record)]}
 
     def _end(self) -> None:
         child, self._child, self._rest = self._child, None, b""
@@ -228,6 +228,11 @@ def text_of(message: "Any") -> str:
     return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
-def _priority(record: "Record") -> int:
+def is_cursor(text: str) -> bool:
+    return _CURSOR.fullmatch(text) is not None
+
+
+def priority_of(record: "Record") -> int:
+    """Return the syslog priority of a line, info where it has none."""
     said = str(record.get("PRIORITY", ""))
     return int(said) if said.isdigit() else 6

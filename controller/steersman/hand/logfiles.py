@@ -25,6 +25,7 @@ LOOK_BACK = 1 << 20
 # Logs of units that are gone: the latest of them tell why a release failed.
 KEPT = 20
 FOLDER = "log"
+EXITS = "exits"
 # Of a line that is passed on live.
 LONGEST = 1 << 14
 # What has no end for so long is a line nevertheless; of one log at once, so that none is left out.
@@ -56,23 +57,48 @@ def tail(place: Place, units: List[str], count: int) -> List[str]:
 
 
 def follow(
-    place: Place, pattern: str, since: float, lines: int, go_on: bool, stop: threading.Event
+    place: Place, pattern: str, since: float, lines: int, is_live: bool, stop: threading.Event
 ) -> Iterator[Entry]:
-    """Yield {"t", "unit", "line"}: what is there, then, if `go_on`, what comes until `stop`."""
+    """Yield {"t", "unit", "line", "at"}: what is there, then, if live, what comes until `stop`.
+
+    Whoever merges the `at` of all the lines that it has can `go_on` right behind them.
+    """
     readers: Dict[str, Reader] = {}
     entries: List[Entry] = []
     for unit, path in matching(place, pattern).items():
         readers[unit] = Reader(path, LOOK_BACK if lines >= 0 else None)
-        read, written = readers[unit].read(), _written(path)
-        if written >= since:
-            entries += [{"t": written, "unit": unit, "line": line} for line in read]
+        written = _written(path)
+        read = list(_entries(unit, readers[unit], written))
+        entries += read if written >= since else []
     yield from entries[max(0, len(entries) - lines) :] if lines >= 0 else entries
-    while go_on and not stop.wait(0.2):
+    if is_live:
+        yield from go_on(place, pattern, readers, stop)
+
+
+def go_on(
+    place: Place, pattern: str, readers: Dict[str, Reader], stop: threading.Event
+) -> Iterator[Entry]:
+    """Yield what comes behind `readers` until `stop`; logs without one are new."""
+    while not stop.wait(0.2):
         for unit, path in matching(place, pattern).items():
             if unit not in readers:
                 readers[unit] = Reader(path, None)
-            for line in readers[unit].read():
-                yield {"t": time.time(), "unit": unit, "line": line}
+            yield from _entries(unit, readers[unit], time.time())
+
+
+def resumed(place: Place, after: Dict[str, Any]) -> Dict[str, Reader]:
+    """Return readers that go on behind {unit: [inode, offset]}, the `at` of what was told."""
+    readers: Dict[str, Reader] = {}
+    for unit, path in matching(place, "*").items():
+        if unit in after:
+            readers[unit] = Reader(path, None)
+            readers[unit].resume(*(int(number) for number in after[unit]))
+    return readers
+
+
+def _entries(unit: str, reader: Reader, at: float) -> Iterator[Entry]:
+    for number, line in enumerate(reader.read()):
+        yield {"t": at, "unit": unit, "line": line, "at": {unit: reader.ends[number]}}
 
 
 def trim(place: Place, wanted: Set[str]) -> None:
@@ -93,7 +119,8 @@ def _written(path: str) -> float:
 
 
 class Lines:
-    """A source for `listen`: follows every log from settings["at"], its {unit: [inode, offset]}.
+    """A source for `listen`: follows every log from settings["at"], its {unit: [inode, offset]},
+    and how processes end, from behind the line `EXITS` of it.
 
     A log that is not in there is new, and read from its start, unless nothing is known at all.
     """
@@ -101,6 +128,8 @@ class Lines:
     every = 0.2
 
     def __init__(self, place: Place, settings: Dict[str, Any]) -> None:
+        from .exits import Exits
+
         self.fds: List[int] = []
         self._place = place
         self._readers: Dict[str, Reader] = {}
@@ -110,6 +139,7 @@ class Lines:
             self._readers[unit] = Reader(path, 0 if at[0] < 0 else None)
             if at[0] > 0:
                 self._readers[unit].resume(int(at[0]), int(at[1]))
+        self._exits = Exits(place.extra["supervisor"], (known or {}).get(EXITS))
 
     def take(self) -> Iterator[Dict[str, Any]]:
         for unit, path in matching(self._place, "*").items():
@@ -118,10 +148,13 @@ class Lines:
             for line in self._readers[unit].read(MOST_AT_ONCE):
                 cut = line if len(line) <= LONGEST else line[:LONGEST] + "…"
                 yield {"log": [unit, time.time(), cut, 6]}
+        # Behind the lines: what a process said last says why it ended.
+        yield from self._exits.told()
 
     @property
-    def positions(self) -> Dict[str, List[int]]:
-        return {unit: reader.position for unit, reader in self._readers.items()}
+    def positions(self) -> Dict[str, Any]:
+        known: Dict[str, Any] = {u: reader.position for u, reader in self._readers.items()}
+        return known if self._exits.last is None else {**known, EXITS: self._exits.last}
 
     def close(self) -> None: ...
 
@@ -137,6 +170,8 @@ class Reader:
         self._rest = b""
         self.position = [0, 0]
         """Where the last whole line that was read ended: [inode, offset]."""
+        self.ends: List[List[int]] = []
+        """Where each line of the last `read` ended."""
 
     def resume(self, inode: int, offset: int) -> None:
         """Go on behind what was read of a file, though it may have been renamed since."""
@@ -145,18 +180,23 @@ class Reader:
 
     def read(self, most: int = -1) -> List[str]:
         """Return the lines that were completed since the last call, from at most `most` bytes."""
+        self.ends = []
         try:
             with self._opened() as file:
                 file.seek(self._offset)
                 data = file.read(most)
         except FileNotFoundError:
             return []
+        end = self._offset - len(self._rest)
         self._offset += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > LONGEST_PIECE:
             lines, self._rest = [*lines, self._rest], b""
         if lines or not self._rest:
             self.position = [self._inode, self._offset - len(self._rest)]
+        for line in lines:
+            end = min(end + len(line) + 1, self._offset)
+            self.ends.append([self._inode, end])
         return [line.decode("utf-8", "backslashreplace") for line in lines]
 
     def _opened(self) -> BinaryIO:

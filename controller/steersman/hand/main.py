@@ -217,8 +217,9 @@ class Hand:
         if request["op"] == "logs":
             names = ("pattern", "since", "lines", "follow")
             args = {name: request[name] for name in names}
-            if "invocations" in request:
-                args["invocations"] = request["invocations"]
+            args.update(
+                {name: request[name] for name in ("invocations", "after") if name in request}
+            )
             for entry in self._supervisor.follow(stop=stop, **args):
                 yield entry, b""
             return

@@ -22,7 +22,7 @@ from .wire import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterable, Iterator, List, Sequence, Set
+    from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set
 
     Info = Dict[str, Any]
 
@@ -134,9 +134,17 @@ class Supervisor:
         return ["%s: %s" % (name, why) for name, why in said if why]
 
     def follow(
-        self, pattern: str, since: str, lines: int, follow: bool, stop: threading.Event
+        self,
+        pattern: str,
+        since: str,
+        lines: int,
+        follow: bool,
+        stop: threading.Event,
+        after: Optional[Dict[str, Any]] = None,
     ) -> Iterator[Dict[str, object]]:
-        """Yield {"t": seconds, "unit", "line"}, oldest file first; see `logfiles`."""
+        """Yield {"t": seconds, "unit", "line", "at"}, oldest file first; see `logfiles`."""
+        if after:
+            return logfiles.go_on(self._place, pattern, logfiles.resumed(self._place, after), stop)
         return logfiles.follow(self._place, pattern, _seconds(since), lines, follow, stop)
 
     def _call(self, method: str, *args: Any) -> Any:

@@ -165,20 +165,27 @@ class Systemd:
         follow: bool,
         stop: threading.Event,
         invocations: Sequence[str] = (),
+        after: "Optional[Dict[str, Any]]" = None,
     ) -> Iterator[Dict[str, object]]:
-        """Yield {"t": seconds, "unit", "line", "system"} from the journal, oldest first.
+        """Yield {"t": seconds, "unit", "line", "priority", "system", "at"}, oldest first.
 
         `pattern` is `steersman-<app>.<process>.g*`; `system` tells systemd's words of a unit from
         the unit's own. Generations that come later are followed too. With `invocations`, only
-        what was written in those runs of a unit.
+        what was written in those runs of a unit. `after`, the `at` of a line, has all behind that
+        told, whatever `since` and `lines` say.
         """
         import subprocess
 
+        from .journal import is_cursor
+
         argv = ["journalctl", "--quiet", "--no-pager", "--output=json"]
-        argv += ["--output-fields=_SYSTEMD_UNIT,UNIT,MESSAGE,__REALTIME_TIMESTAMP"]
-        argv += ["-n", str(lines)] if lines >= 0 else ["-n", "all"]
-        if since:
-            argv += ["--since", since]
+        argv += ["--output-fields=_SYSTEMD_UNIT,UNIT,MESSAGE,PRIORITY,__REALTIME_TIMESTAMP"]
+        cursor = str((after or {}).get("cursor") or "")
+        if is_cursor(cursor):
+            argv += ["-n", "all", "--after-cursor=" + cursor]
+        else:
+            argv += ["-n", str(lines)] if lines >= 0 else ["-n", "all"]
+            argv += ["--since", since] if since else []
         if follow:
             argv += ["--follow"]
         argv += _runs(invocations) if invocations else self._matches(pattern)
@@ -245,13 +252,14 @@ def _end_with(stop: threading.Event, child: "subprocess.Popen[bytes]") -> None:
     child.terminate()
 
 
-def _entry(record: Dict[str, object]) -> Dict[str, object]:
-    message = record.get("MESSAGE")
-    if isinstance(message, list):  # the journal gives bytes that are not text as numbers
-        message = bytes(message).decode("utf-8", "backslashreplace")
+def _entry(record: "Dict[str, Any]") -> "Dict[str, object]":
+    from .journal import priority_of, text_of
+
     return {
-        "t": int(str(record["__REALTIME_TIMESTAMP"])) / 1e6,
+        "t": int(record["__REALTIME_TIMESTAMP"]) / 1e6,
         "unit": record.get("UNIT") or record.get("_SYSTEMD_UNIT") or "",
-        "line": message or "",
+        "line": text_of(record.get("MESSAGE")),
+        "priority": priority_of(record),
         "system": "UNIT" in record,
+        "at": {"cursor": record["__CURSOR"]},
     }
