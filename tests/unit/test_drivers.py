@@ -185,6 +185,27 @@ def test_a_worker_gets_only_a_name_of_its_own(command: str, added: tuple[str, ..
     assert command_of(process, "none") == (*shlex.split(command), *added)
 
 
+@pytest.mark.parametrize(
+    ("command", "run_as"),
+    [
+        ("celery -A shop worker -n a", "python RUNNER -A shop worker -n a"),
+        ("python3.11 -m celery -A shop worker -n a", "python3.11 RUNNER -A shop worker -n a"),
+        # Whose Python and whose Celery these are is not known.
+        ("/opt/x/bin/celery -A shop worker -n a", None),
+        ("ddtrace-run celery -A shop worker -n a", None),
+        ("celery -A shop beat", None),
+    ],
+)
+def test_a_celery_worker_is_run_by_a_file_that_is_there(command: str, run_as: str | None) -> None:
+    files = files_of(command, port=None)
+    service = files["steersman-shop.web.g8@.service"].decode()
+    (start,) = [line for line in service.splitlines() if line.startswith("ExecStart=")]
+    words = start.removeprefix('ExecStart="/usr/bin/env" "--" ').replace('"', "")
+    runner = f"{layout_of(HOST).units}/steersman-shop.g8.celery.py"
+    assert words == (run_as or command).replace("RUNNER", runner)
+    assert ("steersman-shop.g8.celery.py" in files) == (run_as is not None)
+
+
 @pytest.mark.parametrize("command", ["waitress-serve a:b", "gunicorn a:b --bind unix:$SOCKET"])
 def test_instances_that_would_bind_one_path_are_refused(command: str) -> None:
     with pytest.raises(OneInstanceOnly, match="count: 1"):

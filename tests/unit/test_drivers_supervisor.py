@@ -57,6 +57,14 @@ def test_a_command_stands_in_json_where_nothing_has_a_meaning() -> None:
     assert spec["argv"] == ODD
 
 
+def test_a_celery_worker_is_run_by_a_file_that_is_there() -> None:
+    rendered = render(command="celery -A shop worker", port=None)
+    (spec,) = [json.loads(f.data) for f in rendered.unit_files if f.path.endswith("g8.json")]
+    runner = f"{LAYOUT.units}/steersman-shop.g8.celery.py"
+    assert spec["argv"][:2] == ["python", runner]
+    assert [f.owner for f in rendered.unit_files if f.path == runner] == [""]
+
+
 def test_each_instance_is_told_which_it_is(tmp_path: Path) -> None:
     env = {"PATH": "/usr/bin:/bin"}
     spec = {"way": "none", "argv": ["echo", "$STEER_INSTANCE"], "env": env, "env_files": []}

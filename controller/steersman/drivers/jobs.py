@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from steersman.api.job import Job, JobSpec
 from steersman.drivers.model import Facts, Layout
-from steersman.drivers.supervisor import source_of
+from steersman.drivers.shipped import source_of
 from steersman.drivers.systemd import HARDENING, limits_of
 from steersman.drivers.unitfile import (
     CannotRender,

@@ -124,6 +124,10 @@ def program_of(argv: tuple[str, ...]) -> str:
     return argv[program_at(argv)].rpartition("/")[2]
 
 
+def is_celery_worker(argv: tuple[str, ...]) -> bool:
+    return program_of(argv) == "celery" and "worker" in argv
+
+
 def variables_in(argv: tuple[str, ...]) -> frozenset[str]:
     return frozenset(a or b for word in argv for a, b in _NAME.findall(word))
 
@@ -171,7 +175,7 @@ def _names(argv: tuple[str, ...], option: str) -> bool:
 def command_of(template: ProcessTemplate, way: Way) -> tuple[str, ...]:
     """Return the command as run: with what a known program needs and the command does not say."""
     argv, program = template.command, program_of(template.command)
-    if program == "celery" and "worker" in argv:
+    if is_celery_worker(argv):
         named = _names(argv, "-n") or _names(argv, "--hostname")
         return argv if named else (*argv, "--hostname", CELERY_NODE)
     server = SERVERS.get(program)

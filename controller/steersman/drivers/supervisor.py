@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from functools import cache
-from importlib import resources
 from typing import Any
 
+from steersman.drivers import celery
 from steersman.drivers.generation import folders_of, target_of
 from steersman.drivers.model import Facts, Generation, Layout, ProcessUnits, Rendered
-from steersman.drivers.servers import command_of
+from steersman.drivers.shipped import source_of
 from steersman.drivers.unitfile import CannotRender, Directive, path, render
 from steersman.planning.target import File, Folder, ProcessTarget
 
@@ -41,6 +40,10 @@ class SupervisorDriver:
 
     def render(self, generation: Generation) -> Rendered:
         files = [self._file(generation, self._launcher(generation), source_of("launch"))]
+        runner = celery.runner_of(generation)
+        if runner is not None:
+            where = celery.runner(self._layout, generation)
+            files.append(self._file(generation, where, runner))
         targets: list[ProcessTarget] = []
         for process in generation.processes:
             refuse_limits(generation, process)
@@ -156,7 +159,7 @@ class SupervisorDriver:
         return {
             "way": process.way,
             "socket": target.socket,
-            "argv": list(command_of(process.template, process.way)),
+            "argv": list(celery.words_of(self._layout, generation, process)),
             "env": self._environment(generation, process, target),
             "env_files": list(process.env_files),
             "cwd": self._layout.app(generation.app, "releases", generation.release, "src"),
@@ -217,12 +220,6 @@ class SupervisorDriver:
             ("stdout_logfile_backups", "0"),
         ]
         yield self._program(generation, f"program:steersman-{app}.boot", options)
-
-
-@cache
-def source_of(module: str) -> bytes:
-    """Return a file of the hand's that runs on hosts by itself."""
-    return resources.files("steersman.hand").joinpath(f"{module}.py").read_bytes()
 
 
 def refuse_limits(generation: Generation, process: ProcessUnits) -> None:

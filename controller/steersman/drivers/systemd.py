@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from steersman.api.process import Limits
+from steersman.drivers import celery
 from steersman.drivers.generation import HELD_WAYS, folders_of, target_of
 from steersman.drivers.model import Facts, Generation, Layout, ProcessUnits, Rendered
-from steersman.drivers.servers import command_of
 from steersman.drivers.unitfile import Directive, environment, exec_words, path, render
 from steersman.planning.target import File, ProcessTarget
 
@@ -55,7 +55,8 @@ class SystemdDriver:
         self._facts = facts
 
     def render(self, generation: Generation) -> Rendered:
-        files: list[File] = []
+        runner = celery.runner_of(generation)
+        files = [File(celery.runner(self._layout, generation), runner)] if runner else []
         targets: list[ProcessTarget] = []
         for process in generation.processes:
             stem = generation.unit(process.name)
@@ -135,7 +136,7 @@ class SystemdDriver:
             unit += _needs(f"{generation.unit(process.name)}.socket")
         if process.is_relayed:
             unit += [("Wants", f"{generation.unit(process.name)}-relay@%i.service")]
-        service = [*self._identity(generation, process), *_command(generation, process)]
+        service = [*self._identity(generation, process), *self._command(generation, process)]
         # The same for every generation, so that whoever follows the log sees the next one too.
         service += [("SyslogIdentifier", f"steersman-{generation.app}.{process.name}")]
         service += LOG_LIMIT
@@ -184,6 +185,16 @@ class SystemdDriver:
             base = f"inst/{process.name}-g{generation.number}.sock"
             trust["SOCKET"] = f"{self._run(generation.app)}/{base}"
         return trust
+
+    def _command(self, generation: Generation, process: ProcessUnits) -> Iterator[Directive]:
+        """Yield how the process is run; env finds it on the release's PATH and becomes it."""
+        if process.way == "socket":
+            yield "Sockets", f"{generation.unit(process.name)}.socket"
+        yield "Environment", '"STEER_INSTANCE=%i"'
+        if process.is_relayed:
+            yield "Environment", '"PORT=%i"'
+        words = celery.words_of(self._layout, generation, process)
+        yield "ExecStart", exec_words(["/usr/bin/env", "--", *words])
 
     def _life(self, process: ProcessUnits) -> Iterator[Directive]:
         stop = process.template.stop
@@ -274,17 +285,6 @@ def _hold(generation: Generation, process: ProcessUnits) -> list[tuple[str, list
             [("Type", "oneshot"), ("RemainAfterExit", "yes"), ("ExecStart", "/bin/true")],
         ),
     ]
-
-
-def _command(generation: Generation, process: ProcessUnits) -> Iterator[Directive]:
-    """Yield how the process is run; env finds it on the release's PATH and becomes it."""
-    if process.way == "socket":
-        yield "Sockets", f"{generation.unit(process.name)}.socket"
-    yield "Environment", '"STEER_INSTANCE=%i"'
-    if process.is_relayed:
-        yield "Environment", '"PORT=%i"'
-    argv = ["/usr/bin/env", "--", *command_of(process.template, process.way)]
-    yield "ExecStart", exec_words(argv)
 
 
 def limits_of(limits: Limits) -> Iterator[Directive]:

@@ -21,7 +21,7 @@ PACKAGE = "steer_hand"
 READY = b"\0steersman-hand-ready\0"
 WANTED = b"\0steersman-hand-wanted\0"
 """What a host says that has no copy of the hand from an earlier visit."""
-APART = frozenset({"jobrun.py"})
+APART = frozenset({"jobrun.py", "celeryrun.py"})
 """What runs on hosts by itself, and the hand never imports."""
 TOO_OLD = "steersman: this python3 is too old: "
 CUT_SHORT = "steersman: the hand was cut short"
