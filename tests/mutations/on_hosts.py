@@ -283,6 +283,27 @@ FAULTS = (
     ),
     # What runs once.
     Fault(
+        "celery-workers-run-by-celery-alone",
+        "controller/steersman/drivers/celery.py",
+        "    if not _is_ours(process):\n",
+        "    if True:\n",
+        "tests/unit/test_drivers.py::test_a_celery_worker_is_run_by_a_file_that_is_there",
+    ),
+    Fault(
+        "term-does-not-wait-for-tasks-that-may-have-begun",
+        f"{HAND}/celeryrun.py",
+        "            return not any(map(_is_unclear, self._consumer.pool._pool._cache.values()))\n",
+        "            return True\n",
+        "tests/unit/test_hand_celeryrun.py::test_a_task_that_may_have_begun_is_waited_for",
+    ),
+    Fault(
+        "tasks-begin-while-term-waits",
+        f"{HAND}/celeryrun.py",
+        "        self._consumer.pool._pool.outbound_buffer.clear()\n",
+        "",
+        "tests/unit/test_hand_celeryrun.py::test_a_task_that_may_have_begun_is_waited_for",
+    ),
+    Fault(
         "release-command-begun-again",
         f"{HAND}/phase.py",
         "if not phase.is_begun() or",
