@@ -127,6 +127,7 @@ def check_end(host: FakeHost, number: int, web: int = 2) -> None:
         f"{stem}.web.g{number}-hold.service",
         f"{stem}.web.g{number}@.service",
         f"{stem}.worker.g{number}@.service",
+        f"{stem}.g{number}.celery.py",
     }
     assert host.files[f"{UNITS}/multi-user.target.wants/steersman-shop.target"] == (
         "-> ../steersman-shop.target"
