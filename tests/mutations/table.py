@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mutations import in_control, in_plans, in_samples, in_store, in_wires, on_hosts
+from mutations import in_control, in_plans, in_plugins, in_samples, in_store, in_wires, on_hosts
 
 FAULTS = (
     *on_hosts.FAULTS,
@@ -10,5 +10,6 @@ FAULTS = (
     *in_control.FAULTS,
     *in_store.FAULTS,
     *in_wires.FAULTS,
+    *in_plugins.FAULTS,
     *in_samples.FAULTS,
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import socket
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -23,15 +25,24 @@ class Asked:
 class HttpServer:
     """`status` and `headers` are what it answers; what it refuses is in `refused`."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.accepted: list[Asked] = []
         self.refused: list[Asked] = []
         self.status, self.headers, self.answer = 200, dict[str, str](), b"{}"
         self.on_ask: Callable[[Asked], None] = lambda asked: None
+        self._links = set[socket.socket]()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                outer._links.add(self.connection)
+
+            def finish(self) -> None:
+                outer._links.discard(self.connection)
+                super().finish()
 
             def do_POST(self) -> None:
                 outer._asked(self)
@@ -41,7 +52,7 @@ class HttpServer:
             def log_message(self, format: str, *args: Any) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.01,), daemon=True
         )
@@ -76,3 +87,7 @@ class HttpServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+        # Those that are kept alive would be answered still.
+        for link in tuple(self._links):
+            with suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)

@@ -1,7 +1,9 @@
 """Masks: what an app prints of its secrets, in the forms that programs print."""
 
 import base64
+import html
 import json
+import re
 import shlex
 from urllib.parse import quote, quote_plus
 
@@ -34,6 +36,12 @@ def masks() -> Masks:
         quote(SECRET, safe=""),
         quote_plus(SECRET),
         quote_plus(SECRET).lower(),
+        repr(SECRET.encode()).removeprefix("b"),
+        json.dumps(SECRET).replace("/", "\\/"),
+        json.dumps(SECRET).replace("&", "\\u0026").replace("+", "\\u002b"),
+        json.dumps(repr(SECRET)),
+        repr(json.dumps({"token": SECRET}))[12:-3],
+        html.escape(SECRET),
         SECRET.encode().hex(),
         base64.b64encode(SECRET.encode()).decode().rstrip("="),
         base64.urlsafe_b64encode(SECRET.encode()).decode(),
@@ -113,3 +121,16 @@ def test_looking_up_beginnings_first_masks_the_same(
     for form in (*values, SECRET, SECRET.encode().hex()):
         for text in (around + form + around, around + form[first:], form[:last] + "…"):
             assert quick.text(text) == thorough.text(text)
+
+
+def test_a_name_that_was_made_of_a_value_is_masked(masks: Masks) -> None:
+    assert masks.name("paid_by_" + re.sub("[^A-Za-z0-9_]", "_", SECRET)) == "paid_by__secret_"
+    assert masks.name("orders_total") == "orders_total"
+
+
+def test_a_line_of_a_value_is_masked_where_lines_come_one_by_one() -> None:
+    masks, key = Masks(), "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0\ntrue\n"
+    masks.learn([key])
+    assert masks.text(key) == MASK
+    assert masks.text("MIIEvQIBADANBgkqhkiG9w0") == MASK
+    assert masks.text("this is true") == "this is true"

@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from steersman.api.app import App
+from steersman.api.plugin import Plugin
+from steersman.control.memory import Memory
+from steersman.control.plugins import admit_given_plugins
 from steersman.manifests import load
+from steersman.plugging.types import installed
+from steersman.store.sqlite import SqliteStore
 
 EXAMPLES = Path(__file__).parents[2] / "manifests/examples"
 NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/app.yaml"))
@@ -42,7 +47,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert NAMES == ["asgi-board", "celery-desk", "django-shop", "port-plain"]
+    assert NAMES == ["asgi-board", "celery-desk", "django-shop", "port-plain", "watched-shop"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -52,6 +57,17 @@ def test_an_example_is_valid_and_its_source_exists(name: str) -> None:
     assert len(apps) == 1
     assert apps[0].spec.source.path is not None
     assert (EXAMPLES / name / "src/VERSION").read_text() == "1\n"
+
+
+async def test_an_example_of_each_type_of_plugins_is_what_the_type_takes(tmp_path: Path) -> None:
+    files = sorted((EXAMPLES / "plugins").glob("*.yaml"))
+    assert [file.stem for file in files] == [each.type for each in installed()]
+    for file in files:
+        objects = [each.obj for each in load([str(file)]).objects]
+        (plugin,) = (each for each in objects if isinstance(each, Plugin))
+        assert plugin.spec.type == plugin.name == file.stem
+        async with SqliteStore(tmp_path / file.stem) as store:
+            await admit_given_plugins(Memory(store), objects)
 
 
 def test_the_plain_server_answers_on_its_port(server: Server, tmp_path: Path) -> None:

@@ -8,43 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from google.protobuf.json_format import MessageToDict, Parse
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-)
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from google.protobuf.json_format import MessageToDict
 
-from plugin_lab import Asked, HttpServer
+from plugin_lab import HttpServer
+from plugin_lab.decoding import read_otlp
 from steersman.api.plugging import Plugin, PluginError
 from steersman.api.signals import Sample, Signal, Span
 from steersman.testing.plugin_laws import PluginLaws, Server
 from steersman.testing.signals import signal
 from steersman_plugins.otlp import Otlp
-
-TYPES: dict[str, Any] = {
-    "/v1/logs": ExportLogsServiceRequest,
-    "/v1/metrics": ExportMetricsServiceRequest,
-    "/v1/traces": ExportTraceServiceRequest,
-}
-
-
-def read(asked: Asked) -> Any:
-    """Return what was posted as the official definitions read it; ids in OTLP are hex, though."""
-    data = json.loads(asked.body)
-    for resource in data.get("resourceSpans", ()):
-        for scope in resource["scopeSpans"]:
-            for span in scope["spans"]:
-                for key in ("traceId", "spanId", "parentSpanId"):
-                    if key in span:
-                        span[key] = _base64(span[key])
-    return Parse(json.dumps(data), TYPES[asked.path]())
-
-
-def _base64(text: str) -> str:
-    import base64
-
-    return base64.b64encode(bytes.fromhex(text)).decode()
 
 
 @pytest.fixture
@@ -62,7 +34,7 @@ class Collector(Server):
         self.config = {"endpoint": http.url, "headers": headers}
 
     async def received(self) -> str:
-        found = [MessageToDict(read(asked)) for asked in self.http.accepted]
+        found = [MessageToDict(read_otlp(asked)) for asked in self.http.accepted]
         return json.dumps(found, ensure_ascii=False)
 
     async def refuse(self, is_refusing: bool) -> None:
@@ -85,7 +57,7 @@ async def shipped(http: HttpServer, *signals: Signal) -> Any:
         await plugin.ship(signals)
     finally:
         await plugin.close()
-    return read(http.accepted[-1])
+    return read_otlp(http.accepted[-1])
 
 
 async def test_metrics_are_what_they_were(http: HttpServer) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import sentry_sdk
-from sentry_sdk.envelope import Envelope
 
 from plugin_lab import HttpServer
+from plugin_lab.decoding import events_in
 from steersman.api.plugging import Plugin, PluginError
 from steersman.api.signals import (
     ErrorReport,
@@ -37,16 +37,6 @@ def config_for(http: HttpServer, *, deploys: bool = True) -> dict[str, Any]:
     told = {"token": TOKEN, "organization": "acme", "projects": ["shop"], "url": http.url}
     dsn = f"http://0123456789abcdef@{http.netloc}/42"
     return {"dsn": dsn, **({"deploys": told} if deploys else {})}
-
-
-def events_in(http: HttpServer) -> list[dict[str, Any]]:
-    events = []
-    for asked in http.accepted:
-        if asked.path == "/api/42/envelope/":
-            event = Envelope.deserialize(asked.body).get_event()
-            assert event is not None
-            events.append(event)
-    return events
 
 
 class Project(Server):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steersman.api.mask import Masks
+from steersman.api.secret import MASK
 from steersman.api.signals import Exited, LogRecord, Origin, Sample
 from steersman.telemetry.heard import Heard
 from steersman.telemetry.listening import from_their_start
@@ -56,6 +58,27 @@ def test_an_apps_own_metrics_hold_no_secret() -> None:
     assert "a_secret_of_ours" not in f"{sample}"
     assert sample.name.isidentifier() and all(key.isidentifier() for key in sample.labels)
     assert (sample.labels["app"], sample.value) == ("shop", 4.0)
+
+
+def test_what_json_escaped_is_masked_once_it_is_read() -> None:
+    secret = "pa/ss & 'word' +1"
+    said = json.dumps({"message": f"by {secret}", secret: 1, "token": secret, "in": [secret]})
+    for escaped in ("/", "&", "'", "+", "w"):
+        line = said.replace(escaped, f"\\u{ord(escaped):04X}")
+        (record,) = heard(secret).signals([{"log": [UNIT, 7.0, line, 6]}])
+        assert isinstance(record, LogRecord)
+        assert record.text == f"by {MASK}"
+        assert record.fields == {MASK: 1, "token": MASK, "in": f'["{MASK}"]'}
+
+
+def test_a_metrics_name_that_was_made_of_a_secret_is_masked() -> None:
+    # The ear wrote `_` for what is not allowed in names.
+    labels = {"app": "shop", "a_secret__of_ours": "x"}
+    measured = {"sample": ["by_a_secret__of_ours_total", 4, labels, "counter"], "t": 7.0}
+    (sample,) = heard("a-secret/?of ours").signals([measured])
+    assert isinstance(sample, Sample)
+    assert sample.name == "by__secret__total"
+    assert sample.labels == {"app": "shop", "_secret_": "x", "host": "h1"}
 
 
 def test_a_host_cannot_speak_for_another() -> None:

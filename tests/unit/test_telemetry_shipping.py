@@ -22,6 +22,7 @@ from steersman.store.sqlite import SqliteStore
 from steersman.telemetry.hub import Hub
 from steersman.telemetry.shipping import Shipping
 from steersman.testing.signals import signal
+from transport_lab import free_port
 
 BAD = '''
 import asyncio, os, sys, time
@@ -150,12 +151,43 @@ async def test_what_a_plugin_lets_go_is_counted_once(yard: Yard) -> None:
     assert status.dropped == 3
 
 
-async def test_what_waits_is_shipped_at_the_end(yard: Yard, tmp_path: Path) -> None:
+async def test_the_first_leaves_at_once_and_what_waits_at_the_end(
+    yard: Yard, tmp_path: Path
+) -> None:
     out, buffer = tmp_path / "out", {"wait": "10m"}
     await yard.put(type="jsonl", config={"path": str(out)}, buffer=buffer)
     async with yard.ready():
         yard.hub.publish(signal("events", 1))
-    assert len(read(out)) == 1
+        await yard.status("p", lambda status: status.shipped == 1)
+        yard.hub.publish(signal("events", 2))
+    assert [each["message"] for each in read(out)] == ["law1mark serves", "law2mark serves"]
+
+
+async def test_a_probe_goes_by_the_plugin_at_work(yard: Yard) -> None:
+    port = free_port()
+    await yard.put(type="prometheus", config={"address": f"127.0.0.1:{port}"})
+    async with yard.ready():
+        probed = await yard.shipping.probe("p")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
+        shown = await reader.read()
+        writer.close()
+    assert probed is not None
+    assert [(each.signal, each.error) for each in probed] == [("metrics", "")]
+    assert b'steersman_probe{app="steersman-probe",plugin="p"} 1' in shown
+    assert await yard.shipping.probe("p") is None
+
+
+@pytest.mark.usefixtures("bad")
+async def test_a_probe_says_what_is_wrong_with_the_plugin_at_work(yard: Yard) -> None:
+    await yard.put(type="bad", config={"how": "final"})
+    await yard.put("hung", type="bad", config={"how": "wait"}, timeout="200ms")
+    async with yard.ready("p", "hung"):
+        probed, hung = await yard.shipping.probe("p"), await yard.shipping.probe("hung")
+    assert probed is not None and hung is not None
+    assert [each.error for each in probed] == ["nobody wants these"] * 2
+    assert "no answer to 'ship' within 0.2 s" in hung[0].error
+    assert "begins anew" in hung[1].error
 
 
 @pytest.mark.usefixtures("bad")

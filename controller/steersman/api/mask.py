@@ -1,13 +1,18 @@
 """Masks secret values in what apps and hosts say, in every form a program is likely to print."""
 
 import base64
+import html
 import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
 from steersman.api.secret import MASK, MIN_SECRET
+
+LEAST_LINE = 12
+"""The least of a line, of a value that has several, to be masked by itself: logs have lines."""
+_NOT_NAME = re.compile(r"[^A-Za-z0-9_]")
 
 
 class Masks:
@@ -18,10 +23,7 @@ class Masks:
 
     def __init__(self) -> None:
         self._values: set[str] = set()
-        self._forms: tuple[str, ...] = ()
-        self._beginnings: frozenset[str] = frozenset()
-        self._short: tuple[str, ...] = ()
-        self._pattern: re.Pattern[str] | None = None
+        self._texts, self._names = Finder(()), Finder(())
 
     def learn(self, values: Iterable[str]) -> None:
         """Mask these values from now on; one that is too short would be found everywhere."""
@@ -29,19 +31,18 @@ class Masks:
         if not new:
             return
         self._values |= new
-        found = {form for value in self._values for form in forms_of(value)}
-        # The longest first: a value may begin with another.
-        self._forms = tuple(sorted(found, key=lambda form: (-len(form), form)))
-        self._beginnings = frozenset(form[:MIN_SECRET] for form in found)
-        self._short = tuple(form for form in found if len(form) < MIN_SECRET)
-        self._pattern = re.compile("|".join(map(re.escape, self._forms)))
+        parts = {part for value in self._values for part in parts_of(value)}
+        self._texts = Finder({form for part in parts for form in forms_of(part)})
+        names = {_NOT_NAME.sub("_", part) for part in parts}
+        self._names = Finder({name for name in names if len(name.strip("_")) >= MIN_SECRET})
 
     def text(self, text: str) -> str:
         """Return `text` with every value masked, line by line."""
-        if self._pattern is None or not self._may_hold_one(text):
-            return text
-        masked = self._pattern.sub(MASK, text)
-        return "\n".join(map(self._without_remains, masked.split("\n")))
+        return self._texts.masked(text, MASK)
+
+    def name(self, name: str) -> str:
+        """Return `name`, in which `_` stands for what names may not have, with values masked."""
+        return self._names.masked(name, "_secret_")
 
     def data(self, data: object) -> object:
         """Return JSON-like data with every text in it masked."""
@@ -53,6 +54,25 @@ class Masks:
             return [self.data(each) for each in data]
         return data
 
+
+class Finder:
+    """Finds any of some forms in texts: in all of them as fast as in one."""
+
+    def __init__(self, forms: Collection[str]) -> None:
+        found = set(forms)
+        # The longest first: a value may begin with another.
+        self._forms = tuple(sorted(found, key=lambda form: (-len(form), form)))
+        self._beginnings = frozenset(form[:MIN_SECRET] for form in found)
+        self._short = tuple(form for form in found if len(form) < MIN_SECRET)
+        self._pattern = re.compile("|".join(map(re.escape, self._forms)))
+
+    def masked(self, text: str, mask: str) -> str:
+        """Return `text` with `mask` in place of every form, and of what a limit left of one."""
+        if not self._forms or not self._may_hold_one(text):
+            return text
+        masked = self._pattern.sub(mask, text)
+        return "\n".join(self._without_remains(line, mask) for line in masked.split("\n"))
+
     def _may_hold_one(self, text: str) -> bool:
         """Return whether the beginning of any form is in `text`.
 
@@ -62,7 +82,7 @@ class Masks:
         pieces = map(text.__getitem__, map(slice, range(len(ends)), ends))
         return not self._beginnings.isdisjoint(pieces) or any(each in text for each in self._short)
 
-    def _without_remains(self, line: str) -> str:
+    def _without_remains(self, line: str, mask: str) -> str:
         """Mask what a limit on lengths left of a value at the end of a line."""
         is_cut = line.endswith("…")
         body = line.removesuffix("…")
@@ -71,28 +91,50 @@ class Masks:
                 continue
             for size in range(min(len(form) - 1, len(body)), MIN_SECRET - 1, -1):
                 if body.endswith(form[:size]):
-                    return body[:-size] + MASK + ("…" if is_cut else "")
+                    return body[:-size] + mask + ("…" if is_cut else "")
         return line
 
 
+def parts_of(value: str) -> Iterator[str]:
+    """Yield `value`, and each long line of one that has several."""
+    yield value
+    lines = value.splitlines()
+    if len(lines) > 1:
+        yield from (line for line in map(str.strip, lines) if len(line) >= LEAST_LINE)
+
+
 def forms_of(value: str) -> Iterator[str]:
-    """Yield `value` raw, quoted for Python, JSON, shells and URLs, and in base64 and hex."""
+    """Yield `value` raw, quoted for Python, JSON, shells, HTML and URLs, and in base64 and hex."""
     # Supervisors are given a space for a tab.
     for plain in {value, value.replace("\t", " ")}:
         yield plain
-        yield repr(plain)[1:-1]
         yield "".join(each if each.isprintable() else repr(each)[1:-1] for each in plain)
-        yield json.dumps(plain)[1:-1]
-        yield json.dumps(plain, ensure_ascii=False)[1:-1]
         yield shlex.quote(plain).removeprefix("'").removesuffix("'")
         yield re.sub(r'([\\"$`])', r"\\\1", plain)
+        yield html.escape(plain)
+        yield html.escape(plain, quote=False)
+        for quoted in _quoted(plain):
+            yield quoted
+            # One in the other: a text of JSON in what Python prints, and a repr in a JSON line.
+            yield from _quoted(quoted)
         for escaped in (quote(plain), quote(plain, safe=""), quote_plus(plain)):
             yield escaped
             yield re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), escaped)
         data = plain.encode()
+        yield repr(data)[2:-1]
         yield data.hex()
         yield data.hex().upper()
         yield from _base64_forms(data)
+
+
+def _quoted(text: str) -> Iterator[str]:
+    """Yield `text` as Python and JSON write it; the latter escape some more if they like."""
+    yield repr(text)[1:-1]
+    for told in (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]):
+        yield told
+        yield told.replace("/", "\\/")
+        for unsafe in ("&<>", "&<>'", "&<>'+"):
+            yield "".join(f"\\u{ord(c):04x}" if c in unsafe else c for c in told)
 
 
 def _base64_forms(data: bytes) -> Iterator[str]:

@@ -103,7 +103,8 @@ def level_of(signal: Signal) -> Level:
 class Buffer(Model):
     """What waits to be shipped, at most; when it is full, the oldest goes, and is counted.
 
-    A batch of at most `batch` signals leaves `wait` after the first of them came at the latest.
+    A batch of at most `batch` signals leaves `wait` after the first of them came at the latest,
+    and at once when none has left for so long.
     """
 
     signals: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 10_000

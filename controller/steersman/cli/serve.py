@@ -119,6 +119,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             ears=[listeners],
             failed=telling(errors.report),
         )
+        shipping = Shipping(work.memory, work.session.vault, hub)
         house = House(
             *(folder, work.session, work.controller, work.artifacts, work.repositories),
             *(relay, work.keys),
@@ -134,6 +135,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             hub=hub,
             samples=samples,
             errors=book,
+            shipping=shipping,
             repositories=work.repositories,
             pushes=pushes_of(settings, house),
         )
@@ -144,7 +146,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
         doors = [
             samples.keeping(hub),
             book.keeping(hub),
-            Shipping(work.memory, work.session.vault, hub).running(),
+            shipping.running(),
             errors.watching(),
             kept_going("events", Happenings(work.memory, masks, hub, since).run),
             kept_going("health", health.run),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from steersman.api.errors import SteersmanError
+from steersman.api.mask import Masks
 from steersman.api.objects import AnyObject
 from steersman.api.plugging import PluginError
 from steersman.api.plugin import Plugin, SecretRef, with_values
 from steersman.api.secret import MASK, Secret
-from steersman.api.signals import SHIPPED
+from steersman.api.signals import SHIPPED, Signal, SignalName
 from steersman.control.admission import admit_plugins
 from steersman.control.memory import Memory, NotFound
 from steersman.control.probing import probe_signal
@@ -124,7 +125,8 @@ class Probed:
 async def probe(memory: Memory, vault: Vault, name: str) -> list[Probed]:
     """Ship a probe of each kind that a plugin takes now, and return how that went.
 
-    It goes by a process of its own, whatever waits; raises when the plugin does not start.
+    It goes by a process of its own: for where no daemon has the plugin at work. Raises when the
+    plugin does not start.
     """
     stored = await memory.store.get("Plugin", name)
     if stored is None:
@@ -135,11 +137,10 @@ async def probe(memory: Memory, vault: Vault, name: str) -> list[Probed]:
         config = await config_of(plugin, vault)
         takes = await process.open(plugin.spec.type, name, config)
         wanted = plugin.spec.signals
-        probed = [
-            await _probe(process, plugin, signal, vault)
-            for signal in SHIPPED
-            if signal in takes and (wanted is None or signal in wanted)
-        ]
+        signals = [n for n in SHIPPED if n in takes and (wanted is None or n in wanted)]
+        probed = await tried(
+            lambda signal: process.ship([signal], plugin.spec.timeout), name, signals, vault.masks
+        )
         await process.close(plugin.spec.timeout)
         return probed
     except PluginError as error:
@@ -157,10 +158,19 @@ class ProbeFailed(SteersmanError):
         )
 
 
-async def _probe(process: PluginProcess, plugin: Plugin, signal: str, vault: Vault) -> Probed:
-    began, said = time.monotonic(), ""
-    try:
-        await process.ship([probe_signal(signal, plugin.name, time.time())], plugin.spec.timeout)
-    except PluginError as error:
-        said = vault.masks.text(str(error))
-    return Probed(signal, time.monotonic() - began, said)
+async def tried(
+    ship: Callable[[Signal], Awaitable[object]],
+    name: str,
+    signals: Sequence[SignalName],
+    masks: Masks,
+) -> list[Probed]:
+    """Return how it went to `ship` a probe of each of the signals by the plugin `name`."""
+    probed = []
+    for signal in signals:
+        began, said = time.monotonic(), ""
+        try:
+            await ship(probe_signal(signal, name, time.time()))
+        except PluginError as error:
+            said = masks.text(str(error))
+        probed.append(Probed(signal, time.monotonic() - began, said))
+    return probed

@@ -23,6 +23,7 @@ from steersman.store.protocol import Store
 from steersman.telemetry.errorlog import ErrorBook
 from steersman.telemetry.hub import Hub
 from steersman.telemetry.samples import Samples
+from steersman.telemetry.shipping import Shipping
 from steersman.transport.known_hosts import KnownHosts
 
 log = structlog.get_logger(__name__)
@@ -78,6 +79,7 @@ class Parts:
     hub: Hub = field(default_factory=Hub)
     samples: Samples | None = None
     errors: ErrorBook | None = None
+    shipping: Shipping | None = None
     is_ready: Callable[[], str] = lambda: ""
     resources: Mapping[str, Resource] = field(default_factory=lambda: RESOURCES)
     works: Works = field(default_factory=Works)

@@ -24,6 +24,11 @@ async def probe(ask: Ask) -> Response:
 
     async def work() -> Any:
         await ask.note("Probed", f"probes plugin/{name}", name=name)
-        return [asdict(each) for each in await looks_of(ask).probe(name)]
+        shipping = ask.parts.shipping
+        # One that is polled holds its port: a second beside it would not start.
+        probed = await shipping.probe(name) if shipping is not None else None
+        if probed is None:
+            probed = await looks_of(ask).probe(name)
+        return [asdict(each) for each in probed]
 
     return told(ask, work)

@@ -69,12 +69,24 @@ class Heard:
         raise KeyError("lack")
 
     def _line(self, unit: str, at: float, text: str, priority: int) -> LogRecord:
-        said = lines.read(self._masks.text(str(text)), priority)
+        said = self._read(self._masks.text(str(text)), priority)
         origin = self._origin(str(unit))
         self._levels[origin.app, origin.process, said.level] += 1
         return LogRecord(
             time=float(at), origin=origin, text=said.text, level=said.level, fields=said.fields
         )
+
+    def _read(self, line: str, priority: int) -> lines.Said:
+        """Return what a masked line says: what its JSON escaped is to be masked after that."""
+        said = lines.read(line, priority)
+        if said.text is line and not said.fields:
+            return said
+        text = self._masks.text
+        fields = {
+            text(key): text(each) if isinstance(each, str) else each
+            for key, each in said.fields.items()
+        }
+        return lines.Said(text(said.text), said.level, fields)
 
     def _exit(self, told: Mapping[str, Any]) -> Exited:
         code = told.get("code")
@@ -106,12 +118,16 @@ class Heard:
 
     def _masked(self, name: str, labels: dict[str, str]) -> tuple[str, dict[str, str]]:
         """Return a name and labels with no secret in them: an app says what it likes in those."""
-        said = "\n".join([name, *labels, *labels.values()])
-        if self._masks.text(said) == said:
-            return name, labels
+        names, values = "\n".join([name, *labels]), "\n".join(labels.values())
         text = self._masks.text
-        shown = {_NOT_NAME.sub("_", text(key)): text(each) for key, each in labels.items()}
-        return _NOT_NAME.sub("_", text(name)), shown
+        if self._named(names) == names and text(values) == values:
+            return name, labels
+        shown = {_NOT_NAME.sub("_", self._named(key)): text(each) for key, each in labels.items()}
+        return _NOT_NAME.sub("_", self._named(name)), shown
+
+    def _named(self, names: str) -> str:
+        """Return names without secrets, of which a metric's may have no more than the letters."""
+        return self._masks.name(self._masks.text(names))
 
     def _origin(self, unit: str) -> Origin:
         known = self._origins.get(unit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -13,7 +14,7 @@ import structlog
 from steersman.api.errors import SteersmanError
 from steersman.api.plugging import PluginError
 from steersman.api.plugin import Plugin
-from steersman.api.signals import SHIPPED, Signal
+from steersman.api.signals import SHIPPED, Signal, SignalName
 from steersman.plugging.process import PluginFault
 from steersman.plugging.types import NotInstalled
 from steersman.telemetry.standing import Standing
@@ -63,7 +64,11 @@ class Shipper:
         self._config, self._start, self._masked = config, start, masked
         self._batch: list[Signal] = []
         self._tries = self._failures = 0
+        self._left_at = -math.inf
         self._come, self._closing = asyncio.Event(), asyncio.Event()
+        self._process: Process | None = None
+        """The process at work, once the plugin has started in it."""
+        self._turn = asyncio.Lock()
         self._types = self._types_of(frozenset(SHIPPED))
         self._task: asyncio.Task[None] | None = None
 
@@ -74,11 +79,34 @@ class Shipper:
     def begin(self) -> None:
         self._task = asyncio.create_task(self._run(), name=f"plugin {self.plugin.name}")
 
+    @property
+    def takes(self) -> tuple[SignalName, ...]:
+        """The kinds of signals that it ships."""
+        return tuple(name for name, type_ in SHIPPED.items() if type_ in self._types)
+
     def offer(self, signal: Signal, labels: Mapping[str, Mapping[str, str]]) -> None:
         """Have a signal wait, if it is of those that this plugin ships."""
         if isinstance(signal, self._types) and self.plugin.spec.select.lets(signal, labels):
             self.waiting.put(signal)
             self._come.set()
+
+    @property
+    def is_open(self) -> bool:
+        return self._process is not None
+
+    async def try_now(self, signal: Signal) -> None:
+        """Ship one signal before what waits, by the plugin at work; raises PluginError."""
+        async with self._turn:
+            process = self._process
+            if process is None:
+                raise PluginError("it begins anew just now; try again")
+            try:
+                await process.ship([signal], self.plugin.spec.timeout)
+            except (PluginFault, asyncio.CancelledError):
+                # Nobody would take its answer any more.
+                self._process = None
+                await process.end()
+                raise
 
     async def close(self, seconds: float = CLOSING) -> list[Signal]:
         """Ship what waits for so many seconds at most, and end; return what was not shipped."""
@@ -109,10 +137,12 @@ class Shipper:
             takes = await process.open(plugin.spec.type, plugin.name, await self._config())
             self._types = self._types_of(takes)
             self.standing.opened(takes)
+            self._process = process
             self.told.set()
             while await self._fill():
                 try:
-                    let_go = await process.ship(self._batch, self.plugin.spec.timeout)
+                    async with self._turn:
+                        let_go = await process.ship(self._batch, self.plugin.spec.timeout)
                 except PluginFault:
                     raise
                 except PluginError as error:
@@ -123,9 +153,12 @@ class Shipper:
                 else:
                     self.standing.let_go = before + let_go
                     self._succeeded()
-            with suppress(PluginError):
-                await process.close(CLOSING)
+            async with self._turn:
+                self._process = None
+                with suppress(PluginError):
+                    await process.close(CLOSING)
         finally:
+            self._process = None
             await process.end()
 
     async def _fill(self) -> bool:
@@ -138,7 +171,9 @@ class Shipper:
                 await self._come.wait()
                 continue
             if not self.waiting.is_batch:
-                await self._ended_within(self.plugin.spec.buffer.wait)
+                # What comes after a quiet while leaves at once: an error is not held back.
+                await self._ended_within(self._left_at + self.plugin.spec.buffer.wait - _now())
+            self._left_at = _now()
             # Until it was open, nobody knew what it takes.
             self._batch = [each for each in self.waiting.take() if isinstance(each, self._types)]
         return True
@@ -185,6 +220,10 @@ class Shipper:
             for name, type_ in SHIPPED.items()
             if name in takes and (wanted is None or name in wanted)
         )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _reason(error: Exception) -> str:

@@ -13,7 +13,7 @@ from steersman.api.objects import parse_object
 from steersman.api.plugin import Plugin
 from steersman.api.signals import Signal
 from steersman.control.memory import Memory
-from steersman.control.plugins import config_of
+from steersman.control.plugins import Probed, config_of, tried
 from steersman.control.vault import Vault
 from steersman.plugging.process import PluginProcess
 from steersman.store.errors import Compacted, NotStored, UidConflict
@@ -68,6 +68,14 @@ class Shipping:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
             await asyncio.gather(*(self._end(name) for name in tuple(self._running)))
+
+    async def probe(self, name: str) -> list[Probed] | None:
+        """Try the plugin `name` as it is at work; return None where it is not."""
+        running = self._running.get(name)
+        if running is None or not running[1].is_open:
+            return None
+        shipper = running[1]
+        return await tried(shipper.try_now, name, shipper.takes, self._vault.masks)
 
     def _offer(self, signal: Signal) -> None:
         for _, shipper, _ in self._running.values():

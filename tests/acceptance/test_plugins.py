@@ -1,0 +1,328 @@
+"""What apps on real hosts say and suffer arrives in every plugin's real counterpart, unsecret."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from acceptance.canary import canary, needles
+from acceptance.daemon import Daemon, serving
+from acceptance.quay import Quay, quay, ready
+from acceptance.steer import EXAMPLES, Repo, Steer, app, example
+from acceptance.web import get
+from lab.commands import wait_until
+from lab.host import Host
+from lab.lab import Lab
+from plugin_lab import HttpServer
+from plugin_lab.decoding import events_in, read_otlp
+from steersman.api.secret import MASK
+
+pytestmark = pytest.mark.lab
+
+SHOP = EXAMPLES / "watched-shop/src"
+PARROT = (Path(__file__).parent / "parrot/parrot.py").read_text()
+SITE = "shop.example.com"
+FAILS = "say_all()\nraise SystemExit(3)\n"
+PROBE = "steersman-probe"
+MASKED = (MASK.encode(), json.dumps(MASK)[1:-1].encode())
+ASKED = 5
+GENEROUS = 30.0
+"""Seconds; a second is meant, and what it took is shown."""
+
+Event = dict[str, Any]
+
+
+@dataclass
+class Scene:
+    """Two apps on h1, the daemon that watches them, and whom it ships to."""
+
+    steer: Steer
+    daemon: Daemon
+    quay: Quay
+    host: Host
+    commit: str
+    parrots: Repo
+    secret: str
+    literal: str
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"PARROT_TOKEN": self.secret, "LITERAL": self.literal}
+
+    def events(self, app: str, kind: str) -> list[Event]:
+        """Return what Sentry was told of an app's errors of a kind."""
+        wanted = {"app": app, "kind": kind}
+        return [
+            each for each in events_in(self.quay.http) if each["tags"].items() >= wanted.items()
+        ]
+
+    def fail(self, mark: str) -> None:
+        assert get(self.host, SITE, f"/cart?{mark}").status == 500
+
+    def names(self) -> list[str]:
+        return sorted(ready(self.steer))
+
+
+@pytest.fixture(scope="module")
+def scene(
+    new_steer: Callable[[], Steer], hosts: Lab, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
+    steer, host, folder = new_steer(), hosts.hosts[0], tmp_path_factory.mktemp("plugins")
+    shops, secret, literal = Repo(folder / "shop", SHOP), canary(), canary()
+    commit = shops.commit({})
+    source = PARROT.replace('"@LITERAL@"', repr(literal))
+    parrots = Repo(folder / "parrot", {"parrot.py": source, "requirements.txt": ""})
+    data = {"PARROT_TOKEN": {"fromEnv": "PARROT_TOKEN"}, "LITERAL": {"fromEnv": "LITERAL"}}
+    parrot_secret = {
+        "apiVersion": "steersman/v1",
+        "kind": "Secret",
+        "metadata": {"name": "parrot"},
+        "spec": {"data": data},
+    }
+    parrot = app(
+        "parrot",
+        parrots,
+        processes={"worker": {"command": "python parrot.py"}},
+        config={"secrets": ["parrot"]},
+        routes=[],
+        placement={"hosts": [host.name]},
+        rollout={"minReadySeconds": 0},
+    )
+    shop, _ = example("watched-shop", shops)
+    shop["spec"]["placement"] = {"hosts": [host.name]}
+    counterparts = folder / "quay"
+    counterparts.mkdir()
+    with quay(counterparts) as made, serving(steer) as daemon:
+        given = steer.hosts(*hosts.hosts[:2])
+        steer.apply(*given, *made.manifests(), **made.env)
+        wait_until(lambda: is_all_ready(steer), "every plugin being ready")
+        found = Scene(steer, daemon, made, host, commit, parrots, secret, literal)
+        steer.apply(parrot_secret, parrot, shop, **found.env)
+        yield found
+
+
+def is_all_ready(steer: Steer) -> bool:
+    found = ready(steer)
+    return len(found) == 9 and {status for status, _, _ in found.values()} == {"True"}
+
+
+async def test_1_every_plugin_is_ready_and_a_probe_arrives(scene: Scene) -> None:
+    for name in scene.names():
+        said = scene.steer.run("plugin", "test", name).out
+        assert "shipped in" in said, said
+    listed = scene.steer.run("plugin", "list").out
+    rows = {line.split()[0]: line.split()[2] for line in listed.splitlines()[1:10]}
+    assert rows == {name: name for name in scene.names()}, listed
+    assert scene.events(PROBE, "exception")
+    counted = await scene.quay.statsd.ask("gauges")
+    assert "prod.steersman_probe.steersman-probe.statsd': 1" in counted
+
+
+def test_2_an_uninstrumented_apps_error_arrives_with_its_source_line(
+    scene: Scene, say: Callable[[str], None]
+) -> None:
+    for number in range(ASKED):
+        before = len(scene.events("shop", "exception"))
+        scene.fail(f"order={number}")
+        wait_until(
+            lambda before=before: len(scene.events("shop", "exception")) > before,  # type: ignore[misc]
+            "the error in Sentry",
+        )
+    event = scene.events("shop", "exception")[-1]
+    raised = event["exception"]["values"][-1]
+    frames = raised["stacktrace"]["frames"]
+    frame = next(each for each in frames if each["function"] == "total")
+    source = (SHOP / "shop.py").read_text().splitlines()
+    line = frame["lineno"] - 1
+    assert (raised["type"], raised["value"]) == ("KeyError", "'sail'")
+    assert (frame["filename"], frame["in_app"]) == ("shop.py", True)
+    assert frame["context_line"] == source[line]
+    assert "PRICES[name]" in source[line]
+    assert frame["pre_context"] == source[line - 5 : line]
+    assert frame["post_context"] == source[line + 1 : line + 6]
+    assert (event["release"], event["server_name"]) == (f"shop@1+{scene.commit[:12]}", "h1")
+    assert (event["tags"]["commit"], event["tags"]["process"]) == (scene.commit, "web")
+    crumbs = [each["message"] for each in event["breadcrumbs"]["values"]]
+    assert "asked for /cart" in crumbs
+    took = latencies(scene)
+    say(
+        f"an error is in Sentry {statistics.median(took):.2f} s after its traceback's last line,"
+        f" at most {max(took):.2f} s ({len(took)} errors)"
+    )
+    assert max(took) < GENEROUS
+
+
+def latencies(scene: Scene) -> list[float]:
+    """Return how long after a traceback's last line its event arrived, for each of those asked."""
+    wait_until(lambda: len(last_lines(scene)) >= ASKED, "the lines in the file")
+    times = last_lines(scene)[:ASKED]
+    own = [
+        at for at, event in zip(scene.quay.arrivals, events_in(scene.quay.http), strict=True)
+        if event["tags"].get("app") == "shop"
+    ]  # fmt: skip
+    return [arrived - said for said, arrived in zip(times, own, strict=False)]
+
+
+def last_lines(scene: Scene) -> list[float]:
+    found = scene.quay.signals("logs")
+    return [each["time"] for each in found if each["text"] == "KeyError: 'sail'"]
+
+
+def test_3_a_crash_and_a_failed_rollout_arrive(scene: Scene) -> None:
+    unit = "steersman-shop.web.g1@1.service"
+    scene.host.run(["systemctl", "kill", "--signal=SEGV", "--kill-whom=main", unit])
+    wait_until(lambda: bool(scene.events("shop", "crash")), "the crash in Sentry")
+    (crash,) = scene.events("shop", "crash")
+    assert crash["contexts"]["exit"]["signal"] == "SIGSEGV"
+    assert crash["release"] == f"shop@1+{scene.commit[:12]}"
+    source = (scene.parrots.path / "parrot.py").read_text()
+    scene.parrots.commit({"parrot.py": source.replace("say_all()\ncount()\n", FAILS)})
+    file = str(scene.steer.folder / "applied.yaml")
+    failed = scene.steer.run("apply", "-f", file, expect=1, env=scene.env)
+    assert "was rejected" in failed.err
+    wait_until(lambda: bool(scene.events("parrot", "rollout-failed")), "the rollout in Sentry")
+    (event,) = scene.events("parrot", "rollout-failed")
+    assert "was rejected" in event["logentry"]["formatted"]
+    wait_until(lambda: "ReleaseRejected" in slack(scene), "the notice")
+    assert "*Deployed* app/shop" in slack(scene)
+    assert ":red_circle: *rollout-failed* parrot" in slack(scene)
+
+
+def slack(scene: Scene) -> str:
+    return "\n".join(json.loads(each.body)["text"] for each in scene.quay.posted("/slack"))
+
+
+async def test_4_metrics_of_hosts_processes_and_routes_arrive(scene: Scene) -> None:
+    quay = scene.quay
+    memory = "steersman_process_resident_bytes"
+    wanted = {
+        f'{memory}{{app="shop",process="web",host="h1"}}': 1e6,
+        'steersman_route_requests_total{app="shop",code="500"}': ASKED,
+        'steersman_host_memory_bytes{host="h2",state="total"}': 1e6,
+        'crackers_total{app="parrot",kind="plain"}': 1,
+        "steersman_probe": 1,
+    }
+    with httpx.Client(base_url=quay.prometheus.url("")) as client:
+        for query, least in wanted.items():
+            wait_until(lambda q=query, n=least: value_of(client, q) >= n, query)  # type: ignore[misc]
+    files = quay.carbon.files
+    wait_until(lambda: any(f"apps/shop/{memory}/h1/web" in file for file in files()), "carbon")
+    file = next(file for file in files() if f"apps/shop/{memory}/h1/web" in file)
+    wait_until(lambda: quay.carbon.points(file, 0)[-1:] > [1e6], "points in whisper")
+    gauges, counters = await quay.statsd.ask("gauges"), await quay.statsd.ask("counters")
+    assert f"'prod.{memory}.h1.shop.web.1.1'" in gauges
+    assert "'prod.steersman_route_requests_total." in counters
+    assert "'statsd.bad_lines_seen': 0" in counters
+    await quay.munin.update()
+    assert quay.munin.complaints() == []
+    seen = quay.munin.values()
+    assert float(seen["steersman-app_memory-shop-web-g"]) > 1e6
+    assert {"h1-host_load_h1-load-g", "h2-host_load_h2-load-g"} <= seen.keys()
+
+
+def value_of(client: httpx.Client, query: str) -> float:
+    answer = client.get("query", params={"query": query})
+    found = answer.json().get("data", {}).get("result", [])
+    return max((float(one["value"][1]) for one in found), default=-1.0)
+
+
+def test_5_logs_events_and_a_rollouts_trace_arrive(scene: Scene) -> None:
+    quay = scene.quay
+    wait_until(lambda: bool(roots(scene)), "the rollout's trace")
+    (root, *_) = roots(scene)
+    below = [each for each in spans(scene) if each.trace_id == root.trace_id]
+    (host,) = [each for each in below if each.parent_span_id == root.span_id]
+    steps = [each for each in below if each.parent_span_id == host.span_id]
+    assert len(steps) > 5
+    measured = {
+        metric.name
+        for asked in quay.posted("/v1/metrics")
+        for resource in read_otlp(asked).resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+    assert {
+        "steersman_process_resident_bytes",
+        "crackers_total",
+        "steersman_host_load1",
+    } <= measured
+    texts = b"".join(each.body for each in quay.posted("/v1/logs"))
+    assert b"asked for /cart" in texts and b"KeyError: 'sail'" in texts
+    told = [each for each in quay.hooked() if each["origin"]["app"] != PROBE]
+    assert {each["signal"] for each in told} == {"logs", "errors", "events"}
+    levels = {each["level"] for each in told if each["signal"] == "logs"}
+    assert levels <= {"warning", "error", "critical"}
+    for kind in ("logs", "errors", "metrics", "events", "traces"):
+        assert quay.signals(kind), kind
+
+
+def spans(scene: Scene) -> list[Any]:
+    return [
+        span
+        for asked in scene.quay.posted("/v1/traces")
+        for resource in read_otlp(asked).resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+
+
+def roots(scene: Scene) -> list[Any]:
+    return [e for e in spans(scene) if not e.parent_span_id and e.name == "rollout shop 1"]
+
+
+def test_6_who_goes_away_is_said_and_nothing_is_lost(scene: Scene) -> None:
+    (hook,) = scene.quay.hooks
+    port = int(hook.netloc.rpartition(":")[2])
+    hook.__exit__()
+    scene.fail("away=0")
+    wait_until(lambda: ready(scene.steer)["webhook"][0] == "False", "the plugin to say so")
+    _, reason, message = ready(scene.steer)["webhook"]
+    assert (reason, hook.netloc in message) == ("NotShipping", True), message
+    for number in range(1, 4):
+        scene.fail(f"away={number}")
+    wanted = {f"away={number}" for number in range(4)}
+    with HttpServer(port) as again:
+        scene.quay.hooks.append(again)
+        wait_until(lambda: wanted <= marks(scene), "what was said meanwhile")
+        wait_until(lambda: is_all_ready(scene.steer), "the plugin to be ready again")
+    status = scene.steer.run("get", "plugin", "webhook", "-o", "jsonpath={.status.dropped}").out
+    assert status == "0"
+
+
+def marks(scene: Scene) -> set[str]:
+    texts = [each.get("text", "") for each in scene.quay.hooked()]
+    return {text.rpartition("?")[2] for text in texts if "/cart?away=" in text}
+
+
+async def test_7_nobody_was_sent_a_secret(scene: Scene) -> None:
+    """Each of these was said in a line, a traceback, its locals, a source line, a URL or a tag."""
+    scene.fail(f"token={scene.secret.encode().hex()}")
+    state = scene.steer.folder / "state"
+    wait_until(lambda: len(scene.events("parrot", "exception")) >= 2, "what the parrot said")
+    received = await scene.quay.received()
+    received |= {str(path): path.read_bytes() for path in state.rglob("*") if path.is_file()}
+    received["log"] = scene.daemon.said().encode()
+    for name in ("sentry", "otlp", "slack", "hook0", "hook1", str(scene.quay.jsonl)):
+        assert any(each in received[name] for each in MASKED), name
+    for name in ("statsd", "scraped"):
+        assert b"crackers_total" in received[name] and b"_secret_" in received[name], name
+    wanted = [*needles(scene.secret), *needles(scene.literal)]
+    found = {
+        (name, needle, around(data, needle))
+        for name, data in received.items()
+        for needle in wanted
+        if needle in data
+    }
+    assert found == set()
+
+
+def around(data: bytes, needle: bytes) -> bytes:
+    at = data.index(needle)
+    return data[max(0, at - 100) : at + len(needle) + 40]
