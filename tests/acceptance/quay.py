@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
 from acceptance.steer import EXAMPLES, Document, Steer
 from acceptance.wires import Carbon, MuninMaster, PrometheusServer, StatsdServer, running
 from lab.commands import wait_until
 from plugin_lab import Asked, HttpServer
-from plugin_lab.decoding import PROJECT
+from plugin_lab.decoding import PROJECT, events_in, read_otlp
 from transport_lab import free_port
 
 PLUGINS = EXAMPLES / "plugins"
@@ -88,6 +89,39 @@ class Quay:
         bodies = [json.loads(each.body) for hook in self.hooks for each in tuple(hook.accepted)]
         return [each for body in bodies for each in body.get("signals", ())]
 
+    def noticed(self) -> str:
+        """Return the notices in the channel."""
+        return "\n".join(json.loads(each.body)["text"] for each in self.posted("/slack"))
+
+    def spans(self) -> list[Any]:
+        """Return the spans that the collector has."""
+        return [
+            span
+            for asked in self.posted("/v1/traces")
+            for resource in read_otlp(asked).resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
+
+    def latencies(self, app: str, last: str, count: int) -> list[float]:
+        """Return how long after the last lines of tracebacks their events came to Sentry."""
+
+        def told() -> list[float]:
+            return [each["time"] for each in self.signals("logs") if each["text"] == last]
+
+        wait_until(lambda: len(told()) >= count, "the lines in the file")
+        came = [
+            at for at, event in zip(self.arrivals, events_in(self.http), strict=False)
+            if event["tags"].get("app") == app
+        ]  # fmt: skip
+        return [arrived - said for said, arrived in zip(told()[:count], came, strict=False)]
+
+    def scraped(self, query: str) -> float:
+        """Return the largest value that Prometheus has for a query, -1 where it has none."""
+        answer = httpx.get(self.prometheus.url("query"), params={"query": query})
+        found = answer.json().get("data", {}).get("result", [])
+        return max((float(one["value"][1]) for one in found), default=-1.0)
+
     async def received(self) -> dict[str, bytes]:
         """Return everything that every counterpart has, by who has it."""
         asked = {
@@ -102,7 +136,7 @@ class Quay:
         }
         counted = [await self.statsd.ask(what) for what in ("counters", "gauges", "timers")]
         found["statsd"] = "".join(counted).encode()
-        found["scraped"] = scraped(self.metrics_port, TOKEN)
+        found["scraped"] = shown(self.metrics_port, TOKEN)
         for folder in (self.folder, self.munin.folder):
             for path in folder.rglob("*"):
                 found[str(path)] = str(path).encode() + (
@@ -111,7 +145,7 @@ class Quay:
         return found
 
 
-def scraped(port: int, token: str) -> bytes:
+def shown(port: int, token: str) -> bytes:
     """Return what /metrics says, with its head."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
         head = f"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
@@ -169,3 +203,8 @@ def ready(steer: Steer) -> dict[str, tuple[str, str, str]]:
             said = one["status"], one["reason"], one.get("message", "")
             found[each["metadata"]["name"]] = said
     return found
+
+
+def is_all_ready(steer: Steer) -> bool:
+    found = ready(steer)
+    return len(found) == 9 and {status for status, _, _ in found.values()} == {"True"}

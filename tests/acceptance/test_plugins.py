@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from acceptance.canary import canary, needles
+from acceptance.canary import canary, document, needles
 from acceptance.daemon import Daemon, serving
-from acceptance.quay import Quay, quay, ready
-from acceptance.steer import EXAMPLES, Repo, Steer, app, example
+from acceptance.quay import Quay, is_all_ready, quay, ready
+from acceptance.steer import EXAMPLES, Document, Repo, Steer, app, example
 from acceptance.web import get
 from lab.commands import wait_until
 from lab.host import Host
@@ -66,9 +65,6 @@ class Scene:
     def fail(self, mark: str) -> None:
         assert get(self.host, SITE, f"/cart?{mark}").status == 500
 
-    def names(self) -> list[str]:
-        return sorted(ready(self.steer))
-
 
 @pytest.fixture(scope="module")
 def scene(
@@ -79,22 +75,6 @@ def scene(
     commit = shops.commit({})
     source = PARROT.replace('"@LITERAL@"', repr(literal))
     parrots = Repo(folder / "parrot", {"parrot.py": source, "requirements.txt": ""})
-    data = {"PARROT_TOKEN": {"fromEnv": "PARROT_TOKEN"}, "LITERAL": {"fromEnv": "LITERAL"}}
-    parrot_secret = {
-        "apiVersion": "steersman/v1",
-        "kind": "Secret",
-        "metadata": {"name": "parrot"},
-        "spec": {"data": data},
-    }
-    parrot = app(
-        "parrot",
-        parrots,
-        processes={"worker": {"command": "python parrot.py"}},
-        config={"secrets": ["parrot"]},
-        routes=[],
-        placement={"hosts": [host.name]},
-        rollout={"minReadySeconds": 0},
-    )
     shop, _ = example("watched-shop", shops)
     shop["spec"]["placement"] = {"hosts": [host.name]}
     counterparts = folder / "quay"
@@ -104,22 +84,34 @@ def scene(
         steer.apply(*given, *made.manifests(), **made.env)
         wait_until(lambda: is_all_ready(steer), "every plugin being ready")
         found = Scene(steer, daemon, made, host, commit, parrots, secret, literal)
-        steer.apply(parrot_secret, parrot, shop, **found.env)
+        steer.apply(*parrot_on(host, parrots), shop, **found.env)
         yield found
 
 
-def is_all_ready(steer: Steer) -> bool:
-    found = ready(steer)
-    return len(found) == 9 and {status for status, _, _ in found.values()} == {"True"}
+def parrot_on(host: Host, repo: Repo) -> list[Document]:
+    """Return the app that says its secrets, and the Secret."""
+    data = {"PARROT_TOKEN": {"fromEnv": "PARROT_TOKEN"}, "LITERAL": {"fromEnv": "LITERAL"}}
+    parrot = app(
+        "parrot",
+        repo,
+        processes={"worker": {"command": "python parrot.py"}},
+        config={"secrets": ["parrot"]},
+        routes=[],
+        placement={"hosts": [host.name]},
+        rollout={"minReadySeconds": 0},
+    )
+    return [document("Secret", "parrot", data=data), parrot]
 
 
 async def test_1_every_plugin_is_ready_and_a_probe_arrives(scene: Scene) -> None:
-    for name in scene.names():
-        said = scene.steer.run("plugin", "test", name).out
-        assert "shipped in" in said, said
-    listed = scene.steer.run("plugin", "list").out
-    rows = {line.split()[0]: line.split()[2] for line in listed.splitlines()[1:10]}
-    assert rows == {name: name for name in scene.names()}, listed
+    names = sorted(ready(scene.steer))
+    probing = {name: scene.steer.started("plugin", "test", name) for name in names}
+    for name, process in probing.items():
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, f"{name}: {out}{err}"
+        assert "shipped in" in out
+    rows = [line.split() for line in scene.steer.run("get", "plugins").out.splitlines()[1:]]
+    assert [row[:3] for row in rows] == [[name, name, "Ready"] for name in names]
     assert scene.events(PROBE, "exception")
     counted = await scene.quay.statsd.ask("gauges")
     assert "prod.steersman_probe.steersman-probe.statsd': 1" in counted
@@ -151,28 +143,12 @@ def test_2_an_uninstrumented_apps_error_arrives_with_its_source_line(
     assert (event["tags"]["commit"], event["tags"]["process"]) == (scene.commit, "web")
     crumbs = [each["message"] for each in event["breadcrumbs"]["values"]]
     assert "asked for /cart" in crumbs
-    took = latencies(scene)
+    took = scene.quay.latencies("shop", "KeyError: 'sail'", ASKED)
     say(
         f"an error is in Sentry {statistics.median(took):.2f} s after its traceback's last line,"
         f" at most {max(took):.2f} s ({len(took)} errors)"
     )
     assert max(took) < GENEROUS
-
-
-def latencies(scene: Scene) -> list[float]:
-    """Return how long after a traceback's last line its event arrived, for each of those asked."""
-    wait_until(lambda: len(last_lines(scene)) >= ASKED, "the lines in the file")
-    times = last_lines(scene)[:ASKED]
-    own = [
-        at for at, event in zip(scene.quay.arrivals, events_in(scene.quay.http), strict=True)
-        if event["tags"].get("app") == "shop"
-    ]  # fmt: skip
-    return [arrived - said for said, arrived in zip(times, own, strict=False)]
-
-
-def last_lines(scene: Scene) -> list[float]:
-    found = scene.quay.signals("logs")
-    return [each["time"] for each in found if each["text"] == "KeyError: 'sail'"]
 
 
 def test_3_a_crash_and_a_failed_rollout_arrive(scene: Scene) -> None:
@@ -189,14 +165,10 @@ def test_3_a_crash_and_a_failed_rollout_arrive(scene: Scene) -> None:
     assert "was rejected" in failed.err
     wait_until(lambda: bool(scene.events("parrot", "rollout-failed")), "the rollout in Sentry")
     (event,) = scene.events("parrot", "rollout-failed")
-    assert "was rejected" in event["logentry"]["formatted"]
-    wait_until(lambda: "ReleaseRejected" in slack(scene), "the notice")
-    assert "*Deployed* app/shop" in slack(scene)
-    assert ":red_circle: *rollout-failed* parrot" in slack(scene)
-
-
-def slack(scene: Scene) -> str:
-    return "\n".join(json.loads(each.body)["text"] for each in scene.quay.posted("/slack"))
+    assert "exits again and again" in event["logentry"]["formatted"]
+    wait_until(lambda: "ReleaseRejected" in scene.quay.noticed(), "the notice")
+    assert "*Deployed* app/shop" in scene.quay.noticed()
+    assert ":red_circle: *rollout-failed* parrot" in scene.quay.noticed()
 
 
 async def test_4_metrics_of_hosts_processes_and_routes_arrive(scene: Scene) -> None:
@@ -209,9 +181,8 @@ async def test_4_metrics_of_hosts_processes_and_routes_arrive(scene: Scene) -> N
         'crackers_total{app="parrot",kind="plain"}': 1,
         "steersman_probe": 1,
     }
-    with httpx.Client(base_url=quay.prometheus.url("")) as client:
-        for query, least in wanted.items():
-            wait_until(lambda q=query, n=least: value_of(client, q) >= n, query)  # type: ignore[misc]
+    for query, least in wanted.items():
+        wait_until(lambda q=query, n=least: quay.scraped(q) >= n, query)  # type: ignore[misc]
     files = quay.carbon.files
     wait_until(lambda: any(f"apps/shop/{memory}/h1/web" in file for file in files()), "carbon")
     file = next(file for file in files() if f"apps/shop/{memory}/h1/web" in file)
@@ -227,17 +198,11 @@ async def test_4_metrics_of_hosts_processes_and_routes_arrive(scene: Scene) -> N
     assert {"h1-host_load_h1-load-g", "h2-host_load_h2-load-g"} <= seen.keys()
 
 
-def value_of(client: httpx.Client, query: str) -> float:
-    answer = client.get("query", params={"query": query})
-    found = answer.json().get("data", {}).get("result", [])
-    return max((float(one["value"][1]) for one in found), default=-1.0)
-
-
 def test_5_logs_events_and_a_rollouts_trace_arrive(scene: Scene) -> None:
     quay = scene.quay
     wait_until(lambda: bool(roots(scene)), "the rollout's trace")
     (root, *_) = roots(scene)
-    below = [each for each in spans(scene) if each.trace_id == root.trace_id]
+    below = [each for each in scene.quay.spans() if each.trace_id == root.trace_id]
     (host,) = [each for each in below if each.parent_span_id == root.span_id]
     steps = [each for each in below if each.parent_span_id == host.span_id]
     assert len(steps) > 5
@@ -263,18 +228,8 @@ def test_5_logs_events_and_a_rollouts_trace_arrive(scene: Scene) -> None:
         assert quay.signals(kind), kind
 
 
-def spans(scene: Scene) -> list[Any]:
-    return [
-        span
-        for asked in scene.quay.posted("/v1/traces")
-        for resource in read_otlp(asked).resource_spans
-        for scope in resource.scope_spans
-        for span in scope.spans
-    ]
-
-
 def roots(scene: Scene) -> list[Any]:
-    return [e for e in spans(scene) if not e.parent_span_id and e.name == "rollout shop 1"]
+    return [e for e in scene.quay.spans() if not e.parent_span_id and e.name == "rollout shop 1"]
 
 
 def test_6_who_goes_away_is_said_and_nothing_is_lost(scene: Scene) -> None:
@@ -309,7 +264,7 @@ async def test_7_nobody_was_sent_a_secret(scene: Scene) -> None:
     received = await scene.quay.received()
     received |= {str(path): path.read_bytes() for path in state.rglob("*") if path.is_file()}
     received["log"] = scene.daemon.said().encode()
-    for name in ("sentry", "otlp", "slack", "hook0", "hook1", str(scene.quay.jsonl)):
+    for name in ("sentry", "otlp", "slack", "hook0", str(scene.quay.jsonl)):
         assert any(each in received[name] for each in MASKED), name
     for name in ("statsd", "scraped"):
         assert b"crackers_total" in received[name] and b"_secret_" in received[name], name

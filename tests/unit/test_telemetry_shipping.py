@@ -184,6 +184,7 @@ async def test_a_probe_says_what_is_wrong_with_the_plugin_at_work(yard: Yard) ->
     await yard.put("hung", type="bad", config={"how": "wait"}, timeout="200ms")
     async with yard.ready("p", "hung"):
         probed, hung = await yard.shipping.probe("p"), await yard.shipping.probe("hung")
+        await yard.status("hung", lambda status: condition(status)[1] == "Fault")
     assert probed is not None and hung is not None
     assert [each.error for each in probed] == ["nobody wants these"] * 2
     assert "no answer to 'ship' within 0.2 s" in hung[0].error

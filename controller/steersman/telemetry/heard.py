@@ -79,7 +79,7 @@ class Heard:
     def _read(self, line: str, priority: int) -> lines.Said:
         """Return what a masked line says: what its JSON escaped is to be masked after that."""
         said = lines.read(line, priority)
-        if said.text is line and not said.fields:
+        if "\\" not in line:
             return said
         text = self._masks.text
         fields = {

@@ -69,6 +69,7 @@ class Shipper:
         self._process: Process | None = None
         """The process at work, once the plugin has started in it."""
         self._turn = asyncio.Lock()
+        self._broken: PluginFault | None = None
         self._types = self._types_of(frozenset(SHIPPED))
         self._task: asyncio.Task[None] | None = None
 
@@ -102,9 +103,12 @@ class Shipper:
                 raise PluginError("it begins anew just now; try again")
             try:
                 await process.ship([signal], self.plugin.spec.timeout)
-            except (PluginFault, asyncio.CancelledError):
-                # Nobody would take its answer any more.
+            except (PluginFault, asyncio.CancelledError) as error:
+                # Nobody would take its answer any more: it has to begin anew.
+                given_up = PluginFault("a probe was given up")
+                self._broken = error if isinstance(error, PluginFault) else given_up
                 self._process = None
+                self._come.set()
                 await process.end()
                 raise
 
@@ -132,6 +136,7 @@ class Shipper:
     async def _serve(self) -> None:
         """Open a process and ship by it until there is something wrong with it, or it is to end."""
         process, before = await self._start(), self.standing.let_go
+        self._broken = None
         try:
             plugin = self.plugin
             takes = await process.open(plugin.spec.type, plugin.name, await self._config())
@@ -164,6 +169,8 @@ class Shipper:
     async def _fill(self) -> bool:
         """Wait for a batch; return whether there is one, which is no more when it is to end."""
         while not self._batch:
+            if self._broken is not None:
+                raise self._broken
             if not self.waiting:
                 if self._closing.is_set():
                     return False
