@@ -191,18 +191,30 @@ def quay(folder: Path) -> Iterator[Quay]:
         yield made
 
 
+def ask(steer: Steer, method: str, path: str) -> list[dict[str, Any]]:
+    """Return the lines that the daemon's API answers, each an object."""
+    door = Path(steer.env["XDG_STATE_HOME"], "steersman", "steer.sock")
+    transport = httpx.HTTPTransport(uds=str(door))
+    with httpx.Client(transport=transport, base_url="http://x/apis/steersman/v1") as client:
+        answer = client.request(method, path, json={} if method == "POST" else None, timeout=120)
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def probe(steer: Steer, name: str) -> dict[str, str]:
+    """Return what became of each kind of probe of a plugin: "" where it was shipped."""
+    outcome = next(one for one in ask(steer, "POST", f"/plugins/{name}/probe") if "outcome" in one)
+    return {each["signal"]: each["error"] for each in outcome["outcome"]}
+
+
 def ready(steer: Steer) -> dict[str, tuple[str, str, str]]:
     """Return how each plugin stands: its Ready condition's status, reason and message."""
-    items = json.loads(steer.run("get", "plugins", "-o", "json").out)["items"]
-    found = {}
-    for each in items:
-        conditions = [
-            c for c in each.get("status", {}).get("conditions", ()) if c["type"] == "Ready"
-        ]
-        for one in conditions:
-            said = one["status"], one["reason"], one.get("message", "")
-            found[each["metadata"]["name"]] = said
-    return found
+    (listed,) = ask(steer, "GET", "/plugins")
+    return {
+        each["metadata"]["name"]: (one["status"], one["reason"], one.get("message", ""))
+        for each in listed["items"]
+        for one in each.get("status", {}).get("conditions", ())
+        if one["type"] == "Ready"
+    }
 
 
 def is_all_ready(steer: Steer) -> bool:
