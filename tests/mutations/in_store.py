@@ -288,4 +288,18 @@ FAULTS = (
         "                pass\n            row = ",
         f"{LAWS}::test_orphans_stay_and_forget_their_owner",
     ),
+    Fault(
+        "writes-of-others-not-heard-of",
+        f"{STORE}/history.py",
+        "            loop.add_reader(self._touches, self._touched)\n",
+        "",
+        f"{HISTORY}::test_a_file_that_nobody_writes_to_is_left_alone",
+    ),
+    Fault(
+        "quiet-file-looked-at-all-the-time",
+        f"{STORE}/history.py",
+        "        return _REST if self._touches is not None and is_quiet else _LOOK\n",
+        "        return _LOOK\n",
+        f"{HISTORY}::test_a_file_that_nobody_writes_to_is_left_alone",
+    ),
 )

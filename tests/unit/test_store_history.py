@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from steersman.api.objects import parse_object
+from steersman.store import history
 from steersman.store.errors import Compacted, StoreError
 from steersman.store.migrations import APPLICATION_ID, MIGRATIONS
 from steersman.store.protocol import Change, Query, Watch
@@ -76,6 +77,43 @@ async def test_nobody_looks_at_the_file_while_nobody_watches(tmp_path: Path) -> 
         async with aclosing(store.watch(await store.revision())) as changes:
             await store.put(host())
             assert told(await take(changes, 1)) == ["ADDED Host/h1"]
+
+
+async def test_a_file_that_nobody_writes_to_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "_REST", 3600.0)
+    async with (
+        SqliteStore(tmp_path) as store,
+        SqliteStore(tmp_path) as other,
+        aclosing(store.watch(0)) as changes,
+        asyncio.timeout(WITHIN),
+    ):
+        waiting = asyncio.create_task(take(changes, 1))
+        await resting(store)
+        # The system tells of what another one writes.
+        await other.put(app())
+        assert told(await waiting) == ["ADDED App/shop"]
+
+
+async def test_where_the_system_tells_of_no_writes_the_file_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(path: Path) -> None:
+        raise OSError("no inotify")
+
+    monkeypatch.setattr(history, "_REST", 3600.0)
+    monkeypatch.setattr(history, "Touches", lacking)
+    async with (
+        SqliteStore(tmp_path) as store,
+        SqliteStore(tmp_path) as other,
+        aclosing(store.watch(0)) as changes,
+        asyncio.timeout(WITHIN),
+    ):
+        waiting = asyncio.create_task(take(changes, 1))
+        await waiting_in(store)
+        await other.put(app())
+        assert told(await waiting) == ["ADDED App/shop"]
 
 
 async def test_closing_the_store_ends_every_watch(tmp_path: Path) -> None:
@@ -244,6 +282,13 @@ def release() -> dict[str, Any]:
         "spec": spec,
         "status": {"state": "deployed"},
     }
+
+
+async def resting(store: SqliteStore) -> None:
+    """Return once the file will not be looked at for long."""
+    loop = asyncio.get_running_loop()
+    while (timer := store._history._timer) is None or timer.when() < loop.time() + 60:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
 
 
 async def waiting_in(store: SqliteStore) -> None:
