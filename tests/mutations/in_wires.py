@@ -1,4 +1,4 @@
-"""Faults in what speaks StatsD, Graphite, Prometheus and Munin."""
+"""Faults in what goes over wires: links to hosts; StatsD, Graphite, Prometheus and Munin."""
 
 from __future__ import annotations
 
@@ -101,5 +101,19 @@ FAULTS = (
         "board.value(key) + grown",
         "sample.value",
         f"{MUNIN}::test_a_counter_is_drawn_by_what_it_grew_over_all_instances",
+    ),
+    Fault(
+        "filler-sent-ahead-of-each-packet",
+        "controller/steersman/transport/ssh/connection.py",
+        "    _send_no_fillers(ssh)\n",
+        "",
+        "tests/unit/test_transport_link.py::test_a_call_is_one_packet",
+    ),
+    Fault(
+        "links-tick-each-on-its-own",
+        "controller/steersman/transport/link.py",
+        "        return whole if whole > soon - self._timing.ping / 2 else soon\n",
+        "        return soon\n",
+        "tests/unit/test_transport_link.py::test_many_links_tick_at_once",
     ),
 )

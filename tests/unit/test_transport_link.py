@@ -229,6 +229,22 @@ async def test_pings_keep_an_idle_link_alive(server):
         assert link.round_trip is not None and 0 < link.round_trip < 1.5
 
 
+async def test_a_call_is_one_packet(link):
+    ssh = link._connection.tunnel
+    await link.call("ping")
+    sent = ssh._send_seq
+    await link.call("ping")
+    assert ssh._send_seq - sent == 1
+
+
+async def test_many_links_tick_at_once(server):
+    async with opened(server.target()) as one, opened(server.target()) as other:
+        now = asyncio.get_running_loop().time()
+        ticks = [link._next_tick(100.0) for link in (one, other)]
+    assert ticks[0] == ticks[1] or ticks[1] - ticks[0] == 1.0
+    assert all(now + 3.9 <= tick <= now + 7.0 and tick.is_integer() for tick in ticks)
+
+
 async def cut_session(server, limits, *, stalls=False):
     """Open a link through a relay with `limits`, use it, and return what ended it."""
     relay = Cutter(server.port)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -291,7 +292,14 @@ class Link:
         if self._preamble.is_over:
             self._pinged_at = self._loop.time()
             self._write(pack({"id": _UNASKED, "op": "ping"}))
-        self._ticker = self._loop.call_later(min(self._timing.ping, left), self._tick)
+        self._ticker = self._loop.call_at(self._next_tick(left), self._tick)
+
+    def _next_tick(self, left: float) -> float:
+        """Return when to tick again: all links at once where that is soon enough, so that many of
+        them wake this process as often as one does."""
+        soon = self._loop.time() + min(self._timing.ping, left)
+        whole = float(math.floor(soon))
+        return whole if whole > soon - self._timing.ping / 2 else soon
 
     def _lose(self, make_error: Callable[[], SteersmanError]) -> None:
         if self._loss is None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import asyncssh
 import structlog
+from asyncssh.constants import MSG_IGNORE
 
 from steersman.api.errors import SteersmanError
 from steersman.transport.ssh.attempt import Attempt
@@ -182,7 +183,23 @@ async def connect(
         if isinstance(error, FOREIGN):
             raise translate(error, attempt) from error
         raise
+    _send_no_fillers(ssh)
     return Connection(target, ssh, jump)
+
+
+def _send_no_fillers(ssh: asyncssh.SSHClientConnection) -> None:
+    """Leave out the empty packet that asyncssh sends ahead of each.
+
+    It is for ciphers in CBC mode alone (RFC 4251, 9.3.1), and doubles what every ping costs.
+    """
+    send = ssh.send_packet
+
+    def send_packet(kind: int, *args: bytes, **options: Any) -> None:
+        if kind != MSG_IGNORE:
+            send(kind, *args, **options)
+
+    if "cbc" not in str(ssh.get_extra_info("send_cipher")):
+        ssh.send_packet = send_packet  # type: ignore[method-assign, assignment]
 
 
 async def _connect_jump(
