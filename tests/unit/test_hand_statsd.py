@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from steersman.hand.ear import KEPT, Client, Ear, dropped
 from steersman.hand.ear_lines import Malformed, read_meta, read_name
-from steersman.hand.ear_sums import MOST_BUCKETS, REST, Room, Sketch, Sums
+from steersman.hand.ear_sums import MOST_BUCKETS, RARELY, REST, Room, Sketch, Sums
 from steersman.hand.place import Place
 from steersman.hand.statsd import Statsd
 
@@ -96,6 +96,23 @@ def test_events_and_service_checks_are_skipped_and_counted() -> None:
         "datagrams_total": 1,
         "skipped_total": 2,
     }
+
+
+def test_what_did_not_come_is_told_now_and_then() -> None:
+    def told() -> list[tuple[float, bool]]:
+        return [(row[1], row[4]) for row in sums.flush() if "_datagrams_" in row[0]]
+
+    sums = Sums(WEB, Room(10))
+    assert told() == [(0, True), (0, False)]
+    quiet = [len(sums.flush()) for _ in range(2 * RARELY)]
+    # Five counters, told twice: who was asked for them long ago would take them for gone.
+    assert sorted(set(quiet)) == [0, 5] and sum(quiet) == 10
+    sums.take(b"x")
+    # It stood still until this interval, and grew in it alone.
+    assert told() == [(0, True), (1, False)]
+    sums.take(b"x")
+    assert told() == [(2, False)]
+    assert told() == []
 
 
 def test_an_app_has_so_many_series_and_gets_room_back() -> None:

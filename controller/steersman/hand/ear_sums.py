@@ -12,7 +12,7 @@ from .ear_lines import Malformed, is_skipped, read_meta, read_name, read_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Optional, Tuple
+    from typing import Any, Dict, Iterator, List, Optional, Tuple
 
     # name, value, labels, kind, and whether it belongs to the interval's begin.
     Row = Tuple[str, float, Dict[str, str], str, bool]
@@ -25,6 +25,8 @@ SMALLEST = 1e-9
 KEPT_HASHES = 512
 # Intervals without a value after which a series is forgotten.
 REST = 30
+# Intervals after which a counter of what came is told again, although it stands where it stood.
+RARELY = 12
 
 
 class Sketch:
@@ -202,7 +204,8 @@ class Sums:
         # From the bytes around a value to its series and rate: most lines are like one before.
         self._known: Dict[Tuple[bytes, bytes], Tuple[Any, float, Tuple[str, str, Any]]] = {}
         self.told = dict.fromkeys(("datagrams", "malformed", "skipped", "overflow", "dropped"), 0)
-        self._is_new = True
+        self._said: Dict[str, Tuple[int, int]] = {}
+        self._turn = 0
 
     def take(self, datagram: bytes) -> None:
         """Add what a datagram says, line by line."""
@@ -258,13 +261,21 @@ class Sums:
             self._rested[key] = self._rested.get(key, 0) + 1
             if self._rested[key] > REST:
                 self._forget(key)
+        return rows + list(self._own())
+
+    def _own(self) -> Iterator[Row]:
+        """Yield the counters of what came that have grown, and all of them now and then."""
+        self._turn += 1
         for name, many in self.told.items():
+            turn, before = self._said.get(name, (-1, -1))
+            if many == before and self._turn % RARELY:
+                continue
             full = "steersman_statsd_%s_total" % name
-            if self._is_new:
-                rows.append((full, 0.0, self._labels, "counter", True))
-            rows.append((full, float(many), self._labels, "counter", False))
-        self._is_new = False
-        return rows
+            if many != before and turn < self._turn - 1:
+                # It did not grow until this interval began.
+                yield full, float(max(before, 0)), self._labels, "counter", True
+            yield full, float(many), self._labels, "counter", False
+            self._said[name] = self._turn, many
 
     def close(self) -> None:
         for key in list(self._series):
