@@ -8,6 +8,11 @@ HAND = "controller/steersman/hand"
 KEPT = "controller/steersman/telemetry"
 EAR = "tests/unit/test_hand_statsd.py"
 SAMPLES = "tests/unit/test_telemetry_samples.py"
+LISTENING = "tests/unit/test_telemetry_listening.py"
+ASKING = (
+    "tests/unit/test_telemetry_asking.py"
+    "::test_a_host_is_asked_anew_when_its_app_has_other_routes_and_at_no_other_time"
+)
 MEASURED = "tests/unit/test_server_measured.py"
 
 FAULTS = (
@@ -146,5 +151,75 @@ FAULTS = (
         " or HOST in own or PORT in own:",
         ":",
         "tests/unit/test_control_statsd.py::test_what_the_app_says_itself_wins",
+    ),
+    Fault(
+        "minutes-of-a-killed-daemon-lost",
+        f"{KEPT}/samples.py",
+        "            self._unsummed.update(unsummed)\n",
+        "",
+        f"{SAMPLES}::test_minutes_are_whole_also_after_a_kill",
+    ),
+    Fault(
+        "minute-rolled-up-again-and-again",
+        f"{KEPT}/samples.py",
+        "if is_asked or t + MINUTE + LATE <= now)",
+        "if is_asked or t <= now)",
+        f"{SAMPLES}::test_a_minute_is_rolled_up_once_it_is_over",
+    ),
+    Fault(
+        "new-secret-shown-by-a-known-series",
+        f"{KEPT}/heard.py",
+        "            self._series.clear()\n",
+        "",
+        f"{LISTENING}::test_a_secret_that_is_learned_later_is_in_no_metric_from_then_on",
+    ),
+    Fault(
+        "series-that-hosts-make-up-kept-without-bound",
+        f"{KEPT}/heard.py",
+        "            if _size(said) <= MOST_KEPT:\n",
+        "            if said:\n",
+        f"{LISTENING}::test_names_that_a_host_makes_up_are_kept_in_bounds",
+    ),
+    Fault(
+        "apps-asked-for-again-and-again",
+        f"{KEPT}/listening.py",
+        "                if changes == self._asking.changes:\n                    continue\n",
+        "",
+        ASKING,
+    ),
+    Fault(
+        "other-routes-not-heard-of",
+        f"{KEPT}/asking.py",
+        'if change.type != "BOOKMARK":',
+        'if change.type == "BOOKMARK":',
+        ASKING,
+    ),
+    Fault(
+        "everything-told-to-everybody",
+        f"{KEPT}/hub.py",
+        "if not types or type_ in types)",
+        "if types is not None)",
+        "tests/unit/test_telemetry_hub.py::test_who_joins_for_a_kind_hears_of_no_other",
+    ),
+    Fault(
+        "position-written-though-it-stands",
+        f"{KEPT}/positions.py",
+        "        if self._written.get(host) == data:\n",
+        "        if self._written.get(host) is data:\n",
+        f"{LISTENING}::test_a_position_that_stands_is_not_written_again",
+    ),
+    Fault(
+        "nothing-told-again-and-again",
+        f"{HAND}/ear_sums.py",
+        "            if many == before and self._turn % RARELY:\n",
+        "            if many < before:\n",
+        f"{EAR}::test_what_did_not_come_is_told_now_and_then",
+    ),
+    Fault(
+        "growth-spread-over-the-silence-before",
+        f"{HAND}/ear_sums.py",
+        '                yield full, float(max(before, 0)), self._labels, "counter", True\n',
+        "                pass\n",
+        f"{EAR}::test_what_did_not_come_is_told_now_and_then",
     ),
 )

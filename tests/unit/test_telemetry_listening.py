@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from steersman.api.mask import Masks
 from steersman.api.secret import MASK
 from steersman.api.signals import Exited, LogRecord, Origin, Sample
-from steersman.telemetry.heard import Heard
-from steersman.telemetry.listening import from_their_start
+from steersman.telemetry.asking import from_their_start
+from steersman.telemetry.heard import MOST_KEPT, MOST_SERIES, Heard
 from steersman.telemetry.positions import Positions
 
 UNIT = "steersman-shop.web.g3@1.service"
@@ -81,6 +81,26 @@ def test_a_metrics_name_that_was_made_of_a_secret_is_masked() -> None:
     assert sample.labels == {"app": "shop", "_secret_": "x", "host": "h1"}
 
 
+def test_a_secret_that_is_learned_later_is_in_no_metric_from_then_on() -> None:
+    masks = Masks()
+    ear = Heard("h1", masks, lambda app, number: "")
+    measured = {"sample": ["spent", 4, {"app": "shop", "by": "a_secret_of_ours"}, "gauge"], "t": 7}
+    (before,) = ear.signals([measured])
+    masks.learn(["a_secret_of_ours"])
+    (after,) = ear.signals([measured])
+    assert "a_secret_of_ours" in f"{before}" and "a_secret_of_ours" not in f"{after}"
+
+
+def test_names_that_a_host_makes_up_are_kept_in_bounds() -> None:
+    ear = heard()
+    for each in range(2 * MOST_SERIES + 1):
+        labels = {"n": str(each), "long": "x" * (3 * MOST_KEPT if each % 2 else 1)}
+        (sample,) = ear.signals([{"sample": ["spent", each, labels, "gauge"], "t": 7.0}])
+        assert isinstance(sample, Sample) and sample.labels["n"] == str(each)
+    assert 0 < len(ear._series) <= MOST_SERIES
+    assert all(len(str(labels)) < 2 * MOST_KEPT for _, labels in ear._series)
+
+
 def test_a_host_cannot_speak_for_another() -> None:
     measured = {"sample": ["steersman_host_load1", 1, {"host": "h2"}, "gauge"], "t": 7.0}
     (sample,) = heard().signals([measured])
@@ -114,6 +134,17 @@ def test_positions_outlive_whoever_wrote_them(tmp_path: Path) -> None:
     assert second.read("h3") == {}
     first.close()
     second.close()
+
+
+def test_a_position_that_stands_is_not_written_again(tmp_path: Path) -> None:
+    positions = Positions(tmp_path / "at")
+    positions.write("h1", {"lines": "here"})
+    (tmp_path / "at/h1.json").write_text("untouched")
+    positions.write("h1", {"lines": "here"})
+    assert (tmp_path / "at/h1.json").read_text() == "untouched"
+    positions.write("h1", {"lines": "further"})
+    assert positions.read("h1") == {"lines": "further"}
+    positions.close()
 
 
 def test_the_access_log_of_an_app_that_came_is_read_from_its_start() -> None:

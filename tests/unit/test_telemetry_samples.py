@@ -177,6 +177,33 @@ async def test_all_is_there_after_a_restart_and_counters_go_on(path: Path, clock
         ]
 
 
+async def test_minutes_are_whole_also_after_a_kill(path: Path, clock: Clock) -> None:
+    killed = Samples(path, Bounds(every=3600), clock)
+    hub = Hub()
+    async with killed.keeping(hub):
+        hub.publish(gauge(NOON, 1))
+        await killed.series("load", start=NOON, step=60)
+        clock.now = NOON + 70
+        hub.publish(gauge(NOON + 50, 3))
+        hub.publish(gauge(NOON + 65, 5))
+        # Another one takes over what was written: this one never comes to its end.
+        await killed.series("load", start=NOON, step=10)
+        async with kept(path, clock) as (samples, _):
+            (load,) = await samples.series("load", start=NOON, step=60)
+            assert load.points == [(NOON, 2), (NOON + 60, 5)]
+
+
+async def test_a_minute_is_rolled_up_once_it_is_over(path: Path, clock: Clock) -> None:
+    kept_minutes = "SELECT t, sum, last FROM points WHERE length = 60"
+    async with kept(path, clock) as (samples, hub):
+        for time, value in ((0, 1.0), (59, 3.0), (61, 7.0)):
+            hub.publish(gauge(NOON + time, value))
+        for now, found in ((70, []), (80, [(NOON, 4, 3)])):
+            clock.now = NOON + now
+            await samples.series("load", start=NOON, step=10)
+            assert await samples._file.read(lambda file: file.rows(kept_minutes)) == found, now
+
+
 async def test_raw_points_last_an_hour_and_minutes_a_day(path: Path, clock: Clock) -> None:
     async with kept(path, clock) as (samples, hub):
         for time in every(30, NOON, NOON + 3 * 3600):

@@ -36,6 +36,11 @@ class Masks:
         names = {_NOT_NAME.sub("_", part) for part in parts}
         self._names.add(name for name in names if len(name.strip("_")) >= MIN_SECRET)
 
+    @property
+    def count(self) -> int:
+        """How many values are known: it grows whenever more is masked than before."""
+        return len(self._values)
+
     def text(self, text: str) -> str:
         """Return `text` with every value masked, line by line."""
         return self._texts.masked(text, MASK)

@@ -9,7 +9,7 @@ one fsync together. Each is as if alone: its failure undoes its own work only.
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, cast
@@ -57,6 +57,10 @@ class Session:
         before = self._connection.total_changes()
         self._connection.execute(sql, values)
         return self._connection.total_changes() - before
+
+    def run_each(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
+        """Run a statement for each row of values."""
+        self._connection.executemany(sql, rows)
 
     def script(self, sql: str) -> None:
         """Run several statements that take no values."""

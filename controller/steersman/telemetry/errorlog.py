@@ -98,7 +98,7 @@ class ErrorLog:
     @asynccontextmanager
     async def keeping(self, hub: Hub) -> AsyncIterator[None]:
         """Keep every error that is published while the body runs."""
-        with hub.joined(self.take):
+        with hub.joined(self.take, ErrorReport):
             task = asyncio.create_task(self._keep_writing(), name="errors.db")
             try:
                 yield

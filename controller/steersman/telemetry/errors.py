@@ -76,7 +76,7 @@ class Errors:
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
         """Report what is published while the body runs."""
-        with self._hub.joined(self.take):
+        with self._hub.joined(self.take, LogRecord, Exited, Happening):
             task = asyncio.create_task(self._complete_all(), name="errors")
             try:
                 yield

@@ -15,8 +15,12 @@ from steersman.telemetry import lines
 
 LONGEST_NAME = 200
 MOST_LABELS = 30
+MOST_SERIES, MOST_KEPT = 10_000, 1000
+"""Series whose names and labels are kept at hand, and the characters that one may have."""
 
 _NOT_NAME = re.compile(r"[^A-Za-z0-9_:]")
+Series = tuple[str, tuple[tuple[str, str], ...]]
+"""A name and labels."""
 Known = Callable[[str, int], str]
 """Return the commit of a release of an app, "" where it is not known."""
 
@@ -29,6 +33,8 @@ class Heard:
         self._masks = masks
         self._commit_of = commit_of
         self._origins: dict[str, Origin] = {}
+        self._series: dict[Series, tuple[str, dict[str, str]]] = {}
+        self._masked_by = 0
         self._levels: Counter[tuple[str, str, str]] = Counter()
         self.lacks: list[str] = []
         """What the host cannot tell, and why; whoever reads it empties it."""
@@ -103,6 +109,19 @@ class Heard:
     def _measured(
         self, at: float, name: str, value: float, labels: Mapping[str, str], kind: str
     ) -> Sample:
+        if self._masked_by != self._masks.count or len(self._series) >= MOST_SERIES:
+            self._masked_by = self._masks.count
+            self._series.clear()
+        said = name, tuple(labels.items())
+        known = self._series.get(said)
+        if known is None:
+            known = self._labelled(name, labels)
+            if _size(said) <= MOST_KEPT:
+                self._series[said] = known
+        return _sample(at, known[0], value, known[1], kind)
+
+    def _labelled(self, name: str, labels: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+        """Return the name and labels that a sample gets: nothing but its value is new later on."""
         own = {
             str(key)[:LONGEST_NAME]: str(labels[key])[:LONGEST_NAME]
             for key in list(labels)[:MOST_LABELS]
@@ -113,8 +132,7 @@ class Heard:
             own |= {"app": origin.app, "process": origin.process, "instance": origin.instance}
             own["release"] = str(origin.release)
         own["host"] = self._host
-        name, own = self._masked(str(name)[:LONGEST_NAME], own)
-        return _sample(at, name, value, own, kind)
+        return self._masked(str(name)[:LONGEST_NAME], own)
 
     def _masked(self, name: str, labels: dict[str, str]) -> tuple[str, dict[str, str]]:
         """Return a name and labels with no secret in them: an app says what it likes in those."""
@@ -162,6 +180,10 @@ def _app_of(sample: object) -> str:
         case [_, _, {"app": str(app)}, *_]:
             return app
     return ""
+
+
+def _size(said: Series) -> int:
+    return len(said[0]) + sum(len(label) + len(str(value)) for label, value in said[1])
 
 
 def _sample(at: float, name: str, value: float, labels: dict[str, str], kind: str) -> Sample:

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import orjson
 import structlog
@@ -17,7 +16,7 @@ from steersman.api.host import Host
 from steersman.control.attend import FIRST, LAST
 from steersman.control.hosts import HostLink
 from steersman.control.session import Session
-from steersman.control.traffic import access_settings
+from steersman.telemetry.asking import Asked, Asking, from_their_start
 from steersman.telemetry.heard import Heard
 from steersman.telemetry.hub import Hub
 from steersman.telemetry.positions import Positions
@@ -27,11 +26,10 @@ log = structlog.get_logger(__name__)
 
 FOLDER = "listening"
 COUNTED_EVERY = 10.0
+"""Seconds between two counts of lines, and between two looks at what has become of apps."""
 LEARNED_FOR = 30.0
 """Seconds for which an app's secrets are taken as known to the masks."""
 LARGEST = 1 << 24
-Asked = dict[str, dict[str, Any]]
-"""The settings of each source."""
 
 
 class Listeners:
@@ -47,6 +45,7 @@ class Listeners:
         self._commits: dict[tuple[str, int], str] = {}
         self._learned: dict[str, float] = {}
         self._asked: dict[str, Asked] = {}
+        self._asking = Asking(session.memory)
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -55,12 +54,14 @@ class Listeners:
         To be left before those who join the hub: what is remembered as heard has reached them.
         """
         self._is_open = True
+        following = asyncio.create_task(self._asking.follow(), name="apps listened to")
         await self.attend(self._hosts)
         try:
             yield
         finally:
             self._is_open = False
             await self._close()
+            await _end(following)
 
     async def attend(self, hosts: Mapping[str, Host]) -> None:
         """Listen to these hosts from now on, and to no others; anew where apps have moved."""
@@ -99,7 +100,8 @@ class Listeners:
 
     async def _listen(self, link: HostLink) -> None:
         heard = Heard(link.name, link.masks, self._commit_of)
-        asked = await self._sources(link)
+        changes = self._asking.changes
+        asked = await self._asking.of(link)
         at = from_their_start(self._positions.read(link.name), self._asked.get(link.name), asked)
         self._asked[link.name] = asked
         sources = {name: {**settings, "at": at.get(name)} for name, settings in asked.items()}
@@ -112,7 +114,10 @@ class Listeners:
                 counted = time.monotonic()
                 for sample in heard.counts(time.time()):
                     self._hub.publish(sample)
-                if await self._sources(link) != asked:
+                if changes == self._asking.changes:
+                    continue
+                changes = self._asking.changes
+                if await self._asking.of(link) != asked:
                     return  # other apps are here now; it begins again where it ends
 
     def _commit_of(self, app: str, number: int) -> str:
@@ -144,30 +149,6 @@ class Listeners:
                 self._commits[app, release.spec.number] = release.spec.commit or ""
             if app in known:
                 await self._session.vault.learn(known[app].spec.config.secrets)
-
-    async def _sources(self, link: HostLink) -> Asked:
-        memory = self._session.memory
-        known = await memory.apps()
-        apps = [known[name] for name in await memory.apps_on(link.name) if name in known]
-        return {
-            "lines": {},
-            "processes": {},
-            "host": {},
-            "statsd": {},
-            "access": access_settings(link.host.spec, apps),
-        }
-
-
-def from_their_start(at: dict[str, Any], before: Asked | None, asked: Asked) -> dict[str, Any]:
-    """Return positions at which the access logs of apps that came since `before` begin.
-
-    A log without a position is read from its end on, and an app has answered before anybody
-    asked for its log.
-    """
-    if before is None:
-        return at
-    come = asked["access"]["logs"].keys() - before["access"]["logs"].keys()
-    return {**at, "access": {**dict.fromkeys(come, (0, 0)), **(at.get("access") or {})}}
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -19,6 +19,7 @@ class Positions:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._fds: dict[str, int] = {}
+        self._written: dict[str, bytes] = {}
         folder.mkdir(mode=0o700, exist_ok=True)
 
     def read(self, host: str) -> dict[str, Any]:
@@ -31,6 +32,9 @@ class Positions:
 
     def write(self, host: str, at: dict[str, Any]) -> None:
         fd, data = self._fd(host), orjson.dumps(at)
+        if self._written.get(host) == data:
+            return  # most batches of a quiet host hold no line
+        self._written[host] = data
         # One write, and spaces over the rest of a longer one: a kill leaves the one or the other.
         os.pwrite(fd, data.ljust(os.fstat(fd).st_size), 0)
 

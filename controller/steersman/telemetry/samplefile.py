@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import orjson
 
-from steersman.store.lane import Session
+from steersman.store.lane import Session, Value
 from steersman.store.sidefile import Layout, used_bytes
 from steersman.telemetry.registry import Entry
 
@@ -62,8 +62,11 @@ class Point(NamedTuple):
     last: float
 
 
-def load(session: Session) -> tuple[list[Entry], int]:
-    """Return every stored series, the newest seen first, and the highest id ever given."""
+def load(session: Session) -> tuple[list[Entry], int, list[int]]:
+    """Return every stored series, the newest seen first, and the highest id ever given.
+
+    At last the minutes that whoever was killed had not come to roll up.
+    """
     rows = session.rows("SELECT id, name, labels, kind, last, seen FROM series ORDER BY seen DESC")
     row = session.row("SELECT seq FROM sqlite_sequence WHERE name = 'series'")
     entries = []
@@ -77,31 +80,52 @@ def load(session: Session) -> tuple[list[Entry], int]:
                 *(value, float(str(seen))),
             )
         )
-    return entries, int(str(row[0])) if row is not None else 0
+    return entries, int(str(row[0])) if row is not None else 0, _unsummed(session)
 
 
-def write(session: Session, entries: Iterable[Entry], points: Sequence[Point]) -> None:
-    """Store points and their series; a point that is there already is added to."""
-    for each in entries:
-        session.run(
-            "INSERT INTO series (id, name, labels, kind, last, seen) VALUES (?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET last = excluded.last, seen = excluded.seen",
-            *(each.id, each.name, orjson.dumps(dict(each.labels)).decode(), each.kind),
-            *(None if math.isnan(each.last) else each.last, each.seen),
-        )
-    for one in points:
-        # Most points are of one sample: what says nothing more takes no room.
-        bounds = (None, None) if one.low == one.high else (one.low, one.high)
-        session.run(
-            "INSERT INTO points (length, t, series, low, high, sum, count, last)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-            " low = min(coalesce(low, last), coalesce(excluded.low, excluded.last)),"
-            " high = max(coalesce(high, last), coalesce(excluded.high, excluded.last)),"
-            " sum = sum + excluded.sum, count = count + excluded.count, last = excluded.last",
-            *(RAW, one.t, one.series, *bounds, one.sum, one.n, one.last),
-        )
-    for minute in sorted({one.t - one.t % MINUTE for one in points}):
+def _unsummed(session: Session) -> list[int]:
+    rows = session.rows(
+        "SELECT DISTINCT t - t % ? FROM points WHERE length = ? AND t >="
+        " (SELECT coalesce(max(t), 0) - ? FROM points WHERE length = ?)",
+        *(MINUTE, RAW, MINUTE, MINUTE),
+    )
+    return [int(str(row[0])) for row in rows]
+
+
+def write(
+    session: Session, entries: Iterable[Entry], points: Sequence[Point], minutes: Iterable[int]
+) -> None:
+    """Store points and their series, and roll up these minutes.
+
+    A point that is there already is added to.
+    """
+    session.run_each(
+        "INSERT INTO series (id, name, labels, kind, last, seen) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET last = excluded.last, seen = excluded.seen",
+        [
+            (
+                *(each.id, each.name, orjson.dumps(dict(each.labels)).decode(), each.kind),
+                *(None if math.isnan(each.last) else each.last, each.seen),
+            )
+            for each in entries
+        ],
+    )
+    session.run_each(
+        "INSERT INTO points (length, t, series, low, high, sum, count, last)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+        " low = min(coalesce(low, last), coalesce(excluded.low, excluded.last)),"
+        " high = max(coalesce(high, last), coalesce(excluded.high, excluded.last)),"
+        " sum = sum + excluded.sum, count = count + excluded.count, last = excluded.last",
+        sorted(_row(one) for one in points),
+    )
+    for minute in minutes:
         _roll_up(session, minute)
+
+
+def _row(one: Point) -> tuple[Value, ...]:
+    # Most points are of one sample: what says nothing more takes no room.
+    bounds = (None, None) if one.low == one.high else (one.low, one.high)
+    return RAW, one.t, one.series, *bounds, one.sum, one.n, one.last
 
 
 def _roll_up(session: Session, minute: int) -> None:

@@ -21,7 +21,7 @@ from steersman.telemetry import samplefile
 from steersman.telemetry.hub import Hub
 from steersman.telemetry.registry import Entry, Kind, Registry, is_sound
 from steersman.telemetry.samplefile import KEPT, MINUTE, RAW, Point
-from steersman.telemetry.sampling import How, Question, Series, answer, plan, spread
+from steersman.telemetry.sampling import LATE, How, Question, Series, answer, plan, spread
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +69,7 @@ class Samples:
         self._registry = Registry(self._bounds.series)
         self._waiting: dict[tuple[int, int], Point] = {}
         self._touched: dict[int, Entry] = {}
+        self._unsummed: set[int] = set()
         self._is_loaded = False
         self._writing = asyncio.Lock()
         self._tidied = -math.inf
@@ -79,14 +80,14 @@ class Samples:
     async def keeping(self, hub: Hub) -> AsyncIterator[None]:
         """Keep every sample that is published while the body runs."""
         await self._flushed()
-        with hub.joined(self.take):
+        with hub.joined(self.take, Sample):
             task = asyncio.create_task(self._keep_writing(), name="samples")
             try:
                 yield
             finally:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-        await self._flushed()
+        await self._flushed(is_asked=True)
         await self._file.close()
 
     def take(self, signal: Signal) -> None:
@@ -150,7 +151,7 @@ class Samples:
         return answer(question, entries, await self._points(question, entries))
 
     async def _points(self, question: Question, entries: Sequence[Entry]) -> list[Point]:
-        await self._flushed()
+        await self._flushed(is_asked=question.length == MINUTE)
         ids = sorted(entry.id for entry in entries)
         length, start, end = question.length, question.start, question.end
         return await self._file.read(
@@ -188,28 +189,35 @@ class Samples:
             except Exception:
                 log.exception("samples_failed")
 
-    async def _flushed(self) -> None:
-        """Write what has gathered; a failure is logged, and what could not be written counted."""
+    async def _flushed(self, *, is_asked: bool = False) -> None:
+        """Write what has gathered; a failure is logged, and what could not be written counted.
+
+        Minutes are rolled up once they are over, or when they are asked for.
+        """
         async with self._writing:
             try:
                 await self._load()
-                await self._write()
+                await self._write(is_asked=is_asked)
             except StoreError as error:
                 log.warning("samples_not_stored", why=str(error))
 
     async def _load(self) -> None:
         if not self._is_loaded:
-            entries, last_id = await self._file.write(samplefile.load)
+            entries, last_id, unsummed = await self._file.write(samplefile.load)
             self._registry.remember(entries, last_id)
+            self._unsummed.update(unsummed)
             self._is_loaded = True
 
-    async def _write(self) -> None:
+    async def _write(self, *, is_asked: bool) -> None:
         points, entries = list(self._waiting.values()), list(self._touched.values())
         self._waiting, self._touched = {}, {}
         now = self._clock()
+        self._unsummed.update(point.t - point.t % MINUTE for point in points)
+        over = sorted(t for t in self._unsummed if is_asked or t + MINUTE + LATE <= now)
         try:
-            if points:
-                await self._file.write(lambda s: samplefile.write(s, entries, points))
+            if points or over:
+                await self._file.write(lambda s: samplefile.write(s, entries, points, over))
+                self._unsummed.difference_update(over)
         except StoreError:
             self.dropped["not stored"] += sum(point.n for point in points)
             raise
