@@ -74,6 +74,7 @@ bench: $(READY) packages
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.logs
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.statsd
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.wires
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.plugins
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks.start
 
 lab: $(READY) packages
