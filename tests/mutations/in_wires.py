@@ -110,9 +110,17 @@ FAULTS = (
         "tests/unit/test_transport_link.py::test_a_call_is_one_packet",
     ),
     Fault(
+        "kept-alive-twice",
+        "controller/steersman/transport/link.py",
+        "        link._connection.send_no_keepalives()\n",
+        "",
+        "tests/unit/test_transport_link.py"
+        "::test_a_link_whose_hand_answers_is_kept_alive_by_our_pings_alone",
+    ),
+    Fault(
         "links-tick-each-on-its-own",
         "controller/steersman/transport/link.py",
-        "        return whole if whole > soon - self._timing.ping / 2 else soon\n",
+        "        return together if together > soon - self._timing.ping / 2 else soon\n",
         "        return soon\n",
         "tests/unit/test_transport_link.py::test_many_links_tick_at_once",
     ),

@@ -32,6 +32,8 @@ _SIGN_OF_LIFE = 64 * 1024
 _PUSHES = (1024, 1024 * 1024)
 _STREAM = (1024, 4 * 1024 * 1024)
 _CREDIT = 64
+_TOGETHER = 0.5
+"""Seconds whose pings go at once; of many more links the last would seem to be far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ class Link:
         except BaseException:
             await link.close()
             raise
+        # Our pings do from here on, and setting asyncssh's timer anew for each packet costs.
+        link._connection.send_no_keepalives()
         link.hello = reply.header
         return link
 
@@ -295,11 +299,10 @@ class Link:
         self._ticker = self._loop.call_at(self._next_tick(left), self._tick)
 
     def _next_tick(self, left: float) -> float:
-        """Return when to tick again: all links at once where that is soon enough, so that many of
-        them wake this process as often as one does."""
+        """Return when to tick again: with other links, so that many do not wake us as often."""
         soon = self._loop.time() + min(self._timing.ping, left)
-        whole = float(math.floor(soon))
-        return whole if whole > soon - self._timing.ping / 2 else soon
+        together = math.floor(soon / _TOGETHER) * _TOGETHER
+        return together if together > soon - self._timing.ping / 2 else soon
 
     def _lose(self, make_error: Callable[[], SteersmanError]) -> None:
         if self._loss is None:

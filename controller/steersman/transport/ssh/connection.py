@@ -111,6 +111,10 @@ class Connection:
             raise translate(error, Attempt(self._target)) from error
         return channel
 
+    def send_no_keepalives(self) -> None:
+        """Leave it to whoever runs a command to see that the peer is there."""
+        self._ssh.set_keepalive(0)
+
     @asynccontextmanager
     async def forwarded(self, here: str, there: str) -> AsyncIterator[None]:
         """Have connections to the Unix socket `here` come out at the one `there`."""
