@@ -1,6 +1,6 @@
 """What plugins that misbehave cost the reconciles of a daemon.
 
-    python -m benchmarks.plugins [--hosts 20] [--rounds 30] [--json FILE]
+    python -m benchmarks.plugins [--hosts 20] [--rounds 20] [--json FILE]
 
 Full resyncs of fake hosts (five apps each) with a log line for each pass and app, in pairs: one
 with good plugins, one with the bad one at work as well. All is the daemon's but the links.
@@ -40,7 +40,7 @@ from steersman.store.sqlite import SqliteStore
 from steersman.telemetry.hub import Hub
 from steersman.telemetry.shipping import Shipping
 
-PASSES = 5
+PASSES = 20
 MOST = 0.02
 WAYS = ("hangs", "raises", "is slow")
 Took = tuple[float, float]
@@ -53,7 +53,7 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     parser = argparse.ArgumentParser(description="What bad plugins cost reconciles.")
     parser.add_argument("--hosts", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=WAYS)
     parser.add_argument("--json", type=Path, help="Write every measurement there.")
     chosen = parser.parse_args()
