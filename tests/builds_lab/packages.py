@@ -1,6 +1,7 @@
 """Small wheels and source distributions, made by hand so that no test waits for an index."""
 
 import base64
+import gzip
 import hashlib
 import io
 import tarfile
@@ -30,14 +31,19 @@ def build_wheel(directory, config_settings=None, metadata_directory=None):
 
 
 def make_wheel(
-    folder: Path, name: str, version: str, needs: tuple[str, ...] = (), tag: str = "py3-none-any"
+    folder: Path,
+    name: str,
+    version: str,
+    needs: tuple[str, ...] = (),
+    tag: str = "py3-none-any",
+    code: str = "",
 ) -> str:
     """Write a wheel and return its hash as a requirements file writes it."""
     folder.mkdir(parents=True, exist_ok=True)
     info = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     files = {
-        f"{name}.py": f"VERSION = '{version}'\n",
+        f"{name}.py": f"VERSION = '{version}'\n{code}",
         f"{info}/METADATA": metadata + "".join(f"Requires-Dist: {need}\n" for need in needs),
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: {tag}\n",
     }
@@ -51,17 +57,32 @@ def make_wheel(
 
 def make_sdist(folder: Path, name: str, version: str, tag: str = "py3-none-any") -> str:
     """Write a source distribution with a build backend inside, and return its hash."""
-    folder.mkdir(parents=True, exist_ok=True)
-    root = f"{name}-{version}"
     files = {
-        "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\n'
         'backend-path = ["."]\n',
-        "backend.py": _BACKEND.format(name=name, version=version, tag=tag),
+        "backend.py": backend_code(name, version, tag),
     }
+    return _pack_sdist(folder, name, version, files)
+
+
+def make_sdist_for(backend: str, folder: Path, name: str, version: str) -> str:
+    """Write a source distribution that a package of that name builds, and return its hash."""
+    text = f'[build-system]\nrequires = ["{backend}"]\nbuild-backend = "{backend}"\n'
+    return _pack_sdist(folder, name, version, {"pyproject.toml": text})
+
+
+def backend_code(name: str, version: str, tag: str = "py3-none-any") -> str:
+    """Return a module that builds one wheel, whatever the source is."""
+    return _BACKEND.format(name=name, version=version, tag=tag)
+
+
+def _pack_sdist(folder: Path, name: str, version: str, files: dict[str, str]) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    root = f"{name}-{version}"
+    info = {"PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"}
     path = folder / f"{root}.tar.gz"
-    with tarfile.open(path, "w:gz") as archive:
-        for member, text in files.items():
+    with gzip.GzipFile(path, "wb", mtime=0) as zipped, tarfile.open(None, "w", zipped) as archive:
+        for member, text in (info | files).items():
             entry = tarfile.TarInfo(f"{root}/{member}")
             entry.size = len(text)
             archive.addfile(entry, io.BytesIO(text.encode()))

@@ -47,6 +47,7 @@ from steersman.builds.paths import Tree
 from steersman.builds.platforms import Platform
 from steersman.builds.procfile import parse_procfile
 from steersman.builds.pythons import check_python
+from steersman.builds.requirements import has_local
 from steersman.builds.steps import make_venv, run_steps
 from steersman.builds.text import clean, printable
 from steersman.builds.tools import Tools
@@ -138,7 +139,7 @@ class Builder:
         else:
             lock = await locker.lock_source(tree, progress)
         with self._cache.scratch() as scratch:
-            local = any(direct.is_local for direct in lock.directs)
+            local = any(direct.is_local for direct in lock.directs) or has_local(lock.origins)
             await self._unpack(tree if local else Tree(), scratch / "dependencies")
             wheels = await house.collect(lock, scratch / "dependencies", progress)
             if spec.steps:

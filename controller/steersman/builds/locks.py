@@ -23,6 +23,7 @@ from steersman.builds.requirements import (
     Lock,
     Pin,
     flatten,
+    has_local,
     is_complete,
     logical_lines,
     parse_lock,
@@ -125,7 +126,10 @@ class Locker:
         inputs = [
             (file.path, file.sha256)
             for file in tree.files
-            if file.path in question.files or file.path.rpartition("/")[2] in _METADATA
+            if file.path in question.files
+            or file.path.rpartition("/")[2] in _METADATA
+            # Then the answer may depend on any file.
+            or has_local(question.origins)
         ]
         key = digest_of([question.words, inputs, self._platform.key, self._index])
         known = self._cache.record("resolved", key)

@@ -17,6 +17,7 @@ _HASH = re.compile(r"\s--hash[= ]\s*(sha256:[0-9a-f]{64}|\S+)")
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _INCLUDE = re.compile(r"(-r|--requirement|-c|--constraint)[= ]?\s*(\S+)")
 _EDITABLE = re.compile(r"(-e|--editable)[= ]\s*")
+_REMOTE = re.compile(r"(https?|file)://|/")
 _ORIGINS = ("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host")
 
 
@@ -98,6 +99,14 @@ def parse_lock(lines: Sequence[str], where: str, platform: Platform) -> Lock:
 def parse_origins(lines: Sequence[str]) -> tuple[str, ...]:
     """Return the lines that say where packages are looked for."""
     return tuple(line for line in lines if re.split(r"[= ]", line)[0] in _ORIGINS)
+
+
+def has_local(origins: Sequence[str]) -> bool:
+    """Whether a line may name a folder of the source: then it says another thing in each."""
+    places = (re.split(r"[= ]", line, maxsplit=1) for line in origins)
+    return any(
+        words[0] != "--trusted-host" and not _REMOTE.match(words[-1].strip()) for words in places
+    )
 
 
 def _parse(line: str, where: str, platform: Platform) -> Pin | Direct | None:

@@ -17,7 +17,7 @@ from steersman.builds.errors import DependencyError
 from steersman.builds.model import Wheel, digest_of
 from steersman.builds.platforms import Platform
 from steersman.builds.pythons import find_python
-from steersman.builds.requirements import Direct, Lock, Pin
+from steersman.builds.requirements import Direct, Lock, Pin, has_local
 from steersman.builds.text import clean
 from steersman.builds.tools import Tools, dependency_error
 
@@ -53,7 +53,7 @@ class WheelHouse:
         found: dict[Wanted, Wheel] = {}
         everything: list[Wanted] = [*lock.pins, *lock.directs]
         for wanted in everything:
-            known = self._known(wanted)
+            known = self._known(wanted, lock.origins)
             if known is not None:
                 found[wanted] = known
         missing = [pin for pin in lock.pins if pin not in found]
@@ -100,7 +100,7 @@ class WheelHouse:
                 words = ["download", *options, *self._listed(rest, origins, out, folder)]
                 done = await self._tools.pip(words, self._index, folder, quiet)
                 if done.code == 0:
-                    found = self._named(rest, await self._keep(out, built=False))
+                    found = self._named(rest, await self._keep(out, built=False), origins)
                     break
                 absent = {canonicalize_name(n) for n in _ABSENT.findall("\n".join(done.tail))}
                 gone = [w for w in rest if isinstance(w, Pin) and w.name in absent]
@@ -129,7 +129,7 @@ class WheelHouse:
             if done.code != 0:
                 what = clean(_text(wanted, folder))
                 raise dependency_error(f"{what}, built from source", done)
-            return self._named([wanted], await self._keep(out, built=True))
+            return self._named([wanted], await self._keep(out, built=True), origins)
 
     async def _python(self) -> str:
         # Any Python builds what has no machine code, and a wheel that does not fit is refused.
@@ -175,10 +175,13 @@ class WheelHouse:
                 "pin a version that has one, or build on a machine like the host",
             )
 
-    def _named(self, wanted: Sequence[Wanted], wheels: Sequence[Wheel]) -> dict[Wanted, Wheel]:
+    def _named(
+        self, wanted: Sequence[Wanted], wheels: Sequence[Wheel], origins: Sequence[str]
+    ) -> dict[Wanted, Wheel]:
         """Match requirements with wheels by name, and remember the match."""
         if len(wanted) == len(wheels) == 1:
-            return {wanted[0]: self._remember(wanted[0], wheels[0])}
+            self._remember(wanted[0], wheels[0], origins)
+            return {wanted[0]: wheels[0]}
         by_name = {parse_wheel_filename(wheel.filename)[0]: wheel for wheel in wheels}
         found: dict[Wanted, Wheel] = {}
         for one in wanted:
@@ -187,26 +190,38 @@ class WheelHouse:
             if wheel is None:
                 way_out = "check what the index serves under that name"
                 raise DependencyError(clean(name), "pip answered without its wheel", way_out)
-            found[one] = self._remember(one, wheel)
+            self._remember(one, wheel, origins)
+            found[one] = wheel
         return found
 
-    def _known(self, wanted: Wanted) -> Wheel | None:
-        record = self._cache.record("wheels", self._key(wanted)) if _is_fixed(wanted) else None
-        if record is None or not self._blobs.has(record["sha256"], record["size"]):
-            return None
-        return Wheel(**record)
+    def _known(self, wanted: Wanted, origins: Sequence[str]) -> Wheel | None:
+        for key in self._keys(wanted, origins) if _is_fixed(wanted) else []:
+            record = self._cache.record("wheels", key)
+            if record is not None and self._blobs.has(record["sha256"], record["size"]):
+                return Wheel(**record)
+        return None
 
-    def _remember(self, wanted: Wanted, wheel: Wheel) -> Wheel:
-        if _is_fixed(wanted):
-            facts = {"filename": wheel.filename, "size": wheel.size, "sha256": wheel.sha256}
-            self._cache.keep("wheels", self._key(wanted), facts)
-        return wheel
+    def _remember(self, wanted: Wanted, wheel: Wheel, origins: Sequence[str]) -> None:
+        if not _is_fixed(wanted):
+            return
+        anywhere, *here = self._keys(wanted, origins)
+        facts = {"filename": wheel.filename, "size": wheel.size, "sha256": wheel.sha256}
+        for key in [anywhere] if f"sha256:{wheel.sha256}" in wanted.hashes else here:
+            self._cache.keep("wheels", key, facts)
 
-    def _key(self, wanted: Wanted) -> str:
-        # Hashes say what is meant wherever it comes from; without them the index does.
-        index = None if wanted.hashes else self._index
+    def _keys(self, wanted: Wanted, origins: Sequence[str]) -> list[str]:
+        """Return the names that a wheel is remembered by: wherever from, and from just there.
+
+        Only a wheel that is itself what a hash says is the same from everywhere. One that was
+        built is also what its build requirements made of it, and these come from the origins.
+        """
         name = [wanted.name, wanted.version] if isinstance(wanted, Pin) else [wanted.requirement]
-        return digest_of([name, wanted.hashes, index, self._platform.key])
+        what = [name, wanted.hashes, self._platform.key]
+        if self._index is not None:
+            return [digest_of(what), digest_of([*what, "index", self._index])]
+        # A folder of the source is another one for each source.
+        here = [] if has_local(origins) else [digest_of([*what, "origins", *origins])]
+        return [digest_of(what), *here]
 
 
 def _is_fixed(wanted: Wanted) -> bool:
