@@ -179,6 +179,9 @@ class FakeArtifacts:
     async def build(self, resolved: Resolved, *_: object) -> str:
         return resolved.content
 
+    def news(self, *_: object) -> None:
+        return None
+
     async def target(self, content: str, *_: object) -> BuildTarget:
         return BuildTarget(content, f"manifest of {content}", "3.11", (f"manifest of {content}",))
 

@@ -6,6 +6,7 @@ from mutations.fault import Fault
 
 BUILDS = "controller/steersman/builds"
 ORIGINS = "tests/unit/test_builds_origins.py"
+UNWALLED = "tests/unit/test_builds_unwalled.py"
 
 FAULTS = (
     Fault(
@@ -28,5 +29,26 @@ FAULTS = (
         "or has_local(question.origins)",
         "or False",
         f"{ORIGINS}::test_resolving_a_folder_of_a_source_says_nothing_of_another_ones",
+    ),
+    Fault(
+        "walls-required-in-vain",
+        f"{BUILDS}/cells.py",
+        "                raise WallsMissing(missing)\n",
+        "                pass\n",
+        f"{UNWALLED}::test_required_walls_refuse_the_step_and_leave_nothing",
+    ),
+    Fault(
+        "build-without-walls-given-out",
+        f"{BUILDS}/builder.py",
+        'is_fit = build.unwalled is None or self.walls.policy == "preferred"',
+        "is_fit = True",
+        f"{UNWALLED}::test_a_build_says_that_it_had_no_walls_and_is_not_what_required_asks_for",
+    ),
+    Fault(
+        "walls-preferred-by-a-root",
+        "controller/steersman/server/config.py",
+        'return "required" if is_root or self.git is not None else "preferred"',
+        'return "preferred"',
+        "tests/unit/test_serve_config.py::test_walls_are_required_of_root_and_where_others_push",
     ),
 )

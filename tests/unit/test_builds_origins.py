@@ -13,7 +13,7 @@ import pytest
 from builds_lab.packages import backend_code, make_sdist_for, make_wheel
 from steersman.builds import BlobStore, Builder, BuildSpec, PathSource, Platform, Wheel
 from steersman.builds.cache import Cache
-from steersman.builds.cells import Cells
+from steersman.builds.cells import Cells, Walls
 from steersman.builds.requirements import Lock, Pin
 from steersman.builds.tools import Tools
 from steersman.builds.wheels import WheelHouse
@@ -72,7 +72,7 @@ class Bench:
 
     async def wheel(self, pin: Pin, *origins: str) -> Wheel:
         cache, blobs = Cache(self.cache), BlobStore(self.cache)
-        cells, tools = Cells(cache, self.environ), Tools(self.environ)
+        cells, tools = Cells(Walls(cache, self.environ, "preferred")), Tools(self.environ)
         house = WheelHouse(cache, cells, blobs, tools, HERE, None)
         (wheel,) = await house.collect(Lock((pin,), (), origins), self.folder, lambda line: None)
         return wheel

@@ -25,6 +25,23 @@ def test_a_hook_is_read(tmp_path: Path) -> None:
     assert (hook.key, hook.max_body) == ("App/shop", 10**6)
 
 
+@pytest.mark.parametrize(
+    ("text", "is_root", "walls"),
+    [
+        ("", True, "required"),
+        ("", False, "preferred"),
+        ("git: {listen: ':2222'}\n", False, "required"),
+        ("builds: {walls: preferred}\n", True, "preferred"),
+        ("git: {listen: ':2222'}\nbuilds: {walls: preferred}\n", False, "preferred"),
+        ("builds: {walls: required}\n", False, "required"),
+    ],
+)
+def test_walls_are_required_of_root_and_where_others_push(
+    tmp_path: Path, text: str, is_root: bool, walls: str
+) -> None:
+    assert read_config(written(tmp_path, text)).walls(is_root=is_root) == walls
+
+
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMxcbXDmgXCvm7ePnrsrdX9H1laFsTb185bjPHelCjwy ann"
 
 
@@ -49,6 +66,7 @@ def test_git_push_is_read(tmp_path: Path) -> None:
         ("git: {listen: 2222}\n", "git.listen: found the number 2222"),
         ("git: {listen: '2222'}\n", 'git.listen: found "2222"; allowed: host:port'),
         ("git: {listen: ':70000'}\n", 'git.listen: found ":70000"'),
+        ("builds: {walls: no}\n", 'builds.walls: found "no"; allowed: required, preferred'),
         ("git: {}\n", "git.listen: found nothing, and it is required"),
         ("git: {listen: ':1', gate: buil}\n", "did you mean"),
         ("git: {listen: ':1', keys: {a: {key: x, apps: [b]}}}\n", 'git.keys.a.key: found "x"'),

@@ -2,6 +2,7 @@
 
 from steersman.builds.blobs import BlobStore
 from steersman.builds.builder import Builder
+from steersman.builds.cells import Policy
 from steersman.builds.model import (
     Blob,
     Build,
@@ -30,6 +31,7 @@ __all__ = [
     "PackageSource",
     "PathSource",
     "Platform",
+    "Policy",
     "Resolved",
     "Source",
     "Symlink",

@@ -14,7 +14,7 @@ import structlog
 
 from steersman.builds.blobs import BlobStore
 from steersman.builds.cache import Cache
-from steersman.builds.cells import Cells
+from steersman.builds.cells import Cells, Policy, Walls
 from steersman.builds.children import Progress
 from steersman.builds.delivery import Delivery, deliver
 from steersman.builds.folders import (
@@ -63,7 +63,10 @@ class Builder:
     """Makes Builds on this machine; everything it keeps is below `cache_dir`."""
 
     def __init__(
-        self, cache_dir: Path | None = None, environ: Mapping[str, str] | None = None
+        self,
+        cache_dir: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        walls: Policy = "preferred",
     ) -> None:
         self._environ = os.environ if environ is None else environ
         root = default_cache(self._environ) if cache_dir is None else cache_dir
@@ -72,7 +75,7 @@ class Builder:
         self.blobs = BlobStore(root)
         self._git = Git(self._cache, self.blobs, self._environ)
         self._tools = Tools(self._environ)
-        self._cells = Cells(self._cache, self._environ)
+        self.walls = Walls(self._cache, self._environ, walls)
 
     def pushing(
         self, folder: Path, ref: str, sha: str, objects: str
@@ -100,7 +103,8 @@ class Builder:
         build = _build_from(record)
         parts: chain[FileEntry | Wheel] = chain(build.manifest.files, build.manifest.wheels)
         whole = all(self.blobs.has(part.sha256, part.size) for part in parts)
-        return build if whole else None
+        is_fit = build.unwalled is None or self.walls.policy == "preferred"
+        return build if whole and is_fit else None
 
     async def build(
         self, resolved: Resolved, spec: BuildSpec, platform: Platform, progress: Progress
@@ -129,8 +133,9 @@ class Builder:
         self, resolved: Resolved, spec: BuildSpec, platform: Platform, progress: Progress
     ) -> Build:
         commit, tree = await self._read(resolved, progress)
-        locker = Locker(self._cache, self._cells, self.blobs, self._tools, platform, spec.index)
-        house = WheelHouse(self._cache, self._cells, self.blobs, self._tools, platform, spec.index)
+        cells = Cells(self.walls)
+        locker = Locker(self._cache, cells, self.blobs, self._tools, platform, spec.index)
+        house = WheelHouse(self._cache, cells, self.blobs, self._tools, platform, spec.index)
         project = locker.project(tree)
         version_file = locker.text(tree, ".python-version")
         check_python(spec.python, version_file, project.get("project", {}), platform)
@@ -143,7 +148,7 @@ class Builder:
             await self._unpack(tree if local else Tree(), scratch / "dependencies")
             wheels = await house.collect(lock, scratch / "dependencies", progress)
             if spec.steps:
-                tree = await self._stepped(tree, spec, wheels, platform, scratch, progress)
+                tree = await self._stepped(tree, spec, wheels, platform, scratch, cells, progress)
             if _installs_itself(project, tree):
                 await self._unpack(tree, scratch / "project")
                 wheels = (*wheels, await house.build_project(scratch / "project", progress))
@@ -155,7 +160,8 @@ class Builder:
             parse_procfile(_named(resolved.source), locker.text(tree, "Procfile") or ""),
         )
         return Build(
-            manifest.digest, platform.key, commit.sha, manifest, commit.subject, commit.authored
+            *(manifest.digest, platform.key, commit.sha, manifest),
+            *(commit.subject, commit.authored, cells.unwalled),
         )
 
     async def _read(self, resolved: Resolved, progress: Progress) -> tuple[Commit, Tree]:
@@ -184,6 +190,7 @@ class Builder:
         wheels: tuple[Wheel, ...],
         platform: Platform,
         scratch: Path,
+        cells: Cells,
         progress: Progress,
     ) -> Tree:
         """Return the tree as the build steps leave it."""
@@ -191,7 +198,7 @@ class Builder:
         await self._unpack(tree, src)
         house.mkdir()
         programs = await make_venv(house, wheels, self.blobs, self._tools, platform, progress)
-        async with self._cells.cell(src, house) as cell:
+        async with cells.cell(src, house) as cell:
             await run_steps(spec, src, cell, programs, self._environ, progress)
         return await asyncio.to_thread(lambda: read_folder(src, list(walk(src)), self.blobs))
 
@@ -233,4 +240,5 @@ def _build_from(record: Mapping[str, Any]) -> Build:
         manifest=manifest_from(record["manifest"]),
         subject=record["subject"],
         authored=None if authored is None else datetime.fromisoformat(authored),
+        unwalled=record.get("unwalled"),
     )

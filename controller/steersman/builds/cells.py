@@ -1,7 +1,7 @@
 """Where programs of strangers run during a build: steps, and whatever builds a package.
 
 As root each gets walls (see jail.py): a user of nobody's, and of the machine's files only its
-programs and what the build is given. Where that cannot be, it runs as who we are, and the log says.
+programs and what the build is given. Where that cannot be, it is refused, or runs as who we are.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote
 
-import structlog
 from uv import find_uv_bin
 
 from steersman.builds import jail
 from steersman.builds.cache import Cache
 from steersman.builds.children import Finished, Progress, run
 from steersman.builds.environment import index_environment
+from steersman.builds.errors import WallsMissing
+from steersman.builds.text import printable
 
 SECONDS = 3600.0
 """How long one program of a build may take."""
@@ -34,7 +36,8 @@ SECONDS = 3600.0
 _FIRST_UID, _UIDS = 1_900_000_000, 1 << 24
 _PATHS = re.compile(r"(?:^|[\s,]|file://)(/[^\s,]+)")
 
-log = structlog.get_logger(__name__)
+Policy = Literal["required", "preferred"]
+"""Whether a program of strangers may run without walls: never, or where there can be none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,37 +102,31 @@ class Cell:
         }
 
 
-class Cells:
-    """Makes cells; everything that they hold goes away with them."""
+class Walls:
+    """What keeps programs of strangers in on this machine, if it can and `policy` wants it."""
 
-    def __init__(self, cache: Cache, environ: Mapping[str, str]) -> None:
-        self._cache = cache
+    def __init__(self, cache: Cache, environ: Mapping[str, str], policy: Policy) -> None:
+        self.cache = cache
+        self.policy = policy
         self._environ = environ
-        self._known: bool | None = None
+        self._missing: str | None = None
+        self._is_known = False
 
-    @asynccontextmanager
-    async def cell(self, *writable: Path) -> AsyncIterator[Cell]:
-        """Have a cell whose programs own what is in `writable` by then, and see no other build."""
-        is_walled = await self._is_walled()
-        with self._cache.scratch() as root:
-            yield await asyncio.to_thread(self._furnish, root, writable, is_walled=is_walled)
+    async def missing(self) -> str | None:
+        """Return why there can be no walls here, or None; found out once."""
+        if not self._is_known:
+            self._missing, self._is_known = await self._probe(), True
+        return self._missing
 
-    async def _is_walled(self) -> bool:
-        """Whether walls can be had here; where they cannot, say so once."""
-        if self._known is None:
-            self._known, why = True, "this is not root"
-            if os.geteuid() == 0:
-                with self._cache.scratch() as root:
-                    cell = self._furnish(root, (), is_walled=True)
-                    done = await cell.run(["true"], env={"PATH": os.defpath}, cwd=cell.home)
-                self._known, why = done.code == 0, done.last
-            else:
-                self._known = False
-            if not self._known:
-                log.warning("builds_run_unwalled", why=why)
-        return self._known
+    async def _probe(self) -> str | None:
+        if os.geteuid() != 0:
+            return "this is not root"
+        with self.cache.scratch() as root:
+            cell = self.furnish(root, (), is_walled=True)
+            done = await cell.run(["true"], env={"PATH": os.defpath}, cwd=cell.home)
+        return None if done.code == 0 else printable(done.last)
 
-    def _furnish(self, root: Path, writable: Sequence[Path], *, is_walled: bool) -> Cell:
+    def furnish(self, root: Path, writable: Sequence[Path], *, is_walled: bool) -> Cell:
         uid = _FIRST_UID + secrets.randbelow(_UIDS) if is_walled else None
         shown = [path for path in self._shown() if path.exists()]
         cell = Cell(root, writable, shown, self._hidden(), uid)
@@ -160,7 +157,31 @@ class Cells:
 
     def _hidden(self) -> list[Path]:
         state = self._environ.get("STEER_STATE_DIR", "")
-        return [self._cache.root, *([Path(state)] if state.startswith("/") else [])]
+        return [self.cache.root, *([Path(state)] if state.startswith("/") else [])]
+
+
+class Cells:
+    """Makes the cells of one build; everything that they hold goes away with them."""
+
+    def __init__(self, walls: Walls) -> None:
+        self._walls = walls
+        self.unwalled: str | None = None
+        """Why a program ran without walls, as soon as one did."""
+
+    @asynccontextmanager
+    async def cell(self, *writable: Path) -> AsyncIterator[Cell]:
+        """Have a cell whose programs own what is in `writable` by then, and see no other build.
+
+        Raises WallsMissing where there can be none and the policy asks for them.
+        """
+        missing = await self._walls.missing()
+        if missing is not None:
+            if self._walls.policy == "required":
+                raise WallsMissing(missing)
+            self.unwalled = missing
+        with self._walls.cache.scratch() as root:
+            is_walled = missing is None
+            yield await asyncio.to_thread(self._walls.furnish, root, writable, is_walled=is_walled)
 
 
 def paths_in(settings: Iterable[str]) -> list[Path]:

@@ -72,6 +72,18 @@ class IndexUnreachable(DependencyError):
     retryable = True
 
 
+class WallsMissing(BuildError):
+    """The build would run programs of strangers, and nothing could keep them in."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"the build runs programs of strangers, and can have no walls here: {why};"
+            " run steer as a root that may make namespaces, lock the app's dependencies with hashes"
+            " so that none of them runs, or say `builds: {walls: preferred}` in serve.yaml:"
+            " then who may push reads what steer reads"
+        )
+
+
 class StepFailed(BuildError):
     """A command of spec.build.steps did not succeed."""
 

@@ -113,7 +113,10 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """An immutable artifact; equal inputs give an equal digest."""
+    """An immutable artifact; equal inputs give an equal digest.
+
+    `unwalled` says why a program of strangers ran without walls as it was made, if one did.
+    """
 
     digest: str
     platform: str
@@ -121,6 +124,7 @@ class Build:
     manifest: Manifest
     subject: str | None = None
     authored: datetime | None = None
+    unwalled: str | None = None
 
 
 def canonical(value: Any) -> bytes:

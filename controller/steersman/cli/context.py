@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from steersman.builds import Builder
+from steersman.builds import Builder, Policy
 from steersman.builds.builder import default_cache
 from steersman.cli.app import Tools
 from steersman.cli.text import printable
@@ -154,10 +154,12 @@ async def opened_here(
     is_verbose: bool = False,
     cache: Path | None = None,
     use_ssh_config: bool = True,
+    walls: Policy = "preferred",
 ) -> AsyncIterator[Here]:
     """Open the store; hosts are connected to on demand, and left when this ends.
 
-    `cache` is where builds are kept, if not where they usually are.
+    `cache` is where builds are kept, if not where they usually are; `walls` is whether programs of
+    strangers may run without them.
     """
     configure_logs(is_verbose=is_verbose, is_debugging=tools.is_debugging)
     async with tools.own_store() as store:
@@ -175,7 +177,7 @@ async def opened_here(
             patience=patience,
             keys=keys,
         )
-        artifacts = Artifacts(Builder(cache))
+        artifacts = Artifacts(Builder(cache, walls=walls))
         controller = Controller(session, artifacts)
         secrets = SecretReader(keys, os.environ)
         try:

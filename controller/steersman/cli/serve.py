@@ -32,7 +32,8 @@ def serve(
     Manifests given with -f are applied now and whenever they change. A file that is half written
     or broken changes nothing: what it said before holds, and conditions and events say why.
 
-    What else it does is said in serve.yaml in the state folder: git push, webhooks, polling.
+    What else it does is said in serve.yaml in the state folder: git push, webhooks, polling, and
+    whether builds may run without walls where they can have none.
 
     \b
       steer serve                          keep what was applied
@@ -83,6 +84,8 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.server.notify import Notifier
     from steersman.server.parts import Parts
     from steersman.server.tokens import Tokens
+    from steersman.server.walls import tell_of_walls
+    from steersman.store.paths import state_dir
     from steersman.telemetry.errorlog import FILE as ERRORS
     from steersman.telemetry.errorlog import ErrorLog
     from steersman.telemetry.errors import Errors
@@ -98,12 +101,14 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.telemetry.troubles import telling
 
     relay = Relay()
-    async with opened_here(tools, relay, use_ssh_config=False) as work:
+    settings = read_config((tools.state_dir or state_dir()) / FILE)
+    walls = settings.walls(is_root=os.geteuid() == 0)
+    async with opened_here(tools, relay, use_ssh_config=False, walls=walls) as work:
         configure(sys.stderr, is_debugging=tools.is_debugging)
+        await tell_of_walls(work.artifacts, walls)
         apply = applying(work.controller, work.secrets)
         manifests = Manifests(filenames, work.memory, apply, recursive=recursive)
         folder = work.store.path.parent
-        settings = read_config(folder / FILE)
         more = {
             "Manifests": manifests.reconcile,
             "Repository": Follow(work.repositories).reconcile,

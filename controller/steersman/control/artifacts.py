@@ -40,6 +40,11 @@ def resolved_again(release: Release) -> Resolved:
     return Resolved(kind, builder_source(spec.source), commit, spec.content)
 
 
+def unwalled(why: str) -> str:
+    """Return the sentence for a build that ran programs of strangers as who we are."""
+    return f"built without walls: {why}; its programs could read what steer reads"
+
+
 def platform_of(link: HostLink, spec: BuildSpec) -> Platform:
     """Return the platform that an app's build for this host is made for."""
     hello = link.hello
@@ -58,6 +63,11 @@ class Artifacts:
         self._builder = builder
         # One builder saturates this machine; hosts are waited for elsewhere.
         self._one = asyncio.Lock()
+        self._told: set[tuple[str, str]] = set()
+
+    async def walls_missing(self) -> str | None:
+        """Return why builds can have no walls on this machine, or None."""
+        return await self._builder.walls.missing()
 
     def pushing(
         self, folder: Path, ref: str, sha: str, objects: str
@@ -78,7 +88,18 @@ class Artifacts:
             return found
         async with self._one:
             say(f"building {resolved.commit[:12]} for {platform.key}")
-            return await self._builder.build(resolved, wanted, platform, say)
+            build = await self._builder.build(resolved, wanted, platform, say)
+        if build.unwalled is not None:
+            say(unwalled(build.unwalled))
+        return build
+
+    def news(self, app: str, build: builds.Build) -> str | None:
+        """Return what is to be said of an app's build, or None once it was told."""
+        key = app, build.digest
+        if build.unwalled is None or key in self._told:
+            return None
+        self._told.add(key)
+        return unwalled(build.unwalled)
 
     async def target(self, build: builds.Build, platform: Platform, say: Say) -> BuildTarget:
         """Return what a host of `platform` should hold, as the builder delivers it."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 from steersman.api.app import App
+from steersman.api.app import Build as BuildSpec
 from steersman.api.errors import SteersmanError
 from steersman.api.meta import API_VERSION, ObjectMeta
 from steersman.api.names import release_name
 from steersman.api.release import Release, ReleaseSpec, ReleaseTemplate
-from steersman.builds import Platform, Resolved
+from steersman.builds import Build, Platform, Resolved
 from steersman.control.artifacts import Artifacts, platform_of, resolved_again
 from steersman.control.binding import Binding
 from steersman.control.fixed import FixedValues, Secrets
@@ -178,9 +180,7 @@ class Chooser:
         processes = {name: each.template() for name, each in spec.processes.items()}
         if not processes:
             platform = platform_of(links[0], spec.build)
-            build = await self._artifacts.build(
-                resolved, spec.build, platform, lambda text: self._report.said(app.name, text)
-            )
+            build = await self._built(app, resolved, spec.build, platform)
             found = from_procfile(build.manifest.procfile)
             processes = {name: each.template() for name, each in found.items()}
             _check_routes(app, processes)
@@ -253,13 +253,20 @@ class Chooser:
         return wanted
 
     async def _build(self, app: App, release: Release, platform: Platform) -> BuildTarget:
-        def say(text: str) -> None:
-            self._report.said(app.name, text)
-
         # As it was resolved then: a branch that moved on does not change an older release.
         resolved = resolved_again(release)
-        build = await self._artifacts.build(resolved, release.spec.build, platform, say)
-        return await self._artifacts.target(build, platform, say)
+        build = await self._built(app, resolved, release.spec.build, platform)
+        return await self._artifacts.target(build, platform, partial(self._report.said, app.name))
+
+    async def _built(
+        self, app: App, resolved: Resolved, spec: BuildSpec, platform: Platform
+    ) -> Build:
+        say = partial(self._report.said, app.name)
+        build = await self._artifacts.build(resolved, spec, platform, say)
+        news = None if self._is_dry else self._artifacts.news(app.name, build)
+        if news is not None:
+            await self._memory.note("App", app.name, "BuiltWithoutWalls", news, type_="Warning")
+        return build
 
 
 def _check_routes(app: App, processes: Mapping[str, object]) -> None:

@@ -10,6 +10,7 @@ from steersman.api.model import Model
 from steersman.api.names import Name
 from steersman.api.quantities import Timeout
 from steersman.api.repository import check_interval
+from steersman.builds import Policy
 from steersman.control.polling import INTERVAL
 from steersman.manifests.settings import read_settings
 from steersman.server.git.config import Git
@@ -25,6 +26,12 @@ class Poll(Model):
     interval: Annotated[Timeout, AfterValidator(check_interval)] = INTERVAL
 
 
+class Builds(Model):
+    """Whether programs of strangers, which builds run, may run where nothing keeps them in."""
+
+    walls: Policy | None = None
+
+
 class ServeConfig(Model):
     """Each section says what its door is; one that is left out stays shut."""
 
@@ -32,6 +39,16 @@ class ServeConfig(Model):
     git: Git | None = None
     hooks: Mapping[Name, Hook] = Field(default_factory=dict)
     poll: Poll = Poll()
+    builds: Builds = Builds()
+
+    def walls(self, *, is_root: bool) -> Policy:
+        """Return what holds: left out, nobody else's program gets at root or at what pushes share.
+
+        An ordinary user whom nobody pushes to builds his own apps with what he has.
+        """
+        if self.builds.walls is not None:
+            return self.builds.walls
+        return "required" if is_root or self.git is not None else "preferred"
 
 
 def read_config(path: Path) -> ServeConfig:
