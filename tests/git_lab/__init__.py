@@ -25,7 +25,7 @@ from steersman.server.git.config import Git, GitKey
 from steersman.server.git.deploys import Deploys
 from steersman.server.git.depot import Depot
 from steersman.server.git.endpoint import serving
-from steersman.server.git.progress import Remote
+from steersman.server.git.progress import QUIET, Remote
 from steersman.server.git.push import Judge
 from steersman.store.sqlite import SqliteStore
 from steersman.transport.git_server import Listening
@@ -113,7 +113,7 @@ class FakeDeploys(Deploys):
         self.began = asyncio.Event()
         self.may_end = asyncio.Event()
         self.may_end.set()
-        self.at_once = self.most_at_once = 0
+        self.at_once = self.most_at_once = self.ended = 0
         self.gives_up = self.given_up = False
         self.overtaken_by: list[str] = []
         return self
@@ -152,6 +152,7 @@ class FakeDeploys(Deploys):
             raise SteersmanError("the rollout was cancelled")
         if self.fault is not None:
             raise self.fault
+        self.ended += 1
 
 
 @dataclass
@@ -185,7 +186,7 @@ class Lab:
 
 
 @asynccontextmanager
-async def opened(folder: Path, **config: Any) -> AsyncIterator[Lab]:
+async def opened(folder: Path, quiet: float = QUIET, **config: Any) -> AsyncIterator[Lab]:
     folder.mkdir(exist_ok=True)
     ann, eve = Pusher(folder, "ann"), Pusher(folder, "eve")
     keys = {
@@ -206,7 +207,7 @@ async def opened(folder: Path, **config: Any) -> AsyncIterator[Lab]:
         lab = Lab(store, session, depot, deploys, judge, ann, eve, woken)
         await lab.app("shop")
         await lab.app("blog")
-        async with serving(git, depot, judge) as listening:
+        async with serving(git, depot, judge, quiet) as listening:
             lab.listening = listening
             for person in (ann, eve):
                 person.meet(listening)

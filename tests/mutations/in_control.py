@@ -317,4 +317,12 @@ FAULTS = (
         "synchronous = NORMAL",
         "tests/unit/test_store_file.py::test_the_settings_that_durability_stands_on",
     ),
+    # Pushes.
+    Fault(
+        "pusher-told-nothing-for-long",
+        "controller/steersman/server/git/progress.py",
+        "            if remote.silence >= quiet:\n",
+        "            if False:\n",
+        "tests/unit/test_git_push.py::test_who_pushes_is_reminded_of_what_is_waited_for",
+    ),
 )

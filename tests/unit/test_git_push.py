@@ -12,6 +12,7 @@ import pytest
 
 from git_lab import Lab, opened
 from steersman.api.errors import SteersmanError
+from steersman.server.git.progress import Remote
 
 pytestmark = pytest.mark.slow
 
@@ -96,6 +97,10 @@ async def test_with_another_gate_the_ref_moves_before_the_rollout(
             assert lab.deploys.built == []
             assert "remote:   release 2 serves as before" in said.text
             assert "remote: main has moved all the same: its push.gate is none" in said.text
+            assert "`steer rollout undo app/shop`; `steer rollout status app/shop`" in said.text
+        first = f"remote: shop: deploying {commit[:12]}"
+        told = said.text[said.text.index("remote: main has moved, and is rolled out") :]
+        assert told.index("`steer rollout status app/shop`") < told.index(first)
 
 
 async def test_an_app_may_have_a_gate_of_its_own(lab: Lab) -> None:
@@ -119,6 +124,64 @@ async def test_who_leaves_cancels_nothing(lab: Lab) -> None:
     async with asyncio.timeout(10):
         while await lab.at("main") != commit:  # noqa: ASYNC110 - git is another process
             await asyncio.sleep(0.02)
+
+
+class Reminders:
+    """Counts what pushers are reminded of, and lets a test wait for so many more."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._told = asyncio.Condition()
+        self.count = 0
+        remind = Remote.remind
+
+        def counted(remote: Remote) -> None:
+            remind(remote)
+            self.count += 1
+
+        monkeypatch.setattr(Remote, "remind", counted)
+
+    async def more(self, number: int) -> None:
+        wanted = self.count + number
+        async with asyncio.timeout(30):
+            while self.count < wanted:  # noqa: ASYNC110 - told by a callback
+                await asyncio.sleep(0.01)
+
+
+async def test_who_pushes_is_reminded_of_what_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reminders = Reminders(monkeypatch)
+    async with opened(tmp_path, quiet=0.05) as lab:
+        commit = lab.ann.copy.commit({"main.py": "1"})
+        lab.deploys.may_end.clear()
+        pushing = asyncio.create_task(lab.ann.push("shop"))
+        await lab.deploys.began.wait()
+        await reminders.more(3)
+        lab.deploys.may_end.set()
+        said = await pushing
+    assert said.code == 0, said
+    assert said.text.count(f"remote: still at: shop: deploying {commit[:12]} (0 s)") >= 3
+
+
+@pytest.mark.parametrize("gate", ["rollout", "none"])
+async def test_who_leaves_while_lines_are_said_cancels_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gate: str
+) -> None:
+    reminders = Reminders(monkeypatch)
+    async with opened(tmp_path, quiet=0.02, gate=gate) as lab:
+        commit = lab.ann.copy.commit({"main.py": "1"})
+        lab.deploys.may_end.clear()
+        pushing = asyncio.create_task(lab.ann.push("shop"))
+        await lab.deploys.began.wait()
+        (pid,) = lab.ann.connections()
+        os.kill(pid, signal.SIGKILL)
+        assert (await pushing).code != 0
+        await reminders.more(10)
+        assert lab.deploys.at_once == 1, "it goes on"
+        lab.deploys.may_end.set()
+        async with asyncio.timeout(30):
+            while await lab.at("main") != commit or not lab.deploys.ended:  # noqa: ASYNC110 - git
+                await asyncio.sleep(0.02)
 
 
 async def test_two_pushes_at_once_go_one_after_the_other(lab: Lab, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_git_push_is_read(tmp_path: Path) -> None:
         ("git: {listen: 2222}\n", "git.listen: found the number 2222"),
         ("git: {listen: '2222'}\n", 'git.listen: found "2222"; allowed: host:port'),
         ("git: {listen: ':70000'}\n", 'git.listen: found ":70000"'),
-        ("builds: {walls: no}\n", 'builds.walls: found "no"; allowed: required, preferred'),
+        ("builds: {walls: no}\n", 'builds.walls: found "no"; allowed: required or preferred'),
         ("git: {}\n", "git.listen: found nothing, and it is required"),
         ("git: {listen: ':1', gate: buil}\n", "did you mean"),
         ("git: {listen: ':1', keys: {a: {key: x, apps: [b]}}}\n", 'git.keys.a.key: found "x"'),

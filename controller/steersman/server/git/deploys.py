@@ -114,6 +114,7 @@ class Deploys:
         is then as it was before.
         """
         before = await self._before(app, [each.obj for each in sourced])
+        await self._expect(app, sourced, remote)
         with self._relay.listening(remote):
             try:
                 fault = await self._bring(app, sourced, remote)
@@ -123,6 +124,13 @@ class Deploys:
                 await self._take_back(before, app)
         if fault is not None:
             raise fault
+
+    async def _expect(self, app: str, sourced: Sequence[Sourced], remote: Remote) -> None:
+        """Tell how many hosts the app will be on."""
+        pushed = [each.obj for each in sourced if isinstance(each.obj, App)]
+        wanted = pushed[0] if pushed else await self.app(app)
+        if wanted is not None:
+            remote.hosts = len(place(wanted, await self._memory.hosts()).hosts)
 
     async def _bring(
         self, app: str, objects: Sequence[Sourced], remote: Remote

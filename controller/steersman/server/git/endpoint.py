@@ -19,6 +19,7 @@ from steersman.server.git.commands import parse_command
 from steersman.server.git.config import Git
 from steersman.server.git.deploys import Deploys
 from steersman.server.git.depot import Depot
+from steersman.server.git.progress import QUIET
 from steersman.server.git.push import Judge, Wake
 from steersman.server.git.service import Service
 from steersman.transport.git_server import Channel, Listening, Request, git_server
@@ -56,9 +57,14 @@ async def git_endpoint(
 
 
 @asynccontextmanager
-async def serving(config: Git, depot: Depot, judge: Judge) -> AsyncGenerator[Listening]:
-    """Serve the repositories of a depot until the block ends."""
-    door = _Door(config, depot, Service(depot, judge, config.max_pack))
+async def serving(
+    config: Git, depot: Depot, judge: Judge, quiet: float = QUIET
+) -> AsyncGenerator[Listening]:
+    """Serve the repositories of a depot until the block ends.
+
+    Who pushes hears every `quiet` seconds what is waited for.
+    """
+    door = _Door(config, depot, Service(depot, judge, config.max_pack, quiet))
     host, port = config.place
     lines = {name: key.key for name, key in config.keys.items()}
     async with git_server(host, port, depot.root / "host_key", lines, door.serve) as listening:

@@ -83,15 +83,25 @@ class Judge:
         session.pretended.close()
         moved, rest = {update.ref for update in push.updates}, session.rest
         if rest is not None and rest.gate != "rollout" and rest.update.ref in moved:
-            try:
-                await self._deploys.deploy(push.app, rest.objects, session.remote, or_undo=False)
-            except SteersmanError as error:
-                session.remote.last(str(error))
-                name = short(rest.update.ref)
-                session.remote.last(f"{name} has moved all the same: its push.gate is {rest.gate}")
+            await self._roll_out(push.app, rest, session.remote)
         for app in await self._deploys.deployed_by(self._depot.path(push.app)):
             if app.name != push.app and moved & set(_refs_of(app)):
                 self._wake(app.key)
+
+    async def _roll_out(self, app: str, rest: Deployment, remote: Remote) -> None:
+        """Deploy what counts as pushed already: a failure is told, and takes nothing back."""
+        name, status = short(rest.update.ref), f"`steer rollout status app/{app}`"
+        remote.line(
+            f"{name} has moved, and is rolled out now; who leaves stops nothing: {status} shows it"
+        )
+        try:
+            await self._deploys.deploy(app, rest.objects, remote, or_undo=False)
+        except SteersmanError as error:
+            remote.last(str(error))
+            remote.last(
+                f"{name} has moved all the same: its push.gate is {rest.gate}; push what mends it,"
+                f" or go back with `steer rollout undo app/{app}`; {status} says how it stands"
+            )
 
     def _refuse(self, push: Push, session: Session, error: SteersmanError) -> None:
         session.remote.last(str(error))

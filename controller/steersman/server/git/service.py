@@ -15,7 +15,7 @@ import structlog
 from steersman.builds.text import clean
 from steersman.server.git.commands import Command
 from steersman.server.git.depot import Depot
-from steersman.server.git.progress import Remote, Say
+from steersman.server.git.progress import Remote, Say, reminding
 from steersman.server.git.push import Judge, Session
 from steersman.server.git.report import Report
 from steersman.server.git.updates import Push, PushRefused, read_updates, summary
@@ -35,10 +35,11 @@ log = structlog.get_logger(__name__)
 class Service:
     """Runs git for one client. Who leaves while his push is judged cancels nothing."""
 
-    def __init__(self, depot: Depot, judge: Judge, max_pack: int) -> None:
+    def __init__(self, depot: Depot, judge: Judge, max_pack: int, quiet: float) -> None:
         self._depot = depot
         self._judge = judge
         self._max_pack = max_pack
+        self._quiet = quiet
 
     async def run(self, command: Command, key: str, channel: Channel) -> int:
         """Serve one command and return git's exit status."""
@@ -108,7 +109,8 @@ class Service:
             client.is_judged = True
             code = 1
             try:
-                code = await self._hook(json.loads(told), push, session)
+                async with reminding(session.remote, self._quiet):
+                    code = await self._hook(json.loads(told), push, session)
             except PushRefused as error:
                 session.remote.last(str(error))
             except Exception:
