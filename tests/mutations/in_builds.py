@@ -6,6 +6,7 @@ from mutations.fault import Fault
 
 BUILDS = "controller/steersman/builds"
 ORIGINS = "tests/unit/test_builds_origins.py"
+FOLLOWED = "tests/unit/test_repositories.py"
 UNWALLED = "tests/unit/test_builds_unwalled.py"
 
 FAULTS = (
@@ -50,5 +51,34 @@ FAULTS = (
         'return "required" if is_root or self.git is not None else "preferred"',
         'return "preferred"',
         "tests/unit/test_serve_config.py::test_walls_are_required_of_root_and_where_others_push",
+    ),
+    # Repositories.
+    Fault(
+        "only-the-head-is-signed",
+        "controller/steersman/control/repositories.py",
+        'if verify.mode == "All" else None',
+        "if False else None",
+        f"{FOLLOWED}::test_with_mode_all_every_new_commit_has_a_believed_signature",
+    ),
+    Fault(
+        "history-may-be-cut",
+        f"{BUILDS}/githistory.py",
+        "    if cut:\n",
+        "    if False:\n",
+        f"{FOLLOWED}::test_a_history_that_is_not_whole_is_believed_by_nobody",
+    ),
+    Fault(
+        "commits-replaced",
+        f"{BUILDS}/gitcli.py",
+        '    "core.useReplaceRefs": "false",\n',
+        "",
+        f"{FOLLOWED}::test_a_commit_is_not_read_as_the_one_that_a_ref_puts_in_its_place",
+    ),
+    Fault(
+        "fetches-without-end",
+        f"{BUILDS}/git.py",
+        "largest=most",
+        "largest=None",
+        f"{FOLLOWED}::test_a_repository_that_sends_too_much_is_refused_and_nothing_stays",
     ),
 )

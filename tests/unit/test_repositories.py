@@ -359,6 +359,107 @@ def _forged(sources: Sources, signed: str) -> str:
     return forged
 
 
+@pytest.fixture
+def served(tmp_path: Path, environ: dict[str, str]) -> Iterator[GitServer]:
+    with serve_git(tmp_path, tmp_path) as (server, certificate):
+        environ["GIT_SSL_CAINFO"] = str(certificate)
+        yield server
+
+
+@pytest.mark.parametrize("way", ["here", "https"])
+async def test_with_mode_all_every_new_commit_has_a_believed_signature(
+    fleet: Fleet, tmp_path: Path, served: GitServer, way: str
+) -> None:
+    url = str(fleet.sources.folder) if way == "here" else f"{served.url}/fleet/.git"
+    ann, public = ssh_signer(tmp_path, "ann", fleet.sources)
+    # What was there before anybody followed it is nobody's matter.
+    fleet.sources.commit({"README": "unsigned"})
+    await fleet.follow(url=url, verify={"ssh": [public], "mode": "All"})
+    first = ann.commit({"h1.yaml": HOST.format("h1")})
+    followed = await fleet.look()
+    assert followed.is_good, followed.error
+    bad = fleet.sources.commit({"h2.yaml": HOST.format("h2")})
+    ann.commit({"README": "on top of it"})
+    followed = await fleet.look()
+    assert f"commit {bad[:12]} is not taken: it is not signed" in str(followed.error)
+    assert await fleet.ready() == ("False", "NotSigned", "True")
+    assert (await fleet.now()).status.applied_commit == first
+    assert await fleet.hosts() == ["h1"]
+    # The same commits with every signature, and another look at what was refused.
+    fleet.sources.git("reset", "-q", "--hard", first)
+    ann.commit({"h3.yaml": HOST.format("h3")})
+    ann.commit({"h4.yaml": HOST.format("h4")})
+    followed = await fleet.look()
+    assert followed.is_good, followed.error
+    assert await fleet.hosts() == ["h1", "h3", "h4"]
+
+
+async def test_the_head_alone_is_looked_at_unless_said_otherwise(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    ann, public = ssh_signer(tmp_path, "ann", fleet.sources)
+    await fleet.follow(verify={"ssh": [public]})
+    ann.commit({"h1.yaml": HOST.format("h1")})
+    assert (await fleet.look()).is_good
+    fleet.sources.commit({"h2.yaml": HOST.format("h2")})
+    ann.commit({"README": "on top of it"})
+    assert (await fleet.look()).is_good
+
+
+async def test_a_history_that_is_not_whole_is_believed_by_nobody(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, public = ssh_signer(tmp_path, "ann", fleet.sources)
+    verify = {"ssh": [public], "mode": "All"}
+    await fleet.follow(verify=verify)
+    first = ann.commit({"h1.yaml": HOST.format("h1")})
+    assert (await fleet.look()).is_good
+    for number in range(3):
+        last = ann.commit({"README": str(number)})
+    cut = Sources(tmp_path / "cut")
+    shallow = ("fetch", "-q", "--depth=1", f"file://{fleet.sources.folder}")
+    cut.git(*shallow, f"{last}:refs/heads/cut")
+    await fleet.follow(url=str(cut.folder), ref="cut", verify=verify)
+    assert f"it does not have commit {first[:12]}" in str((await fleet.look()).error)
+    cut.git(*shallow, f"{first}:refs/heads/first")
+    assert f"the history before {last[:12]} was not sent" in str((await fleet.look()).error)
+    assert await fleet.ready() == ("False", "HistoryUnknown", "True")
+    monkeypatch.setattr("steersman.builds.githistory.MOST_NEW", 2)
+    await fleet.follow(verify=verify)
+    assert "more than 2 commits" in str((await fleet.look()).error)
+    monkeypatch.setattr("steersman.builds.githistory.MOST_NEW", 3)
+    assert (await fleet.look()).is_good
+
+
+async def test_a_commit_is_not_read_as_the_one_that_a_ref_puts_in_its_place(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    ann, public = ssh_signer(tmp_path, "ann", fleet.sources)
+    await fleet.follow(verify={"ssh": [public]})
+    good = ann.commit({"h1.yaml": HOST.format("h1")})
+    bad = fleet.sources.commit({"h2.yaml": HOST.format("h2")})
+    fleet.sources.git("update-ref", f"refs/replace/{bad}", good)
+    assert f"commit {bad[:12]} is not taken" in str((await fleet.look()).error)
+
+
+async def test_a_repository_that_sends_too_much_is_refused_and_nothing_stays(
+    served: GitServer, fleet: Fleet, tmp_path: Path
+) -> None:
+    (fleet.sources.folder / "big").write_bytes(os.urandom(2 << 20))
+    fleet.sources.commit({"h1.yaml": HOST.format("h1")})
+    await fleet.follow(url=f"{served.url}/fleet/.git", maxFetch="1M")
+    await fleet.look()
+    assert await fleet.ready() == ("False", "SourceTooLarge", "True")
+    assert "sends more than 1M" in await fleet.message()
+    assert "raise spec.maxFetch" in await fleet.message()
+    packs = [file for file in (tmp_path / "cache/git").rglob("*") if "pack" in file.name]
+    assert all(file.is_dir() for file in packs)
+    assert await fleet.hosts() == []
+    await fleet.follow(url=f"{served.url}/fleet/.git", maxFetch="3M")
+    followed = await fleet.look()
+    assert followed.is_good, followed.error
+
+
 async def test_a_signature_of_one_kind_is_not_believed_for_keys_of_the_other(
     fleet: Fleet, tmp_path: Path
 ) -> None:
@@ -368,13 +469,6 @@ async def test_a_signature_of_one_kind_is_not_believed_for_keys_of_the_other(
     ann.commit({"h1.yaml": HOST.format("h1")})
     assert (await fleet.look()).error is not None
     assert await fleet.hosts() == []
-
-
-@pytest.fixture
-def served(tmp_path: Path, environ: dict[str, str]) -> Iterator[GitServer]:
-    with serve_git(tmp_path, tmp_path) as (server, certificate):
-        environ["GIT_SSL_CAINFO"] = str(certificate)
-        yield server
 
 
 async def secret(fleet: Fleet, **values: str) -> None:

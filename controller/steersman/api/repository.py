@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from steersman.api.meta import Conditions, Object
 from steersman.api.model import Flag, Model, Number
 from steersman.api.names import Name
-from steersman.api.quantities import Timeout
+from steersman.api.quantities import Size, Timeout
 from steersman.api.refusal import Refused, quoted
 from steersman.api.source import GitRef, check_git_url
 from steersman.api.text import InnerPath, has_control
@@ -55,8 +55,13 @@ def check_interval(seconds: float) -> float:
 
 
 class Signers(Model):
-    """Whose signatures are believed: a commit must have one of them."""
+    """Whose signatures are believed, and which commits must have one of them.
 
+    With mode `HEAD` that is the commit which is applied, with `All` every commit that it brings
+    since the one applied before.
+    """
+
+    mode: Literal["HEAD", "All"] = "HEAD"
     ssh: tuple[Annotated[str, AfterValidator(check_signer)], ...] = ()
     gpg: tuple[Annotated[str, AfterValidator(check_public_keys)], ...] = ()
 
@@ -71,7 +76,8 @@ class RepositorySpec(Model):
     """What is followed, and how often it is looked at.
 
     `path` is the folder whose .yaml, .yml and .json files are applied, with those of its folders.
-    `prune` removes what the repository says no more. `credentials` names a Secret with URL, which
+    `prune` removes what the repository says no more. `maxFetch` is how much it may send at once,
+    packed. `credentials` names a Secret with URL, which
     begins the URLs that it is for, and USERNAME and PASSWORD, or IDENTITY (a private key in
     base64) and KNOWN_HOSTS.
     """
@@ -83,6 +89,7 @@ class RepositorySpec(Model):
     prune: Flag = False
     suspend: Flag = False
     verify: Signers | None = None
+    max_fetch: Size = 512 * 10**6
     credentials: Name | None = None
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -38,9 +39,16 @@ async def run(
     stdin: bytes | None = None,
     progress: Progress | None = None,
     merge: bool = False,
+    largest: int | None = None,
 ) -> Finished:
-    """Run `argv` to its end; each line of stderr, with `merge` of stdout too, is progress."""
+    """Run `argv` to its end; each line of stderr, with `merge` of stdout too, is progress.
+
+    It, and what it starts, writes no file of more than `largest` bytes.
+    """
     async with started(argv, env=env, cwd=cwd, stdin=stdin is not None, merge=merge) as child:
+        if largest is not None:
+            with suppress(ProcessLookupError):
+                resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (largest, largest))
         lines: deque[str] = deque(maxlen=_TAIL)
         talk = child.stdout if merge else child.stderr
         quiet = None if merge else child.stdout

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from steersman.api.errors import SteersmanError
+from steersman.api.quantities import format_size
 
 
 class BuildError(SteersmanError):
@@ -25,6 +26,16 @@ class SourceUnreachable(BuildError):
         super().__init__(
             f"source {source}: git could not read it: {why};"
             " check the URL, the network and this user's access to it"
+        )
+
+
+class SourceTooLarge(BuildError):
+    """The repository sent more than anyone said it may."""
+
+    def __init__(self, source: str, most: int, way_out: str) -> None:
+        super().__init__(
+            f"source {source}: it sends more than {format_size(most)}, and nothing of it was kept;"
+            f" {way_out}"
         )
 
 

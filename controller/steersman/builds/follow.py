@@ -9,11 +9,11 @@ from steersman.builds.blobs import BlobStore
 from steersman.builds.cache import Cache
 from steersman.builds.children import Progress
 from steersman.builds.credentials import Credentials, lent
-from steersman.builds.git import Commit, Git
+from steersman.builds.git import MOST_FETCHED, Commit, Git
 from steersman.builds.gitcli import GitCli
 from steersman.builds.gitnames import source_name
 from steersman.builds.model import GitSource
-from steersman.builds.signatures import Trusted, check_signature
+from steersman.builds.signatures import Trusted, check_signatures
 
 
 class Follower:
@@ -43,18 +43,23 @@ class Follower:
         sha: str,
         credentials: Credentials | None,
         trusted: Trusted | None,
+        most: int,
         progress: Progress,
     ) -> tuple[Commit, dict[str, bytes]]:
-        """Return a commit and its manifests by path; raises NotSigned before one is read."""
-        with self._git(credentials) as git:
+        """Return a commit and its manifests by path; raises NotSigned before one is read.
+
+        `most` is how many bytes the repository may send for it.
+        """
+        with self._git(credentials, most) as git:
             commit, folder = await git.fetch(source, sha, progress)
             if trusted is not None:
-                plain = GitCli(self._environ)
-                name = source_name(source)
-                await check_signature(plain, folder, name, sha, trusted, self._cache)
+                plain, name = GitCli(self._environ), source_name(source)
+                new = [sha, *await git.since(source, sha, trusted.since, progress)]
+                await check_signatures(plain, folder, name, new, trusted, self._cache)
             return commit, await git.texts(source, sha, progress)
 
     @contextmanager
-    def _git(self, credentials: Credentials | None) -> Iterator[Git]:
+    def _git(self, credentials: Credentials | None, most: int = MOST_FETCHED) -> Iterator[Git]:
+        way_out = "take large files out of it, or raise spec.maxFetch"
         with lent(credentials, self._cache) as extra:
-            yield Git(self._cache, self._blobs, self._environ, extra)
+            yield Git(self._cache, self._blobs, self._environ, extra, most, way_out)

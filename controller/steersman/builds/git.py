@@ -10,8 +10,9 @@ from pathlib import Path
 from steersman.builds.blobs import BlobStore
 from steersman.builds.cache import Cache
 from steersman.builds.children import Finished, Progress
-from steersman.builds.errors import RefNotFound, SourceUnreachable
+from steersman.builds.errors import RefNotFound, SourceTooLarge, SourceUnreachable
 from steersman.builds.gitcli import GitCli, reason
+from steersman.builds.githistory import read_new
 from steersman.builds.gitnames import (
     ABBREVIATED,
     COMMIT,
@@ -28,6 +29,8 @@ from steersman.builds.paths import Tree
 from steersman.builds.text import printable
 
 _FETCH_SECONDS = 900.0
+MOST_FETCHED = 4 * 10**9
+"""Bytes that one fetch of an app's source may bring, packed."""
 _SHOWN_REFS = 20
 _SUBJECT_LIMIT = 200
 # The documented way to make a shallow repository whole.
@@ -52,10 +55,13 @@ class Git:
         blobs: BlobStore,
         environ: Mapping[str, str],
         extra: Mapping[str, str] | None = None,
+        most: int = MOST_FETCHED,
+        way_out: str = "take large files out of it, or release the app as a package",
     ) -> None:
         self._cache = cache
         self._blobs = blobs
         self._git = GitCli(environ, extra)
+        self._most, self._way_out = most, way_out
         self._pushed: dict[tuple[Path, str], str] = {}
 
     async def resolve(self, source: GitSource) -> Commit:
@@ -92,6 +98,24 @@ class Git:
         if commit is None:
             raise await self._not_found(replace(source, ref=sha))
         return commit, folder
+
+    async def since(
+        self, source: GitSource, sha: str, base: str | None, progress: Progress
+    ) -> list[str]:
+        """Return the commits before `sha` that are not before `base`; none without a base.
+
+        Raises HistoryUnknown where the repository here does not have all of them.
+        """
+        if base is None or base == sha:
+            return []
+        folder = local_folder(source.url)
+        if folder is None:
+            folder = self._mirror(source)
+            async with self._cache.locked(f"git-{folder.stem}"):
+                progress(f"fetching the history of {sha[:12]} from {source_name(source)}")
+                refspec = f"+{sha}:refs/steersman/{sha}"
+                await self._fetch(source, folder, [_WHOLE], [refspec], progress)
+        return await read_new(self._git, folder, source_name(source), sha, base)
 
     @contextmanager
     def pushing(self, folder: Path, ref: str, sha: str, objects: str) -> Iterator[None]:
@@ -200,9 +224,13 @@ class Git:
     ) -> None:
         await self._prepare(source, mirror)
         words = ["fetch", "--no-tags", "--no-write-fetch-head", *options, "--end-of-options"]
+        words += [source.url, *refspecs]
+        most = self._most
         done = await self._git.run(
-            [*words, source.url, *refspecs], mirror, seconds=_FETCH_SECONDS, progress=progress
+            words, mirror, seconds=_FETCH_SECONDS, progress=progress, largest=most
         )
+        if done.code != 0 and _forget_half(mirror) >= most:
+            raise SourceTooLarge(source_name(source), most, self._way_out)
         _check(source, done)
 
     async def _prepare(self, source: GitSource, mirror: Path) -> None:
@@ -214,6 +242,7 @@ class Git:
                 words = ["init", "--quiet", "--bare", "--template=", "--end-of-options"]
                 _check(source, await self._git.run([*words, str(fresh)]))
                 fresh.rename(mirror)
+        _forget_half(mirror)
         # With our lock held, git's own locks are those of a killed builder.
         for stale in (*mirror.glob("*.lock"), *mirror.glob("refs/**/*.lock")):
             stale.unlink()
@@ -234,6 +263,14 @@ class Git:
             subject, authored = _described(content)
             self._cache.keep("commits", sha, {"subject": subject, "authored": authored})
         return self._known(sha)
+
+
+def _forget_half(mirror: Path) -> int:
+    """Remove what a fetch that failed has left of its pack; return the size of the largest."""
+    left = [(file, file.stat().st_size) for file in mirror.glob("objects/pack/tmp_*")]
+    for file, _ in left:
+        file.unlink()
+    return max([size for _, size in left], default=0)
 
 
 def _check(source: GitSource, done: Finished) -> None:

@@ -14,7 +14,11 @@ _SETTINGS = {
     "core.fsmonitor": "false",
     "core.symlinks": "false",
     "core.quotePath": "false",
+    # Whoever pushes refs could have a commit read as another one.
+    "core.useReplaceRefs": "false",
     "fetch.fsckObjects": "true",
+    # All that comes is one file then, which a limit holds for.
+    "fetch.unpackLimit": "1",
     "transfer.fsckObjects": "true",
     "gc.autoDetach": "false",
     "maintenance.autoDetach": "false",
@@ -73,12 +77,17 @@ class GitCli:
         stdin: bytes | None = None,
         seconds: float = _ANSWER_SECONDS,
         progress: Progress | None = None,
+        largest: int | None = None,
     ) -> Finished:
         """Run git to its end; silence beyond `seconds` reads as a failure that says so."""
         try:
             async with asyncio.timeout(seconds):
                 return await run(
-                    self.argv(words, folder), env=self.env(folder), stdin=stdin, progress=progress
+                    self.argv(words, folder),
+                    env=self.env(folder),
+                    stdin=stdin,
+                    progress=progress,
+                    largest=largest,
                 )
         except TimeoutError:
             return Finished(_TIMED_OUT, b"", (f"no answer within {seconds:.0f} s",))

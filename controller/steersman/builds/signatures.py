@@ -23,24 +23,38 @@ class NotSigned(BuildError):
         )
 
 
+class HistoryUnknown(BuildError):
+    """Nobody can tell which commits are new, so nobody can tell that all of them are signed."""
+
+    def __init__(self, source: str, why: str) -> None:
+        super().__init__(
+            f"source {source}: {why}, so that its signatures cannot be told;"
+            " look at them yourself, and set spec.verify.mode to HEAD until this commit is applied"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Trusted:
-    """Lines of an allowed signers file, and armored OpenPGP public keys."""
+    """Lines of an allowed signers file, and armored OpenPGP public keys.
+
+    Every commit since `since` must have a signature of theirs, without one only the newest.
+    """
 
     ssh: Sequence[str] = ()
     gpg: Sequence[str] = ()
+    since: str | None = None
 
 
-async def check_signature(
-    git: GitCli, folder: Path, source: str, sha: str, trusted: Trusted, cache: Cache
+async def check_signatures(
+    git: GitCli, folder: Path, source: str, shas: Sequence[str], trusted: Trusted, cache: Cache
 ) -> None:
-    """Return when the commit has a good signature of somebody in `trusted`; raises NotSigned."""
+    """Return when each commit has a good signature of somebody in `trusted`; raises NotSigned."""
     with cache.scratch() as scratch:
         signers, home = scratch / "signers", scratch / "gnupg"
         signers.write_text("".join(f"{line}\n" for line in trusted.ssh))
         home.mkdir(0o700)
         env = git.env(folder) | {"GNUPGHOME": str(home)}
-        await _keyring(home, env, source, sha, trusted.gpg)
+        await _keyring(home, env, source, shas[0], trusted.gpg)
         settings = {
             "gpg.ssh.allowedSignersFile": str(signers),
             # Of certificates nobody said anything: no system's store of them shall decide.
@@ -48,10 +62,12 @@ async def check_signature(
             "gpg.minTrustLevel": "undefined",
         }
         words = [word for pair in settings.items() for word in ("-c", "=".join(pair))]
-        argv = git.argv([*words, "verify-commit", "--raw", sha], folder)
-        done = await run(argv, env=env)
-    if done.code != 0:
-        raise NotSigned(source, sha, _why(done.tail))
+        for sha in shas:
+            # One at a time: of several, git does not say whose signature is not good.
+            argv = git.argv([*words, "verify-commit", "--raw", sha], folder)
+            done = await run(argv, env=env)
+            if done.code != 0:
+                raise NotSigned(source, sha, _why(done.tail))
 
 
 async def _keyring(

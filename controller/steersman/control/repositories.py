@@ -129,9 +129,13 @@ class Repositories:
     ) -> tuple[Commit, tuple[Sourced, ...]]:
         """Return the objects that a commit says; raises what is wrong with it."""
         name, verify = repository.name, repository.spec.verify
-        trusted = Trusted(verify.ssh, verify.gpg) if verify is not None else None
+        trusted = None
+        if verify is not None:
+            since = repository.status.applied_commit if verify.mode == "All" else None
+            trusted = Trusted(verify.ssh, verify.gpg, since)
         commit, texts = await self._follower.texts(
-            source, sha, credentials, trusted, lambda text: self._session.report.said(name, text)
+            *(source, sha, credentials, trusted, repository.spec.max_fetch),
+            lambda text: self._session.report.said(name, text),
         )
         objects = load_commit(texts, BASE).objects
         check_followed(objects)
