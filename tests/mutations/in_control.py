@@ -325,4 +325,19 @@ FAULTS = (
         "            if False:\n",
         "tests/unit/test_git_push.py::test_who_pushes_is_reminded_of_what_is_waited_for",
     ),
+    # Sources that are folders.
+    Fault(
+        "half-a-save-deployed",
+        "controller/steersman/builds/settled.py",
+        "        if now == before and open_ is None:\n",
+        "        if True:\n",
+        "tests/unit/test_server_sources.py::test_half_of_a_save_is_no_source",
+    ),
+    Fault(
+        "save-while-nobody-watched-missed",
+        "controller/steersman/server/sources.py",
+        "            if now != before:\n",
+        "            if before is not None and now != before:\n",
+        "tests/unit/test_server_sources.py::test_a_folder_that_comes_later_is_watched_then",
+    ),
 )

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from steersman.builds import settled
+from steersman.builds.settled import BeingWritten, is_being_written
 from steersman.control.apply import Applied
 from steersman.control.memory import Memory
 from steersman.manifests import Sourced
 from steersman.server import folders
-from steersman.server.folders import BeingWritten, Manifests
-from steersman.server.settled import is_being_written
+from steersman.server.folders import Manifests
 from steersman.store.sqlite import SqliteStore
 
 WITHIN = 20
@@ -131,13 +132,13 @@ async def test_a_file_that_somebody_writes_is_waited_for(
         file.flush()
         assert is_being_written(str(path))
         looking = asyncio.create_task(bench.look())
-        done, _ = await asyncio.wait({looking}, timeout=5 * folders.SETTLING)
+        done, _ = await asyncio.wait({looking}, timeout=5 * settled.SETTLING)
         assert not done
         file.write(f"spec{last}")
     await asyncio.wait_for(looking, WITHIN)
     assert not is_being_written(str(path))
     assert bench.applied == [(["a"], True)]
-    monkeypatch.setattr(folders, "PATIENCE", 0.0)
+    monkeypatch.setattr(settled, "PATIENCE", 0.0)
     with path.open("a"), pytest.raises(BeingWritten, match=r"a\.yaml"):
         await bench.look()
 

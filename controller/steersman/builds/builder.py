@@ -48,6 +48,7 @@ from steersman.builds.platforms import Platform
 from steersman.builds.procfile import parse_procfile
 from steersman.builds.pythons import check_python
 from steersman.builds.requirements import has_local
+from steersman.builds.settled import settled
 from steersman.builds.steps import make_venv, run_steps
 from steersman.builds.text import clean, printable
 from steersman.builds.tools import Tools
@@ -67,7 +68,10 @@ class Builder:
         cache_dir: Path | None = None,
         environ: Mapping[str, str] | None = None,
         walls: Policy = "preferred",
+        *,
+        settles: bool = False,
     ) -> None:
+        """With `settles`, a folder is read when nobody has written to it for a moment."""
         self._environ = os.environ if environ is None else environ
         root = default_cache(self._environ) if cache_dir is None else cache_dir
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -75,6 +79,7 @@ class Builder:
         self.blobs = BlobStore(root)
         self._git = Git(self._cache, self.blobs, self._environ)
         self._tools = Tools(self._environ)
+        self._settles = settles
         self.walls = Walls(self._cache, self._environ, walls)
 
     def pushing(
@@ -176,8 +181,17 @@ class Builder:
 
     async def _folder(self, source: PathSource, blobs: BlobStore | None) -> Tree:
         folder = Path(source.path).expanduser().resolve()
+        # What is sealed is compared with what was resolved: it need not rest once more.
+        if self._settles and blobs is None:
+            await settled(lambda: self.listed(folder))
         names = await source_names(GitCli(self._environ), folder)
         return await asyncio.to_thread(read_folder, folder, names, blobs)
+
+    async def listed(self, folder: Path) -> list[str]:
+        """Return the paths of the files that a build of a source folder would have."""
+        names = await source_names(GitCli(self._environ), folder)
+        paths = [f"{folder}/{name}" for name in names]
+        return [path for path in paths if not os.path.islink(path)]
 
     async def _unpack(self, tree: Tree, folder: Path) -> None:
         folder.mkdir()

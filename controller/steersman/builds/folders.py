@@ -1,5 +1,6 @@
 """Folders on this machine as trees: what belongs to them, read without following links."""
 
+import fnmatch
 import hashlib
 import os
 import stat
@@ -14,7 +15,14 @@ from steersman.builds.paths import Tree
 from steersman.builds.text import printable
 
 # Folders that are made again by tools, and never part of an artifact.
-LEFT_OUT = frozenset({".git", ".venv", "__pycache__", "node_modules"})
+LEFT_OUT = frozenset(
+    {".git", ".venv", "__pycache__", "node_modules", ".tox", ".nox", ".hypothesis"}
+    | {".mypy_cache", ".pytest_cache", ".ruff_cache"}
+)
+# What editors and desktops leave beside files, some of it for as long as they are open.
+_DROPPINGS = (".*.sw?", "*~", ".#*", "#*#", ".DS_Store")
+# What is in every venv, whatever its name.
+_VENV = "pyvenv.cfg"
 
 _CHUNK = 1 << 20
 
@@ -27,6 +35,9 @@ async def source_names(git: GitCli, folder: Path) -> list[str]:
         return list(walk(folder))
     # As words of its own, since discovery must climb: a folder inside a work tree is welcome.
     words = ["-C", str(folder), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    # Of what is committed nothing is left out: somebody wanted it there.
+    words += [f"--exclude={name}/" for name in sorted(LEFT_OUT)]
+    words += [f"--exclude={glob.replace('#', '[#]')}" for glob in _DROPPINGS]
     done = await git.run(words)
     if done.code != 0:
         why = f"git cannot list it ({reason(done)})"
@@ -42,10 +53,17 @@ def walk(folder: Path, below: str = "") -> Iterator[str]:
         for entry in entries:
             name = f"{below}/{entry.name}" if below else entry.name
             if entry.is_dir(follow_symlinks=False):
-                if entry.name not in LEFT_OUT:
+                if entry.name not in LEFT_OUT and not os.path.lexists(f"{entry.path}/{_VENV}"):
                     yield from walk(folder, name)
+            elif is_dropping(entry.name):
+                continue
             elif entry.is_symlink() or entry.is_file(follow_symlinks=False):
                 yield name
+
+
+def is_dropping(name: str) -> bool:
+    """Whether a file is an editor's or a desktop's, and no part of what somebody made."""
+    return any(fnmatch.fnmatchcase(name, glob) for glob in _DROPPINGS)
 
 
 def read_folder(folder: Path, names: Iterable[str], blobs: BlobStore | None = None) -> Tree:

@@ -155,11 +155,12 @@ async def opened_here(
     cache: Path | None = None,
     use_ssh_config: bool = True,
     walls: Policy = "preferred",
+    settles: bool = False,
 ) -> AsyncIterator[Here]:
     """Open the store; hosts are connected to on demand, and left when this ends.
 
     `cache` is where builds are kept, if not where they usually are; `walls` is whether programs of
-    strangers may run without them.
+    strangers may run without them; with `settles`, a source's folder is read when it rests.
     """
     configure_logs(is_verbose=is_verbose, is_debugging=tools.is_debugging)
     async with tools.own_store() as store:
@@ -177,7 +178,7 @@ async def opened_here(
             patience=patience,
             keys=keys,
         )
-        artifacts = Artifacts(Builder(cache, walls=walls))
+        artifacts = Artifacts(Builder(cache, walls=walls, settles=settles))
         controller = Controller(session, artifacts)
         secrets = SecretReader(keys, os.environ)
         try:

@@ -31,6 +31,8 @@ def serve(
 
     Manifests given with -f are applied now and whenever they change. A file that is half written
     or broken changes nothing: what it said before holds, and conditions and events say why.
+    Where such an app has a folder as its source (`source: {path: …}`), a save there is deployed
+    too, once nobody writes: what git ignores, venvs and caches do not count.
 
     What else it does is said in serve.yaml in the state folder: git push, webhooks, polling, and
     whether builds may run without walls where they can have none.
@@ -83,6 +85,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.server.logs import LogReporter, configure
     from steersman.server.notify import Notifier
     from steersman.server.parts import Parts
+    from steersman.server.sources import Sources
     from steersman.server.tokens import Tokens
     from steersman.server.walls import tell_of_walls
     from steersman.store.paths import state_dir
@@ -103,7 +106,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     relay = Relay()
     settings = read_config((tools.state_dir or state_dir()) / FILE)
     walls = settings.walls(is_root=os.geteuid() == 0)
-    async with opened_here(tools, relay, use_ssh_config=False, walls=walls) as work:
+    async with opened_here(tools, relay, use_ssh_config=False, walls=walls, settles=True) as work:
         configure(sys.stderr, is_debugging=tools.is_debugging)
         await tell_of_walls(work.artifacts, walls)
         apply = applying(work.controller, work.secrets)
@@ -160,6 +163,8 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
         ]
         if filenames:
             doors.append(kept_going("manifests", lambda: manifests.watch(engine.wake)))
+            sources = Sources(work.memory, work.artifacts, engine.wake)
+            doors.append(kept_going("sources", sources.watch))
         # Entered last, so left first: whoever hears has heard all that is remembered as heard.
         doors.append(listeners.listening())
         async with alone_in(folder):

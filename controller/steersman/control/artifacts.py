@@ -78,6 +78,10 @@ class Artifacts:
     async def resolve(self, source: Source) -> Resolved:
         return await self._builder.resolve(builder_source(source))
 
+    async def listed(self, source: Source) -> list[str]:
+        """Return the files of a folder that is an app's source."""
+        return await self._builder.listed(Path(source.path or "").expanduser().resolve())
+
     async def build(
         self, resolved: Resolved, spec: BuildSpec, platform: Platform, say: Say
     ) -> builds.Build:

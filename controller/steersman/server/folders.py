@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 import watchfiles
 
-from steersman.api.errors import SteersmanError
+from steersman.builds.settled import settled
 from steersman.control.apply import Applied, Controller
 from steersman.control.following import Wake
 from steersman.control.memory import Memory
@@ -19,16 +19,14 @@ from steersman.control.secrets import SecretReader
 from steersman.manifests import ManifestErrors, Sourced, load_sound
 from steersman.manifests.loading import files_in
 from steersman.planning.inventory import marked
-from steersman.server.settled import is_being_written, look
 from steersman.server.validity import mark
 
 log = structlog.get_logger(__name__)
 
 KEY = "Manifests/served"
 INVENTORY = "served"
-# A save is several events; what is written slowly is waited for, but not for ever.
+# A save is several events.
 DEBOUNCE_MS, STEP_MS = 100, 20
-SETTLING, PATIENCE = 0.1, 10.0
 
 ApplySet = Callable[[Sequence[Sourced], bool], Awaitable[Applied]]
 """Applies a whole set. The flag says whether it is complete: only then may anything be pruned."""
@@ -42,18 +40,6 @@ def applying(controller: Controller, secrets: SecretReader) -> ApplySet:
         return await controller.apply(await secrets.read(members))
 
     return apply
-
-
-class BeingWritten(SteersmanError):
-    """A file has a writer for longer than anyone takes to save one."""
-
-    retryable = True
-
-    def __init__(self, path: str) -> None:
-        super().__init__(
-            f"{path} is being written for {PATIENCE:g} s; it is read when whoever has it open"
-            " (`fuser -v` names it) closes it, and what it said before holds until then"
-        )
 
 
 class Manifests:
@@ -89,7 +75,7 @@ class Manifests:
 
     async def reconcile(self, name: str, asked: bool) -> None:
         """Apply what the files say, but for those that are broken: their last words hold."""
-        await self._settle()
+        await settled(lambda: asyncio.to_thread(self._files))
         sound = await asyncio.to_thread(load_sound, self._paths, recursive=self._recursive)
         said = [(each.file, each.line, each.source.text) for each in sound.objects]
         now = said, sorted(sound.broken)
@@ -99,22 +85,6 @@ class Manifests:
             # Apps that did not come out well are the keeper's from here on.
             self._applied = now
         await mark(self._memory, INVENTORY, sound)
-
-    async def _settle(self) -> None:
-        """Wait until no file is being written; raises BeingWritten."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + PATIENCE
-        before = None
-        while True:
-            files = await asyncio.to_thread(self._files)
-            now = look(files)
-            open_ = next((path for path in files if is_being_written(path)), None)
-            if now == before and open_ is None:
-                return
-            if loop.time() > deadline and open_ is not None:
-                raise BeingWritten(open_)
-            before = now
-            await asyncio.sleep(SETTLING)
 
     def _files(self) -> list[str]:
         found: list[str] = []

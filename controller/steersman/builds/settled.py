@@ -2,13 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from steersman.api.errors import SteersmanError
+
+# What is written slowly is waited for, but not for ever.
+SETTLING, PATIENCE = 0.1, 10.0
 
 Looks = Mapping[str, tuple[int, int, int] | None]
 """Inode, size and time of change in nanoseconds of each file; None for one that is not there."""
+
+
+class BeingWritten(SteersmanError):
+    """A file has a writer for longer than anyone takes to save one."""
+
+    retryable = True
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} is being written for {PATIENCE:g} s; it is read when whoever has it open"
+            " (`fuser -v` names it) closes it, and what it said before holds until then"
+        )
+
+
+async def settled(listed: Callable[[], Awaitable[Sequence[str]]]) -> None:
+    """Return once the files that `listed` names rest and nobody writes one; raises BeingWritten."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + PATIENCE
+    before: Looks | None = None
+    while True:
+        now, open_ = await asyncio.to_thread(_seen, await listed())
+        if now == before and open_ is None:
+            return
+        if loop.time() > deadline and open_ is not None:
+            raise BeingWritten(open_)
+        before = now
+        await asyncio.sleep(SETTLING)
+
+
+def _seen(paths: Sequence[str]) -> tuple[Looks, str | None]:
+    return look(paths), next((path for path in paths if is_being_written(path)), None)
 
 
 def look(paths: Sequence[str]) -> Looks:
