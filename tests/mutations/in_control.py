@@ -340,4 +340,20 @@ FAULTS = (
         "            if before is not None and now != before:\n",
         "tests/unit/test_server_sources.py::test_a_folder_that_comes_later_is_watched_then",
     ),
+    # Deletes.
+    Fault(
+        "job-changed-meanwhile-deleted",
+        f"{CONTROL}/jobs.py",
+        "            await still()\n",
+        "",
+        "tests/unit/test_server_objects.py::test_a_job_is_compared_again_in_its_apps_turn",
+    ),
+    Fault(
+        "drain-writes-over-others",
+        f"{CONTROL}/cordon.py",
+        'self._memory.set_cordon(host, "drained", version)',
+        'self._memory.set_cordon(host, "drained")',
+        "tests/unit/test_server_objects.py"
+        "::test_what_others_change_while_a_host_is_drained_is_not_written_over",
+    ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 from laws.daemon import ROOT, Daemon, app, daemon, document, host, job, secret
 from steersman.api.app import App
 from steersman.api.errors import HostUnreachable
+from steersman.api.host import CORDON
+from steersman.control.cordon import Cordons
 from steersman.control.outcome import HostOutcome, Outcome
 from steersman.server.ask import APPLY
 from steersman.server.objects import MERGE, OPERATIONS
@@ -535,6 +538,94 @@ async def test_what_hosts_still_have_is_not_said_to_be_gone(
     refused = await api.request("DELETE", f"{ROOT}/apps/shop")
     assert (refused.status_code, "h1: it does not" in refused.json()["message"]) == (503, True)
     assert (await api.get(f"{ROOT}/apps/shop")).status_code == 200
+
+
+@pytest.mark.parametrize("meanwhile", ["changed", "another"])
+async def test_a_job_is_compared_again_in_its_apps_turn(
+    served: Daemon, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    store, jobs = served.parts.store, served.parts.controller.jobs
+    await api.post(f"{ROOT}/apps", json=app())
+    made = (await api.post(f"{ROOT}/jobs", json=job("backup", "shop"))).json()["metadata"]
+    held, touched = jobs._held, list[str]()
+
+    @asynccontextmanager
+    async def late(name: str) -> AsyncIterator[None]:
+        """Somebody else had the app for long, and wants something else of the job since."""
+        async with held(name):
+            if meanwhile == "another":
+                await store.delete("Job", "backup")
+            await store.put(job("backup", "shop", timeout="7m"))
+            yield
+
+    async def hosts(*args: Any, **options: Any) -> Any:
+        touched.append("hosts")
+        raise HostUnreachable("h1", "it is not to be asked")
+
+    monkeypatch.setattr(jobs, "_held", late)
+    monkeypatch.setattr(jobs, "_round", hosts)
+    wanted = {"resourceVersion": made["resourceVersion"]} if meanwhile == "changed" else {}
+    refused = await api.request("DELETE", f"{ROOT}/jobs/backup", json={"preconditions": wanted})
+    assert refused.status_code == 409, refused.text
+    assert touched == []
+    assert (await api.get(f"{ROOT}/jobs/backup")).json()["spec"]["timeout"] == "7m"
+
+
+@pytest.mark.parametrize("policy", ["Background", "Orphan"])
+async def test_a_host_is_compared_again_before_anything_leaves_it(
+    served: Daemon, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    store, give_up = served.parts.store, Cordons.give_up
+    made = (await api.post(f"{ROOT}/hosts", json=host("h9"))).json()["metadata"]
+    await api.post(f"{ROOT}/apps", json=app())
+    await store.put_status("App", "shop", {"hosts": ["h9"]})
+
+    async def late(self: Cordons, name: str, **how: Any) -> Any:
+        """Somebody wants something else of the host by now."""
+        moved = host("h9")
+        moved["spec"]["address"] = "192.0.2.99"
+        await store.put(moved)
+        return await give_up(self, name, **how)
+
+    monkeypatch.setattr(Cordons, "give_up", late)
+    wanted = {"resourceVersion": made["resourceVersion"]}
+    body = {"preconditions": wanted, "propagationPolicy": policy}
+    refused = await api.request("DELETE", f"{ROOT}/hosts/h9", json=body)
+    assert refused.status_code == 409, refused.text
+    kept = (await api.get(f"{ROOT}/hosts/h9")).json()
+    assert kept["spec"]["address"] == "192.0.2.99"
+    assert CORDON not in kept["metadata"].get("annotations", {})
+    stored = await store.get("App", "shop")
+    assert stored is not None
+    assert stored.status["hosts"] == ["h9"]
+
+
+async def test_what_others_change_while_a_host_is_drained_is_not_written_over(
+    served: Daemon, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, memory = served.parts.store, served.parts.session.memory
+    await api.post(f"{ROOT}/hosts", json=host("h9"))
+    read, addresses = memory.host, ["192.0.2.99"]
+
+    async def read_before_others_write(name: str) -> Any:
+        found = await read(name)
+        if found.metadata.annotations.get(CORDON) is None and addresses and reads.pop():
+            moved = host("h9")
+            moved["spec"]["address"] = addresses.pop()
+            await store.put(moved)
+        return found
+
+    async def connect(*args: Any) -> Any:
+        raise HostUnreachable("h9", "it is away")
+
+    # The first look is no change's: only the second is written back.
+    reads = [True, False]
+    monkeypatch.setattr(memory, "host", read_before_others_write)
+    monkeypatch.setattr(served.parts.session, "connect", connect)
+    await api.request("DELETE", f"{ROOT}/hosts/h9")
+    kept = (await api.get(f"{ROOT}/hosts/h9")).json()
+    assert kept["spec"]["address"] == "192.0.2.99"
+    assert kept["metadata"]["annotations"][CORDON] == "drained"
 
 
 async def test_a_secret_is_compared_and_deleted_in_one_step(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 
 from steersman.api.app import App
 from steersman.api.errors import SteersmanError
@@ -12,6 +13,7 @@ from steersman.control.outcome import Outcome
 from steersman.control.session import Session
 from steersman.control.status import without
 from steersman.planning.placement import place, replicas_of
+from steersman.store.errors import Conflict
 
 
 class NowhereElse(SteersmanError):
@@ -105,25 +107,43 @@ class Cordons:
         return left
 
     async def give_up(
-        self, name: str, *, is_orphan: bool, forget: Callable[[Host], Awaitable[None]]
+        self,
+        name: str,
+        *,
+        is_orphan: bool,
+        still: Callable[[], Awaitable[int | None]],
+        forget: Callable[[Host], Awaitable[None]],
     ) -> list[Outcome]:
-        """Forget a host, after every app has left it; one that is orphaned is left as it is."""
+        """Forget a host, after every app has left it; one that is orphaned is left as it is.
+
+        `still` returns its version before each change, or raises why it is not to go any more.
+        """
         host = await self._memory.host(name)
         outcomes: list[Outcome] = []
         if not is_orphan:
-            await self._memory.set_cordon(host, "drained")
+            host = await self._closed(name, still)
             outcomes = await self._move(host, await self._stuck(host))
             if await self._left(name, outcomes):
                 return outcomes
             link = await self._session.connect(host, await self._memory.hosts())
             await link.call("leave")
         apps = await self._apps_on(name)
+        # Whoever wants the host otherwise by now has apps there that are still known to be.
+        await still()
         for app in apps:
             await self._memory.set_app_status(app, without(app, name))
         await forget(host)
         hosts = await self._memory.hosts()
         heirs = [app.name for app in apps if replicas_of(app) and place(app, hosts).hosts]
         return [*outcomes, *[await self._reconcile(each) for each in heirs]]
+
+    async def _closed(self, name: str, still: Callable[[], Awaitable[int | None]]) -> Host:
+        """Drain a host as `still` has found it; what others change at the same time stays."""
+        while True:
+            version = await still()
+            host = await self._memory.host(name)
+            with suppress(Conflict):
+                return await self._memory.set_cordon(host, "drained", version)
 
     async def _move(self, host: Host, stuck: Mapping[str, str]) -> list[Outcome]:
         """Take every app off a drained host; those that are stuck there just stop."""

@@ -16,7 +16,7 @@ from steersman.control.memory import Memory, NotFound
 from steersman.control.outcome import Outcome
 from steersman.control.plugins import plugins_using
 from steersman.control.session import Session
-from steersman.store.errors import Conflict
+from steersman.store.errors import Conflict, UidConflict
 from steersman.store.protocol import Stored
 
 Cascade = Literal["background", "orphan"]
@@ -44,8 +44,9 @@ class Deleting:
     """Removes objects. What goes is what was meant, whatever others do at the same time.
 
     What leaves nothing on hosts is compared and removed in one step of the store. Others are
-    compared as it begins, and forgotten at the end if they are still the same: where a version was
-    meant, what somebody has asked for since stays known, and is brought to its hosts again.
+    compared as it begins, again before the first change that follows from it, and forgotten at the
+    end if they are still the same: where a version was meant, what somebody has asked for since
+    stays known, and is brought to its hosts again.
     """
 
     def __init__(
@@ -117,13 +118,19 @@ class Deleting:
             await self._forget(begun, meant)
             self._session.report.object_changed(f"host/{host.name}", "deleted")
 
-        return await self._cordons.give_up(name, is_orphan=cascade == "orphan", forget=forget)
+        async def still() -> int | None:
+            return await self._still(begun, meant)
+
+        is_orphan = cascade == "orphan"
+        return await self._cordons.give_up(name, is_orphan=is_orphan, still=still, forget=forget)
 
     async def _job(self, name: str, cascade: Cascade, meant: Meant) -> None:
         begun = await self._begun("Job", name, meant)
         errors = {}
         if cascade != "orphan":
-            errors = await self._jobs.remove(await self._memory.job(name))
+            job = await self._memory.job(name)
+            # Others may have had the app for long.
+            errors = await self._jobs.remove(job, lambda: self._still(begun, meant))
         if errors:
             raise ExceptionGroup("not deleted", list(errors.values()))
         await self._forget(begun, meant)
@@ -166,10 +173,15 @@ class Deleting:
             return
 
     async def _still(self, begun: Stored, meant: Meant) -> int | None:
-        """Return the version of what is going; raises Conflict if others want it otherwise."""
+        """Return the version of what is going.
+
+        Raises Conflict if others want it otherwise, and UidConflict if it is another by now.
+        """
         now = await self._memory.store.get(begun.kind, begun.name)
         if now is None:
             return None
+        if now.uid != begun.uid:
+            raise UidConflict(begun.kind, begun.name, begun.uid, now.uid)
         if meant.version is not None and now.generation != begun.generation:
             raise Conflict(begun.kind, begun.name, meant.version, now.resource_version)
         return now.resource_version

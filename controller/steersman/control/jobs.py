@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -114,9 +114,15 @@ class Jobs:
                 await self._remember(round_, job, is_asked_only=True)
         return silent
 
-    async def remove(self, job: Job) -> dict[str, SteersmanError]:
-        """Remove a job from its hosts; return why they may still have it."""
+    async def remove(
+        self, job: Job, still: Callable[[], Awaitable[object]]
+    ) -> dict[str, SteersmanError]:
+        """Remove a job from its hosts; return why they may still have it.
+
+        `still` is asked in the app's turn, and raises why the job is not to go any more.
+        """
         async with self._held(job.spec.app):
+            await still()
             app = await self._memory.app(job.spec.app)
             others = [j for j in await self._memory.jobs(app.name) if j.name != job.name]
             round_ = await self._round(app, others, leaving=job.status.hosts)

@@ -188,13 +188,16 @@ class Memory:
         await self.store.put(dump_object(changed(app, annotations)))
         return await self.app(name)
 
-    async def set_cordon(self, host: Host, cordon: str | None) -> Host:
-        """Say what a host may hold: None for everything, also where its manifest cordoned it."""
+    async def set_cordon(self, host: Host, cordon: str | None, version: int | None = None) -> Host:
+        """Say what a host may hold: None for everything, also where its manifest cordoned it.
+
+        Raises Conflict if the host is not at `version`.
+        """
         wanted = changed(host, {CORDON: cordon})
         if cordon is None:
             spec = host.spec.model_copy(update={"cordoned": False})
             wanted = wanted.model_copy(update={"spec": spec})
-        await self.store.put(dump_object(wanted))
+        await self.store.put(dump_object(wanted), version)
         return await self.host(host.name)
 
     async def secret_version(self, name: str) -> str | None:

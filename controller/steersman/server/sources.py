@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -49,7 +50,7 @@ class Sources:
             folders = sorted({folder_of(app) for app in apps.values()})
             async for changes in watchfiles.awatch(
                 *folders,
-                watch_filter=lambda _, path, of=folders: _may_matter(path, of),
+                watch_filter=partial(_may_matter, folders),
                 debounce=DEBOUNCE_MS,
                 step=STEP_MS,
                 rust_timeout=NOTICE_MS,
@@ -97,7 +98,7 @@ def _watched(apps: Mapping[str, App]) -> set[tuple[str, str]]:
     return {(name, folder_of(app)) for name, app in apps.items()}
 
 
-def _may_matter(path: str, folders: Sequence[str]) -> bool:
+def _may_matter(folders: Sequence[str], _: watchfiles.Change, path: str) -> bool:
     """Whether a change can be one of a source: git is asked about those that can."""
     for folder in folders:
         if path.startswith(f"{folder}/"):
