@@ -12,6 +12,7 @@ TURNS = "tests/unit/test_control_turns.py"
 LEASES = "tests/unit/test_store_leases.py"
 STORES = "tests/laws/test_store.py"
 PHASE = "tests/laws/test_release_phase.py"
+HOLDING = "tests/unit/test_control_holding.py"
 MOVING = "tests/unit/test_control_moving.py"
 UNITS = "tests/unit/test_drivers.py"
 
@@ -355,5 +356,27 @@ FAULTS = (
         'self._memory.set_cordon(host, "drained")',
         "tests/unit/test_server_objects.py"
         "::test_what_others_change_while_a_host_is_drained_is_not_written_over",
+    ),
+    # Drift in a pause.
+    Fault(
+        "drift-in-a-pause-left",
+        f"{CONTROL}/holding.py",
+        "        healed = await self._mover.move(link, wanted)\n",
+        "        healed = await self._dry.move(link, wanted)\n",
+        f"{HOLDING}::test_what_a_canary_has_not_come_to_is_healed_and_the_canary_is_not",
+    ),
+    Fault(
+        "canary-taken-back-as-drift",
+        f"{CONTROL}/holding.py",
+        "        if not is_untouched or not",
+        "        if not",
+        f"{HOLDING}::test_a_host_with_another_release_is_left_until_its_turn",
+    ),
+    Fault(
+        "healed-in-a-pause-against-orders",
+        f"{CONTROL}/holding.py",
+        "        if not links or not is_healed(self._app):\n",
+        "        if not links:\n",
+        f"{HOLDING}::test_an_app_that_is_not_to_be_healed_is_left",
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -19,6 +20,7 @@ from steersman.control.choose import Aim, Chooser
 from steersman.control.converge import Unhealthy
 from steersman.control.cutover import CutOvers
 from steersman.control.fixed import Secrets
+from steersman.control.holding import Holding, has_release
 from steersman.control.hosts import HostLink
 from steersman.control.marks import is_pinned
 from steersman.control.memory import Memory
@@ -191,6 +193,7 @@ class Rollout:
             Trip(app, choice.release, links, wanted),
             once=once,
             back=partial(self._bring_back, choice),
+            holding=partial(self._holding, choice),
         )
         walking = asyncio.create_task(walk.run())
         overtaken = asyncio.create_task(Wishes(self._memory, app, choice.release).overtaken())
@@ -205,6 +208,16 @@ class Rollout:
             for task in (walking, overtaken):
                 task.cancel()
             await asyncio.gather(walking, overtaken, return_exceptions=True)
+
+    def _holding(
+        self, choice: Choice, links: Sequence[HostLink]
+    ) -> AbstractAsyncContextManager[None]:
+        """Keep hosts with the last good release as they should be meanwhile."""
+        previous = choice.previous
+        if previous is None:
+            return nullcontext()
+        before = partial(self._wanted, choice, previous)
+        return Holding(self._memory, self._mover, choice.app, before).during(links)
 
     async def _end(self, choice: Choice, walked: Walked) -> Outcome:
         app, release = choice.app, choice.release
@@ -262,7 +275,7 @@ class Rollout:
         if choice.app.spec.rollout.auto_rollback:
             return await self._to_previous(choice, choice.links)
         wanted = await self._wanted(choice, choice.release)
-        there = [link for link in choice.links if await _has(link, wanted[link.name])]
+        there = [link for link in choice.links if await has_release(link, wanted[link.name])]
         kept = asyncio.gather(*(self._mover.move(link, wanted[link.name]) for link in there))
         back = self._to_previous(choice, [link for link in choice.links if link not in there])
         return (*await kept, *await back)
@@ -298,8 +311,3 @@ class Rollout:
             elif other.status.state == "pending":
                 why = f"release {release.spec.number} took its place"
                 await self._memory.set_release_state(other, "cancelled", why)
-
-
-async def _has(link: HostLink, wanted: Wanted) -> bool:
-    seen = (await link.observe()).app(wanted.app.name)
-    return seen.current == f"releases/{wanted.release_name}"

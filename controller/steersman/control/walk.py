@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import takewhile
@@ -66,7 +66,8 @@ class Walk:
     """Takes one release over the hosts that answer.
 
     `once` is what must happen a single time before any host serves the release; it raises
-    Unhealthy. `back` brings a single host back to the release before.
+    Unhealthy. `back` brings a single host back to the release before, and `holding` keeps hosts as
+    that has them for as long as it is entered.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Walk:
         *,
         once: Callable[[], Awaitable[None]],
         back: Callable[[HostLink], Awaitable[HostOutcome]],
+        holding: Callable[[Sequence[HostLink]], AbstractAsyncContextManager[None]],
     ) -> None:
         self._memory = session.memory
         self._report = session.report
@@ -84,6 +86,7 @@ class Walk:
         self._trip = trip
         self._once = once
         self._back = back
+        self._holding = holding
         self._wishes = Wishes(session.memory, trip.app, trip.release)
         self._seen: dict[str, HostSeen] = {}
         self._ahead: dict[str, asyncio.Task[HostOutcome]] = {}
@@ -217,9 +220,19 @@ class Walk:
 
     async def _wait(self, stage: Wait) -> None:
         pauses = Pauses(self._memory, self._report, self._wishes, self._trip.release)
-        self._walked.halted = await pauses.wait(stage, partial(self._judge, stage.judge))
+        async with self._holding(self._untouched(stage)):
+            self._walked.halted = await pauses.wait(stage, partial(self._judge, stage.judge))
         if self._walked.halted is None:
             await self._judge(stage.judge)
+
+    def _untouched(self, stage: Wait) -> list[HostLink]:
+        """Return the hosts that a canary has not come to: a blue-green one has booted on all.
+
+        A pause without a time ends this walk, and its end looks after them.
+        """
+        if stage.seconds is None or self._strategy().strategy != "Canary":
+            return []
+        return [self._trip.links[name] for name in self._well(self._trip.links)]
 
     async def _judge(self, stage: Judge | None) -> bool:
         """Return whether the release does well so far; what does not is its end."""
