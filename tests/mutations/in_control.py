@@ -368,7 +368,7 @@ FAULTS = (
     Fault(
         "canary-taken-back-as-drift",
         f"{CONTROL}/holding.py",
-        "        if not is_untouched or not",
+        "        if not boots_into(seen, wanted) or not",
         "        if not",
         f"{HOLDING}::test_a_host_with_another_release_is_left_until_its_turn",
     ),

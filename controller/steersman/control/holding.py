@@ -16,6 +16,7 @@ from steersman.control.memory import Memory
 from steersman.control.mover import Mover
 from steersman.control.report import Silent
 from steersman.control.target import Wanted
+from steersman.planning.seen import HostSeen
 
 EVERY = 2.0
 """Seconds between two looks: each costs a host that did not change next to nothing."""
@@ -75,11 +76,11 @@ class Holding:
 
     async def _look(self, link: HostLink, wanted: Wanted) -> None:
         try:
-            is_untouched = await has_release(link, wanted)
+            seen = await link.observe()
         except SteersmanError:
             # One that is silent is told of when its turn comes.
             return
-        if not is_untouched or not (await self._dry.move(link, wanted)).steps:
+        if not boots_into(seen, wanted) or not (await self._dry.move(link, wanted, seen)).steps:
             return
         healed = await self._mover.move(link, wanted)
         if healed.error is not None:
@@ -90,7 +91,6 @@ class Holding:
             await self._memory.note("App", self._app.name, "Healed", said, link.name)
 
 
-async def has_release(link: HostLink, wanted: Wanted) -> bool:
+def boots_into(seen: HostSeen, wanted: Wanted) -> bool:
     """Whether a host returns to this release when it boots: it has come to it, and not further."""
-    seen = (await link.observe()).app(wanted.app.name)
-    return seen.current == f"releases/{wanted.release_name}"
+    return seen.app(wanted.app.name).current == f"releases/{wanted.release_name}"

@@ -20,7 +20,7 @@ from steersman.control.choose import Aim, Chooser
 from steersman.control.converge import Unhealthy
 from steersman.control.cutover import CutOvers
 from steersman.control.fixed import Secrets
-from steersman.control.holding import Holding, has_release
+from steersman.control.holding import Holding, boots_into
 from steersman.control.hosts import HostLink
 from steersman.control.marks import is_pinned
 from steersman.control.memory import Memory
@@ -275,7 +275,9 @@ class Rollout:
         if choice.app.spec.rollout.auto_rollback:
             return await self._to_previous(choice, choice.links)
         wanted = await self._wanted(choice, choice.release)
-        there = [link for link in choice.links if await has_release(link, wanted[link.name])]
+        there = [
+            link for link in choice.links if boots_into(await link.observe(), wanted[link.name])
+        ]
         kept = asyncio.gather(*(self._mover.move(link, wanted[link.name]) for link in there))
         back = self._to_previous(choice, [link for link in choice.links if link not in there])
         return (*await kept, *await back)
