@@ -1,5 +1,6 @@
 """`steer serve` on real hosts: what drifts comes back, and no app notices the daemon itself."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,8 +9,8 @@ import pytest
 import yaml
 
 from acceptance.daemon import Daemon, serving
-from acceptance.pier import SITE, Pier
-from acceptance.steer import changes
+from acceptance.pier import GOOD, MUTE, SITE, Pier
+from acceptance.steer import PULSE, Repo, Steer, app, changes
 from acceptance.web import get
 from lab import seen
 from lab.commands import CommandFailed
@@ -188,3 +189,34 @@ def test_there_is_one_daemon_for_a_state(served: Pier) -> None:
     second = served.steer.run("serve", expect=1)
     assert "a daemon serves" in second.err
     assert "name another folder with --state-dir" in second.err
+
+
+def test_a_save_in_the_source_folder_of_a_followed_app_is_deployed(
+    hosts: Lab, steer: Steer, tmp_path: Path
+) -> None:
+    host, source = hosts.hosts[0], tmp_path / "cove"
+    shutil.copytree(PULSE, source, ignore=shutil.ignore_patterns("__pycache__"))
+    # One that hangs takes all of its time to stop.
+    web = {"command": "gunicorn app:app", "port": "http", "stop": {"timeout": "3s"}}
+    unused = Repo(tmp_path / "unused", {})
+    cove = app("cove", unused, source={"path": str(source)}, processes={"web": web})
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    (manifests / "cove.yaml").write_text(yaml.safe_dump_all([*steer.hosts(host), cove]))
+
+    def serves(revision: str) -> bool:
+        answer = get(host, "cove.example.com")
+        return (answer.status, answer.revision) == (200, revision)
+
+    with serving(steer, "-f", str(manifests)) as running:
+        for revision in ("1", "2"):
+            (source / "VERSION").write_text(f"{revision}\n")
+            until(lambda now=revision: serves(now), running.said)
+        # One that never gets healthy is not waited for when its author has saved again.
+        (source / "app.py").write_text(MUTE)
+        until(lambda: "steersman-cove.web.g3@1.service" in seen.units(host), running.said)
+        (source / "VERSION").write_text("3\n")
+        (source / "app.py").write_text(GOOD)
+        until(lambda: serves("3"), running.said)
+        until(lambda: steer.run("diff", "app/cove", expect=None).code == 0, running.said)
+    steer.run("delete", "app/cove")

@@ -13,6 +13,7 @@ import pytest
 from builds_lab.repositories import Repository
 from laws.test_planning import app_of
 from steersman.api.app import App
+from steersman.api.errors import SteersmanError
 from steersman.builds import Builder, PathSource
 from steersman.control.artifacts import Artifacts
 from steersman.control.memory import Memory
@@ -42,14 +43,20 @@ class Bench:
         self.folder = folder / "shop"
         self.folder.mkdir()
         self.memory = Counting(store)
-        self.woken = asyncio.Queue[str]()
+        self.woken, self.overtaken = asyncio.Queue[str](), asyncio.Queue[str]()
+        self.fault: SteersmanError | None = None
         environ = {"PATH": os.environ["PATH"], "HOME": str(folder)}
         self.builder = Builder(folder / "cache", environ, settles=True)
-        self.sources = Sources(self.memory, Artifacts(self.builder), self._wake)
+        self.sources = Sources(self.memory, Artifacts(self.builder), self._overtake, self._wake)
 
     def _wake(self, key: str, *, asked: bool = True, after: float = 0.0) -> None:
         assert asked
         self.woken.put_nowait(key)
+
+    async def _overtake(self, name: str) -> None:
+        self.overtaken.put_nowait(name)
+        if self.fault is not None:
+            raise self.fault
 
     async def follow(self, inventory: str = INVENTORY) -> None:
         await self.memory.put(marked(app_of(source={"path": str(self.folder)}), inventory))
@@ -146,6 +153,17 @@ async def test_a_folder_that_comes_later_is_watched_then(bench: Bench) -> None:
         assert bench.woken.empty()
         bench.write("app.py")
         assert await bench.next_wake() == "App/shop"
+
+
+async def test_a_rollout_of_an_earlier_save_is_told_to_give_up(bench: Bench) -> None:
+    bench.write("app.py")
+    await bench.follow()
+    bench.fault = SteersmanError("the folder is being written to")
+    async with bench.watching():
+        for text in ("2", "3"):
+            assert await bench.next_wake() == "App/shop"
+            assert await asyncio.wait_for(bench.overtaken.get(), WITHIN) == "shop"
+            bench.write("app.py", text)
 
 
 async def test_half_of_a_save_is_no_source(bench: Bench) -> None:

@@ -163,7 +163,7 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
         ]
         if filenames:
             doors.append(kept_going("manifests", lambda: manifests.watch(engine.wake)))
-            sources = Sources(work.memory, work.artifacts, engine.wake)
+            sources = Sources(*(work.memory, work.artifacts, work.controller.overtake, engine.wake))
             doors.append(kept_going("sources", sources.watch))
         # Entered last, so left first: whoever hears has heard all that is remembered as heard.
         doors.append(listeners.listening())

@@ -127,7 +127,7 @@ class Controller:
 
     async def reconcile(self, name: str) -> Outcome:
         """Bring one app to what it asks for, and remember how it went."""
-        await self._overtake(name)
+        await self.overtake(name)
         return await self._rolled(name, "newest")
 
     async def go_on(self, name: str) -> Outcome:
@@ -163,7 +163,7 @@ class Controller:
                     # Others may want these hosts: a daemon keeps its links, but must not hold them.
                     await asyncio.shield(self._session.let_go(name))
 
-    async def _overtake(self, name: str) -> None:
+    async def overtake(self, name: str) -> None:
         """Cancel a rollout under way elsewhere if it is not of what the app asks for now.
 
         A changed object is noticed there; a branch that moved, or a secret, is only seen here.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import structlog
 import watchfiles
 
 from steersman.api.app import App
+from steersman.api.errors import SteersmanError
 from steersman.builds.errors import BuildError
 from steersman.builds.folders import LEFT_OUT, is_dropping
 from steersman.builds.settled import Looks, look
@@ -31,12 +32,20 @@ class Sources:
     """Watches the folders that apps of followed manifests are made from.
 
     Only says that an app is to be looked at: whoever does waits until the folder rests, and makes
-    no release of what is as before.
+    no release of what is as before. A rollout of an earlier save is told to give up (`overtake`):
+    its end may be long in coming, and nobody waits for it any more.
     """
 
-    def __init__(self, memory: Memory, artifacts: Artifacts, wake: Wake) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        artifacts: Artifacts,
+        overtake: Callable[[str], Awaitable[None]],
+        wake: Wake,
+    ) -> None:
         self._memory = memory
         self._artifacts = artifacts
+        self._overtake = overtake
         self._wake = wake
         self._looks: dict[str, Looks] = {}
 
@@ -86,7 +95,15 @@ class Sources:
             # What was saved while nobody watched is seen by looking once.
             if now != before:
                 log.info("source_changed", app=name, files=_differing(before, now))
-                self._wake(app.key)
+                await self._tell(app)
+
+    async def _tell(self, app: App) -> None:
+        self._wake(app.key)
+        try:
+            await self._overtake(app.name)
+        except SteersmanError as error:
+            # Whoever looks at the app meets the same, and says so where it is looked for.
+            log.warning("rollout_not_overtaken", app=app.name, why=str(error))
 
 
 def folder_of(app: App) -> str:
