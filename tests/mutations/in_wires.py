@@ -12,6 +12,21 @@ MUNIN = "tests/unit/test_plugins_munin.py"
 
 FAULTS = (
     Fault(
+        "a-poison-costs-its-batch",
+        "controller/steersman/telemetry/shipper.py",
+        "        if half and not is_final and self._halvings < HALVINGS:\n",
+        "        if False:\n",
+        "tests/unit/test_telemetry_shipper.py::test_only_what_a_plugin_stumbles_over_is_dropped",
+    ),
+    Fault(
+        "a-broken-plugin-halved-for-ever",
+        "controller/steersman/telemetry/shipper.py",
+        "            self._halvings += 1\n",
+        "",
+        "tests/unit/test_telemetry_shipper.py"
+        "::test_a_plugin_that_ships_nothing_is_not_started_for_each_signal",
+    ),
+    Fault(
         "negative-gauge-taken-for-a-step",
         f"{PLUGINS}/statsd.py",
         "if sample.value < 0 else line",

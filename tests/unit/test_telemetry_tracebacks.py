@@ -206,6 +206,20 @@ def test_frames_without_source(tmp_path: Path) -> None:
     assert calls(raised)[1:] == [(3, "<module>", ""), (2, "g", "")]
 
 
+def test_calls_that_are_too_many_to_be_printed(tmp_path: Path) -> None:
+    lines = printed("def f(n):\n    return f(n + 1) if n < 100 else 1 / 0\n\nf(0)", tmp_path)
+    at = next(at for at, line in enumerate(lines) if "[Previous line repeated 98" in line)
+    reader = Tracebacks()
+    took = []
+    for line in lines[: at + 1]:
+        reader.line(line, 1.0, 1.0)
+        took.append(reader.took_line)
+    assert all(took), "none is a line of the app's own"
+    (raised,) = only(lines)
+    assert (raised.type, raised.message) == ("ZeroDivisionError", "division by zero")
+    assert [frame.line for frame in raised.frames] == [4, 2, 2, 2]
+
+
 def test_prefixes_of_every_line_and_of_the_first_alone() -> None:
     tb = [
         "Traceback (most recent call last):",

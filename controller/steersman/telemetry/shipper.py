@@ -25,7 +25,10 @@ log = structlog.get_logger(__name__)
 CLOSING = 5.0
 """Seconds in which a plugin ships what waits, when it has to end."""
 TRIES = 3
-"""How often a batch is tried that a plugin stumbles over, before it is dropped."""
+"""How often a batch is tried that a plugin stumbles over, before it is taken apart."""
+HALVINGS = 16
+"""How often batches are halved, to drop only what a plugin stumbles over, until one is shipped:
+one that ships nothing at all is not to be started anew for every signal."""
 ANEW = 5.0
 """Seconds before another process is started, at the least: each takes a quarter of one of CPU."""
 FIRST_PAUSE, LONGEST_PAUSE, MOST_AFTER = 0.5, 60.0, 3600.0
@@ -63,8 +66,10 @@ class Shipper:
         """Set when it stands otherwise than before."""
         self._config, self._start, self._masked = config, start, masked
         self._batch: list[Signal] = []
-        self._tries = self._failures = 0
         self._left_at = -math.inf
+        self._parts: list[list[Signal]] = []
+        """What remains of a batch that was taken apart, the oldest at the end."""
+        self._tries = self._failures = self._halvings = 0
         self._come, self._closing = asyncio.Event(), asyncio.Event()
         self._process: Process | None = None
         """The process at work, once the plugin has started in it."""
@@ -75,7 +80,7 @@ class Shipper:
 
     @property
     def queued(self) -> int:
-        return len(self.waiting) + len(self._batch)
+        return len(self.waiting) + len(self._batch) + sum(map(len, self._parts))
 
     def begin(self) -> None:
         self._task = asyncio.create_task(self._run(), name=f"plugin {self.plugin.name}")
@@ -120,8 +125,9 @@ class Shipper:
             await asyncio.wait({self._task}, timeout=seconds)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        left, self._batch = [*self._batch, *self.waiting.give_up()], []
-        return left
+        parts = [self._batch, *reversed(self._parts), self.waiting.give_up()]
+        self._batch, self._parts = [], []
+        return [signal for part in parts for signal in part]
 
     async def _run(self) -> None:
         while True:
@@ -171,6 +177,9 @@ class Shipper:
         while not self._batch:
             if self._broken is not None:
                 raise self._broken
+            if self._parts:
+                self._batch = self._parts.pop()
+                continue
             if not self.waiting:
                 if self._closing.is_set():
                     return False
@@ -188,7 +197,8 @@ class Shipper:
     def _succeeded(self) -> None:
         was = self.standing.is_ready, self.standing.reason
         self.standing.succeeded(len(self._batch))
-        self._batch, self._tries, self._failures = [], 0, 0
+        self._batch, self._failures, self._halvings = [], 0, 0
+        self._tries = self._tries_of_next()
         if was != (True, "Shipping"):
             log.info("plugin_ships", plugin=self.plugin.name)
             self.told.set()
@@ -205,8 +215,22 @@ class Shipper:
         is_final = isinstance(error, PluginError) and error.is_final
         self._tries += isinstance(error, PluginFault) or not is_known
         if self._batch and (is_final or self._tries >= TRIES):
+            self._give_up(is_final=is_final)
+
+    def _give_up(self, *, is_final: bool) -> None:
+        """Drop the batch, or halve it where only a part may be what the plugin stumbles over."""
+        half = len(self._batch) // 2
+        if half and not is_final and self._halvings < HALVINGS:
+            self._halvings += 1
+            self._failures = 1
+            self._parts += [self._batch[half:], self._batch[:half]]
+        else:
             self.standing.lost += len(self._batch)
-            self._batch, self._tries = [], 0
+        self._batch, self._tries = [], self._tries_of_next()
+
+    def _tries_of_next(self) -> int:
+        """Return how often the next batch counts as tried: a part was, together with the rest."""
+        return TRIES - 1 if self._parts else 0
 
     async def _pause(self, least: float = 0.0) -> None:
         """Wait longer after each failure, and as long as the other side asks to be left alone."""
