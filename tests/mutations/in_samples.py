@@ -17,6 +17,13 @@ MEASURED = "tests/unit/test_server_measured.py"
 
 FAULTS = (
     Fault(
+        "many-errors-have-no-room",
+        "controller/steersman/server/keep.py",
+        "max(_ERRORS.size, _ERRORS.size // _ERRORS.groups * self.groups)",
+        "_ERRORS.size",
+        "tests/unit/test_serve_config.py::test_how_much_is_kept_is_read",
+    ),
+    Fault(
         "logs-begin-anew-behind-a-loss",
         f"{HAND}/systemd.py",
         "        if is_cursor(cursor):\n",

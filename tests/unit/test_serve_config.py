@@ -6,6 +6,7 @@ import pytest
 
 from steersman.manifests import ManifestErrors
 from steersman.server.config import read_config
+from steersman.telemetry import errorlog, samples
 
 
 def written(folder: Path, text: str) -> Path:
@@ -60,6 +61,22 @@ def test_git_push_is_read(tmp_path: Path) -> None:
     assert git.keys["root"].may("anything")
 
 
+def test_how_much_is_kept_is_read(tmp_path: Path) -> None:
+    usual = read_config(tmp_path / "serve.yaml").keep
+    assert (usual.samples.bounds, usual.errors.bounds) == (samples.Bounds(), errorlog.Bounds())
+    text = (
+        "keep:\n  samples: {series: 50, size: 1Gi}\n"
+        "  errors: {groups: 20000, groupsOfApp: 10, age: 7d}\n"
+    )
+    keep = read_config(written(tmp_path, text)).keep
+    assert keep.samples.bounds == samples.Bounds(series=50, size=2**30)
+    errors = keep.errors.bounds
+    assert (errors.groups, errors.groups_of_app, errors.age) == (20_000, 10, 7 * 24 * 3600)
+    assert errors.size >= errors.groups * errors.report
+    few = read_config(written(tmp_path, "keep: {errors: {groups: 1}}\n")).keep.errors.bounds
+    assert few.size == errorlog.Bounds().size, "a file that is full has to be written to shrink"
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -84,6 +101,9 @@ def test_git_push_is_read(tmp_path: Path) -> None:
         ("hooks:\n  shop: {provider: github, app: shop}\n", "hooks.shop.secret: found nothing"),
         ("hooks:\n  Shop: {}\n", ':2:3: hooks.Shop: found the key "Shop"'),
         ("poll: {interval: 1s}\n", "poll.interval: found 1s; allowed: at least 5s"),
+        ("keep: {samples: {size: 1M}}\n", "at least 16Mi"),
+        ("keep: {samples: {series: 0}}\n", "keep.samples.series: found the number 0"),
+        ("keep: {errors: {age: 0s}}\n", "keep.errors.age: found no time at all"),
         ("hooks: [\n", "serve.yaml:2:1: "),
         ("hooks: {}\nhooks: {}\n", 'found the key "hooks" again, first on line 1'),
         ("hooks: {}\n---\nhooks: {}\n", ":3:1: found a second document"),

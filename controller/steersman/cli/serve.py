@@ -34,8 +34,9 @@ def serve(
     Where such an app has a folder as its source (`source: {path: …}`), a save there is deployed
     too, once nobody writes: what git ignores, venvs and caches do not count.
 
-    What else it does is said in serve.yaml in the state folder: git push, webhooks, polling, and
-    whether builds may run without walls where they can have none.
+    What else it does is said in serve.yaml in the state folder: git push, webhooks, polling, how
+    much it keeps of what it sees, and whether builds may run without walls where they can have
+    none.
 
     \b
       steer serve                          keep what was applied
@@ -116,7 +117,9 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             "Manifests": manifests.reconcile,
             "Repository": Follow(work.repositories).reconcile,
         }
-        hub, samples, book = Hub(), Samples(folder / SAMPLES), ErrorLog(folder / ERRORS)
+        hub, keep = Hub(), settings.keep
+        samples = Samples(folder / SAMPLES, keep.samples.bounds)
+        book = ErrorLog(folder / ERRORS, keep.errors.bounds)
         masks = work.session.vault.masks
         errors = Errors(hub, HostSources(work.session), masks)
         listeners = Listeners(work.session, hub, folder)

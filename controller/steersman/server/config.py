@@ -15,6 +15,7 @@ from steersman.control.polling import INTERVAL
 from steersman.manifests.settings import read_settings
 from steersman.server.git.config import Git
 from steersman.server.hooks import Hook
+from steersman.server.keep import Keep
 from steersman.server.listen import ApiConfig
 
 FILE = "serve.yaml"
@@ -33,13 +34,17 @@ class Builds(Model):
 
 
 class ServeConfig(Model):
-    """Each section says what its door is; one that is left out stays shut."""
+    """Each section says what its door is; one that is left out stays shut.
+
+    `builds` and `keep` are none: how builds run, and how much of what is seen stays.
+    """
 
     api: ApiConfig = ApiConfig()
     git: Git | None = None
     hooks: Mapping[Name, Hook] = Field(default_factory=dict)
     poll: Poll = Poll()
     builds: Builds = Builds()
+    keep: Keep = Keep()
 
     def walls(self, *, is_root: bool) -> Policy:
         """Return what holds: left out, nobody else's program gets at root or at what pushes share.
