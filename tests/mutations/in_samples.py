@@ -17,6 +17,13 @@ MEASURED = "tests/unit/test_server_measured.py"
 
 FAULTS = (
     Fault(
+        "jobs-send-nowhere",
+        f"{HAND}/jobrun.py",
+        'definition["process"] or "@once")',
+        'definition["process"])',
+        "tests/unit/test_hand_jobrun.py::test_a_job_of_no_process_has_what_all_that_runs_once_has",
+    ),
+    Fault(
         "many-errors-have-no-room",
         "controller/steersman/server/keep.py",
         "max(_ERRORS.size, _ERRORS.size // _ERRORS.groups * self.groups)",

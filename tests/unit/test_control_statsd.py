@@ -11,7 +11,7 @@ from steersman.api.app import App
 from steersman.api.meta import ObjectMeta
 from steersman.api.release import Release
 from steersman.control.release import release_digest
-from steersman.control.statsd import PORTS, RUNNING, statsd_ports
+from steersman.control.statsd import ONCE, PORTS, RUNNING, once_envs, statsd_ports
 from steersman.control.target import Wanted, app_target
 
 HAS = b'STATSD_HOST="127.0.0.1"\nSTATSD_PORT="12345"\n'
@@ -46,7 +46,7 @@ def with_ports(app: App | None = None, secrets: dict[str, str] | None = None) ->
 def test_each_process_gets_a_port_that_no_other_has() -> None:
     spec = release("shop", 8).spec
     alone = statsd_ports(spec, [])
-    assert set(alone) == {"web", "worker"} and len(set(alone.values())) == 2
+    assert set(alone) == {"web", "worker", ONCE} and len(set(alone.values())) == 3
     assert all(port in PORTS for port in alone.values())
     assert statsd_ports(spec, [release("shop", 8, **alone)]) == alone, "asked again, the same"
     other = statsd_ports(spec, [release("desk", 1, **alone)])
@@ -94,6 +94,25 @@ def test_what_the_app_says_itself_wins() -> None:
     found = files(with_ports(app_of(processes={"web": web, "worker": {"command": "x"}})))
     assert found["8.web"] == b'STATSD_HOST="there"\n'
     assert found["8.worker"].startswith(b'STATSD_HOST="127.0.0.1"')
+
+
+def test_what_runs_once_has_a_file_that_no_process_can_have() -> None:
+    ports = {"web": 12345, "worker": 12346, ONCE: 12347}
+    made = with_ports()
+    spec = made.release.spec.model_copy(update={"statsd": ports})
+    made = replace(made, release=made.release.model_copy(update={"spec": spec}))
+    assert files(made)["8.@once"] == HAS.replace(b"12345", b"12347")
+    assert b"/env/8.@once" not in unit(made), "of no process"
+    assert list(once_envs(spec, {})) == ["8.@once"]
+    assert once_envs(spec, {"STATSD_PORT": "8125"}) == {}, "the app says so itself"
+
+
+def test_a_process_of_that_name_keeps_its_port_for_itself() -> None:
+    made = with_ports(app_of(processes={ONCE: {"command": "x"}}, routes=[]))
+    ports = statsd_ports(made.release.spec, [])
+    assert set(ports) == {ONCE}
+    spec = made.release.spec.model_copy(update={"statsd": ports})
+    assert once_envs(spec, {}) == {}
 
 
 def unit(made: Wanted) -> bytes:

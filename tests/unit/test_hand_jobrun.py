@@ -86,6 +86,17 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
+@pytest.mark.parametrize(("process", "port"), [("", "12347"), ("worker", None)])
+def test_a_job_of_no_process_has_what_all_that_runs_once_has(
+    host: Host, process: str, port: str | None
+) -> None:
+    (host.home / "env/1.@once").write_text('STATSD_PORT="12347"\n')
+    host.define(process=process)
+    assert host.call("begin", "a") == 0
+    env = json.loads((host.run / "backup@run.run").read_text())["env"]
+    assert env.get("STATSD_PORT") == port
+
+
 def test_a_run_is_pinned_to_the_release_it_began_with(host: Host) -> None:
     assert host.call("begin", "a") == 0
     host.point(2)

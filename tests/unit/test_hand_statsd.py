@@ -262,6 +262,14 @@ def totals(said: list[dict[str, Any]], name: str) -> list[float]:
     return [each["sample"][1] for each in said if each.get("sample", [""])[0] == name]
 
 
+def test_what_runs_once_is_no_process_and_told_so(place: Place) -> None:
+    env = Path(place.app("shop", "env"))
+    variables(place, 3, free_port())
+    (env / "3.web").rename(env / "3.@once")
+    with listening(place) as source:
+        told_of(source, "steersman_statsd_datagrams_total", release="3", process="once")
+
+
 def test_an_ear_outlives_its_hand_and_tells_the_next_what_it_heard(place: Place) -> None:
     port = free_port()
     variables(place, 3, port, 'DEBUG="1"\n')

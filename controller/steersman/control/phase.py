@@ -18,6 +18,7 @@ from steersman.control.hosts import HostLink
 from steersman.control.memory import Memory
 from steersman.control.release import COMMAND_DONE, contract_after
 from steersman.control.report import Reporter
+from steersman.control.statsd import once_envs
 from steersman.control.target import Wanted, app_target
 from steersman.drivers.systemd import one_off
 from steersman.planning.app import plan_prepare
@@ -159,7 +160,8 @@ class _Phase:
         return await self._watch(command)
 
     async def _watch(self, command: ReleaseCommand) -> int | None:
-        app, link = self._wanted.app, self._link
+        app, link, spec = self._wanted.app, self._link, self._wanted.release.spec
+        shared = {**spec.template.config.env, **self._wanted.secrets}
         replies = link.link.stream(
             "release_phase",
             epoch=await link.epoch(),
@@ -167,7 +169,7 @@ class _Phase:
             release=self._wanted.release_name,
             argv=list(command.command),
             user=app.user,
-            envs=[str(self._wanted.release.spec.number)],
+            envs=[str(spec.number), *once_envs(spec, shared)],
             sandbox=one_off(link.layout, app.name),
             timeout=command.timeout,
             idempotent=command.idempotent,

@@ -13,7 +13,7 @@ from steersman.api.host import HostSpec
 from steersman.api.release import Release
 from steersman.api.routes import Route
 from steersman.control.release import counts_of
-from steersman.control.statsd import statsd_env
+from steersman.control.statsd import once_envs, statsd_env
 from steersman.drivers.hosts import layout_of, proxy_of, supervisor_of
 from steersman.drivers.model import Facts, Generation, Layout, ProcessUnits
 from steersman.drivers.servers import refuse_many, way_of
@@ -174,7 +174,10 @@ def _patience(release: Release) -> float:
 
 
 def _env_files(wanted: Wanted, layout: Layout, owner: str) -> tuple[File, ...]:
-    """Return env/<N>, and env/<N>.<process> for each process with variables of its own."""
+    """Return env/<N>, and env/<N>.<process> for each process with variables of its own.
+
+    What runs once and is of no process has env/<N>.@once.
+    """
     template, number = wanted.release.spec.template, wanted.release.spec.number
     folder = layout.app(wanted.app.name, "env")
     shared = {**template.config.env, **wanted.secrets}
@@ -184,6 +187,8 @@ def _env_files(wanted: Wanted, layout: Layout, owner: str) -> tuple[File, ...]:
         if env:
             data = env_file(sorted(env.items()))
             files.append(File(f"{folder}/{number}.{name}", data, 0o600, owner))
+    for name, env in once_envs(wanted.release.spec, shared).items():
+        files.append(File(f"{folder}/{name}", env_file(sorted(env.items())), 0o600, owner))
     return tuple(files)
 
 

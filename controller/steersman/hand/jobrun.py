@@ -116,7 +116,10 @@ def pin(definition: Definition, instance: str) -> Dict[str, Any]:
 
 
 def environment(definition: Definition, release: Dict[str, Any]) -> Dict[str, str]:
-    """Return where the release is, the app's own variables, and those of the job's process."""
+    """Return where the release is, the app's own variables, and those of the job's process.
+
+    A job that is of none has those of whatever runs once.
+    """
     folder, number = release["folder"], release["number"]
     env = {
         "PATH": folder + "/venv/bin:/usr/local/bin:/usr/bin:/bin",
@@ -126,8 +129,8 @@ def environment(definition: Definition, release: Dict[str, Any]) -> Dict[str, st
         "STEER_REVISION": str(release.get("commit") or release.get("content") or ""),
     }
     path = "%s/env/%s" % (definition["home"], number)
-    own = "%s.%s" % (path, definition["process"])
-    for each in (path, own) if definition["process"] and os.path.exists(own) else (path,):
+    own = "%s.%s" % (path, definition["process"] or "@once")
+    for each in (path, own) if os.path.exists(own) else (path,):
         with open(each, encoding="utf-8") as file:
             env.update(parse_env(file.read()))
     return env

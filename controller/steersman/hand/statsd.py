@@ -228,7 +228,9 @@ def _ports(app: str, folder: str) -> Iterator[Any]:
         except (OSError, ValueError):
             continue
         if match:
-            yield match[1], {"app": app, "process": process, "release": str(number)}
+            # What runs once has no process, and a file that no process can have.
+            labels = {"app": app, "process": process.lstrip("@"), "release": str(number)}
+            yield match[1], labels
 
 
 def _program() -> bytes:
