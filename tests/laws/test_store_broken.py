@@ -80,7 +80,7 @@ class ForgetsObjects(MemoryStore):
     async def compact(self, keep: int = 0) -> int:
         before = self._compacted
         oldest = await super().compact(keep)
-        old = {key for key, held in self._held.items() if held.row.version <= before}
+        old = {key for key, held in self._held.items() if held.row.resource_version <= before}
         self._held = {key: held for key, held in self._held.items() if key not in old}
         return oldest
 
