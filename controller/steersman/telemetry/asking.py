@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from typing import Any
-
-import structlog
 
 from steersman.control.hosts import HostLink
 from steersman.control.memory import Memory
 from steersman.control.traffic import access_settings
-from steersman.store.errors import Compacted
 from steersman.store.protocol import Query
-
-log = structlog.get_logger(__name__)
+from steersman.telemetry.anew import ever_anew
 
 AGAIN = 5.0
 """Seconds until the store is followed anew after a failure."""
@@ -31,14 +26,7 @@ class Asking:
 
     async def follow(self) -> None:
         """Follow the store until cancelled."""
-        while True:
-            try:
-                await self._follow_from_here()
-            except Compacted:
-                log.warning("store_followed_anew", by="listening")
-            except Exception:
-                log.exception("apps_not_followed")
-                await asyncio.sleep(AGAIN)
+        await ever_anew(self._follow_from_here, "listening", "apps_not_followed", AGAIN)
 
     async def _follow_from_here(self) -> None:
         store = self._memory.store

@@ -16,8 +16,9 @@ from steersman.control.memory import Memory
 from steersman.control.plugins import Probed, config_of, tried
 from steersman.control.vault import Vault
 from steersman.plugging.process import PluginProcess
-from steersman.store.errors import Compacted, NotStored, UidConflict
+from steersman.store.errors import NotStored, UidConflict
 from steersman.store.protocol import Query, Stored
+from steersman.telemetry.anew import ever_anew
 from steersman.telemetry.hub import Hub
 from steersman.telemetry.shipper import CLOSING, Process, Shipper
 
@@ -60,7 +61,9 @@ class Shipping:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Ship what the hub passes while the body runs; then ship what waits, for a little."""
-        following = asyncio.create_task(self._follow(), name="shipping")
+        following = asyncio.create_task(
+            ever_anew(self._follow_from_here, "shipping", "shipping_failed", LEAST), name="shipping"
+        )
         try:
             with self._hub.joined(self._offer):
                 yield
@@ -80,16 +83,6 @@ class Shipping:
     def _offer(self, signal: Signal) -> None:
         for _, shipper, _ in self._running.values():
             shipper.offer(signal, self._labels)
-
-    async def _follow(self) -> None:
-        while True:
-            try:
-                await self._follow_from_here()
-            except Compacted:
-                log.warning("store_followed_anew", by="shipping")
-            except Exception:
-                log.exception("shipping_failed")
-                await asyncio.sleep(LEAST)
 
     async def _follow_from_here(self) -> None:
         page = await self._memory.store.page(Query.of(*KINDS))
