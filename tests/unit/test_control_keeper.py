@@ -1,11 +1,11 @@
 """The keeper works on keys for ever, whatever one of them does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 import pytest
 
+from beside import beside
 from steersman.api.errors import SteersmanError
 from steersman.control.busy import Busy
 from steersman.control.keeper import Keeper
@@ -32,20 +32,10 @@ def recorded(calls: Calls, *errors: Exception) -> Callable[[str, bool], Awaitabl
     return reconcile
 
 
-@asynccontextmanager
-async def running(keeper: Keeper) -> AsyncIterator[None]:
-    task = asyncio.create_task(keeper.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 async def test_what_fails_is_tried_again_ever_later_and_still_as_asked() -> None:
     calls: Calls = []
     keeper = Keeper({"App": recorded(calls, *[Passing("no")] * 3)}, jitter=lambda: 0.0)
-    async with running(keeper):
+    async with beside(keeper.run()):
         keeper.wake("App/shop")
         await asyncio.sleep(100)
     began = calls[0][2]
@@ -57,7 +47,7 @@ async def test_what_fails_is_tried_again_ever_later_and_still_as_asked() -> None
 async def test_what_waiting_cannot_mend_is_not_tried_again() -> None:
     calls: Calls = []
     keeper = Keeper({"App": recorded(calls, SteersmanError("no such secret"))})
-    async with running(keeper):
+    async with beside(keeper.run()):
         keeper.wake("App/shop")
         await asyncio.sleep(5000)
         assert len(calls) == 1
@@ -73,7 +63,7 @@ async def test_a_bug_in_one_reconciler_stops_nobody() -> None:
     bad: Calls = []
     faults = [ZeroDivisionError("a bug"), KeyError("another")]
     keeper = Keeper({"App": recorded(good), "Drift": recorded(bad, *faults)}, jitter=lambda: 0.0)
-    async with running(keeper):
+    async with beside(keeper.run()):
         keeper.wake("Drift/shop@h1")
         keeper.wake("App/shop")
         await asyncio.sleep(10)
@@ -86,7 +76,7 @@ async def test_a_bug_in_one_reconciler_stops_nobody() -> None:
 async def test_only_what_is_asked_for_hurries_what_failed() -> None:
     calls: Calls = []
     keeper = Keeper({"App": recorded(calls, *[Passing("no")] * 5)}, jitter=lambda: 0.0)
-    async with running(keeper):
+    async with beside(keeper.run()):
         keeper.wake("App/shop", asked=False)
         await asyncio.sleep(4)
         assert len(calls) == 3
@@ -106,7 +96,7 @@ async def test_one_slow_key_holds_up_no_other() -> None:
         await never.wait()
 
     keeper = Keeper({"App": slow, "Drift": recorded(calls)})
-    async with running(keeper):
+    async with beside(keeper.run()):
         keeper.wake("App/shop")
         for number in range(100):
             keeper.wake(f"Drift/shop@h{number}", asked=False)
@@ -117,7 +107,7 @@ async def test_one_slow_key_holds_up_no_other() -> None:
 async def test_a_key_that_is_dropped_is_not_tried_again() -> None:
     calls: Calls = []
     keeper = Keeper({"App": recorded(calls, Passing("no"))})
-    async with running(keeper):
+    async with beside(keeper.run()):
         keeper.wake("App/shop")
         await asyncio.sleep(0.1)
         keeper.drop("App/shop")
@@ -154,7 +144,7 @@ async def test_whoever_listens_is_told_of_each_failure() -> None:
         jitter=lambda: 0.0,
         failed=lambda key, error: told.append((key, str(error))),
     )
-    async with running(keeper):
+    async with beside(keeper.run()):
         keeper.wake("App/shop")
         await asyncio.sleep(100)
     assert told == [("App/shop", "no"), ("App/shop", "bug"), ("App/shop", "final")]

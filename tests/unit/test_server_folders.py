@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from beside import beside
 from steersman.builds import settled
 from steersman.builds.settled import BeingWritten, is_being_written
 from steersman.control.apply import Applied
@@ -65,12 +66,8 @@ class Bench:
         def wake(key: str, *, asked: bool = True) -> None:
             self.woken.put_nowait(key)
 
-        task = asyncio.create_task(self.manifests.watch(wake))
-        try:
+        async with beside(self.manifests.watch(wake)):
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from beside import beside
 from builds_lab.repositories import Repository
 from laws.test_planning import app_of
 from steersman.api.app import App
@@ -79,12 +80,8 @@ class Bench:
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.sources.watch())
-        try:
+        async with beside(self.sources.watch()):
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest.fixture

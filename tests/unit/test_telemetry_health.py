@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
+from beside import beside
 from steersman.api.errors import SteersmanError
 from steersman.api.signals import Happening, Origin, Sample, Signal, Span
 from steersman.control.keeper import Keeper
@@ -55,7 +54,7 @@ async def test_reconciles_and_errors_of_a_real_keeper_are_counted() -> None:
     waiting = told(ear)
     assert waiting["controller_queue_depth",] == [3]
     assert (waiting["queue_depth", "shop"], waiting["queue_depth", "desk"]) == ([2], [1])
-    async with running(keeper):
+    async with beside(keeper.run()):
         await asyncio.sleep(0.5)
     found = told(ear)
     assert found["controller_reconciles_total", "App"] == [0, 2]
@@ -64,16 +63,6 @@ async def test_reconciles_and_errors_of_a_real_keeper_are_counted() -> None:
     assert found["queue_depth", "shop"] == [0], "a queue that became empty is told once"
     again = told(ear)
     assert again == {("controller_queue_depth",): [0]}, "what did not grow is not told again"
-
-
-@asynccontextmanager
-async def running(keeper: Keeper) -> AsyncIterator[None]:
-    task = asyncio.create_task(keeper.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def test_links_are_told_by_host() -> None:
