@@ -128,11 +128,11 @@ class Writer:
 
     def _style(self, line: "Line") -> dict[str, Any]:
         """Return how a line looks on a terminal: what went wrong stands out."""
-        from steersman.telemetry.lines import read
-
         if not self._is_colourful:
             return {}
         if line.is_system:
             return {"dim": True}
+        from steersman.telemetry.lines import read
+
         colour = _LEVELS.get(read(line.text, line.priority).level)
         return {"fg": colour} if colour is not None else {}
