@@ -65,7 +65,7 @@ async def test_series_are_given_by_name_label_and_step(served: Daemon) -> None:
         assert series["points"][-1][1] == pytest.approx(2)
         summed = await asked(client, "samples", name="hits_total", by="host", step=60)
         assert [one["labels"] for one in summed["series"]] == [{"host": "h1"}]
-        assert sum(value for _, value in summed["series"][0]["points"]) == 80
+        assert sum(value for _, value in summed["series"][0]["points"]) == pytest.approx(80)
         none = await asked(client, "samples", name="hits_total", match="code=500")
         assert none["series"] == []
         latest = await asked(client, "samples", name="load", latest=1)
@@ -97,7 +97,7 @@ async def test_a_deployer_sees_its_own_app_alone(served: Daemon) -> None:
             found = await asked(client, "samples", name="hits_total", step=60, **params)
             assert [one["labels"]["app"] for one in found["series"]] == ["shop"], params
         summed = await asked(client, "samples", name="hits_total", step=60, by="host")
-        assert sum(value for _, value in summed["series"][0]["points"]) == 40
+        assert sum(value for _, value in summed["series"][0]["points"]) == pytest.approx(40)
         assert (await asked(client, "samples", name="load"))["series"] == []
         assert (await asked(client, "samples", name="load", latest=1))["latest"] == []
         assert (await asked(client, "samples", name="hits_total", app="desk"))["series"] == []
