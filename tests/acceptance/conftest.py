@@ -7,10 +7,10 @@ import pytest
 
 from acceptance.pier import Pier
 from acceptance.steer import PULSE, Repo, Steer, scrub
-from lab.fixtures import lab, make_lab
+from lab.fixtures import lab, make_lab, own_kernel
 from lab.lab import Lab
 
-__all__ = ["lab", "make_lab"]
+__all__ = ["lab", "make_lab", "own_kernel"]
 
 _SAID = "said"
 

@@ -4,11 +4,10 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
+from acceptance.book import Book, Error
 from acceptance.daemon import serving
 from acceptance.steer import Repo, Steer, app
 from acceptance.web import get
@@ -22,29 +21,6 @@ BARGE = Path(__file__).parent / "barge"
 SITE = "barge.example.com"
 CANARY = "c4n4ry-0f-th3-b4rg3"
 STORM = "/srv/test-storm"
-
-Error = dict[str, Any]
-
-
-class Book:
-    """What the daemon says of errors, asked as often as one likes."""
-
-    def __init__(self, steer: Steer) -> None:
-        self._door = str(Path(steer.env["XDG_STATE_HOME"]) / "steersman" / "steer.sock")
-
-    def errors(self, kind: str) -> list[Error]:
-        transport = httpx.HTTPTransport(uds=self._door)
-        with httpx.Client(transport=transport, base_url="http://localhost") as client:
-            answer = client.get("/apis/steersman/v1/errors")
-        items: list[Error] = answer.json()["items"]
-        return [each for each in items if each["spec"]["kind"] == kind]
-
-    def count(self, kind: str) -> int:
-        return sum(each["spec"]["count"] for each in self.errors(kind))
-
-    def has(self, mark: str) -> bool:
-        """Return whether the last of the exceptions told this mark."""
-        return any(each["spec"]["message"].endswith(mark) for each in self.errors("exception"))
 
 
 def fails(host: Host, mark: str) -> bool:

@@ -5,8 +5,10 @@ from contextlib import ExitStack
 
 import pytest
 
+from lab import ownkernel
 from lab.lab import Lab
 from lab.machine import reason_to_skip
+from lab.ownkernel import OwnKernelHost
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +19,16 @@ def make_lab() -> Iterator[Callable[[int], Lab]]:
         pytest.skip(f"no lab: {reason}")
     with ExitStack() as labs:
         yield lambda count: labs.enter_context(Lab(count=count))
+
+
+@pytest.fixture(scope="module")
+def own_kernel() -> Iterator[Lab]:
+    """Return a lab of one host that has a kernel of its own."""
+    reason = reason_to_skip() or ownkernel.reason_to_skip()
+    if reason is not None:
+        pytest.skip(f"no kernel of its own: {reason}")
+    with Lab(count=1, kind=OwnKernelHost) as lab:
+        yield lab
 
 
 @pytest.fixture(scope="session")

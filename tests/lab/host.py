@@ -13,7 +13,7 @@ from lab import cgroups, starter
 from lab.commands import LabError, run, wait_until
 from lab.network import NETNS, Network
 
-_ENV = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root")
+ENV = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root")
 _RUNTIME = Path("/run/systemd/nspawn/propagate")
 
 
@@ -64,6 +64,11 @@ class Host:
         return f"steersman-lab-{self.network.run_id}/{self.name}"
 
     @property
+    def _disk(self) -> Path:
+        """Where its disk is mounted, for itself alone."""
+        return self.folder / "root"
+
+    @property
     def _machine(self) -> str:
         return f"lab-{self.network.run_id}-{self.name}"
 
@@ -81,21 +86,24 @@ class Host:
 
     def start(self) -> None:
         """Set it booting; `wait_ready` returns when it has."""
-        spawn = ["systemd-nspawn", "-q", "-D", str(self.folder / "root"), "--boot"]
-        spawn += ["--register=no", "--keep-unit", f"--machine={self._machine}"]
-        spawn += [f"--network-namespace-path={NETNS / self.namespace}", "--resolv-conf=off"]
-        spawn += ["--link-journal=no", "--console=passive"]
         places = [f"lowerdir={self.image},upperdir={self.folder}/upper,workdir={self.folder}/work"]
-        places += [str(self.folder / "root"), *map(str, cgroups.folders(self._cgroup))]
+        places += [str(self._disk), *map(str, cgroups.folders(self._cgroup))]
         begin = ["unshare", "--mount", "--propagation", "private", sys.executable]
         with (self.folder / "console.log").open("ab") as console:
             self._process = subprocess.Popen(
-                [*begin, starter.__file__, *places, "--", *spawn],
+                [*begin, starter.__file__, *places, "--", *self._boot()],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def _boot(self) -> list[str]:
+        """Return the command that boots it from its disk."""
+        spawn = ["systemd-nspawn", "-q", "-D", str(self._disk), "--boot"]
+        spawn += ["--register=no", "--keep-unit", f"--machine={self._machine}"]
+        spawn += [f"--network-namespace-path={NETNS / self.namespace}", "--resolv-conf=off"]
+        return [*spawn, "--link-journal=no", "--console=passive"]
 
     def wait_ready(self, timeout: float = 120) -> None:
         """Return once it answers SSH and every unit of the boot has started."""
@@ -117,7 +125,7 @@ class Host:
     def run(self, argv: Sequence[str], *, stdin: str | None = None, timeout: float = 120) -> str:
         """Return what `argv` printed, run as root inside and not over SSH."""
         enter = ["nsenter", "--target", str(self.leader), "--all", "--wd=/"]
-        return run([*enter, "env", "-i", *_ENV, *argv], stdin=stdin, timeout=timeout)
+        return run([*enter, "env", "-i", *ENV, *argv], stdin=stdin, timeout=timeout)
 
     def plug(self) -> None:
         self.network.plug(self.number)

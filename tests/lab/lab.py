@@ -31,7 +31,12 @@ class Lab:
     """
 
     def __init__(
-        self, run_id: str | None = None, count: int = 3, *, keep_for: Path | None = None
+        self,
+        run_id: str | None = None,
+        count: int = 3,
+        *,
+        keep_for: Path | None = None,
+        kind: type[Host] = Host,
     ) -> None:
         self.run_id = run_id if run_id is not None else secrets.token_hex(3)
         if not _RUN_ID.fullmatch(self.run_id):
@@ -40,6 +45,7 @@ class Lab:
             raise LabError(f"{count} hosts: a lab has 1 to {_MOST_HOSTS}")
         self.count = count
         self.keep_for = keep_for
+        self._kind = kind
         self.folder = FOLDER / self.run_id
         self.hosts: list[Host] = []
 
@@ -66,7 +72,7 @@ class Lab:
             make_key(self.key, f"steersman-lab-{self.run_id}")
             authorized = self.key.with_suffix(".pub").read_text()
             for number in range(1, self.count + 1):
-                host = Host(network, number, self.folder / f"h{number}", image)
+                host = self._kind(network, number, self.folder / f"h{number}", image)
                 host.create(authorized)
                 self.hosts.append(host)
             for host in self.hosts:

@@ -9,6 +9,8 @@ from pathlib import Path
 from lab.commands import LabError, run
 
 NETNS = Path("/run/netns")
+CABLE = "host0"
+"""The end of its cable in a host."""
 
 
 def free_subnet() -> str:
@@ -69,12 +71,12 @@ class Network:
         for number in range(1, count + 1):
             namespace, cable = self.namespace(number), self.cable(number)
             lines.append(f"netns add {namespace}")
-            lines.append(f"link add {cable} type veth peer name host0 netns {namespace}")
+            lines.append(f"link add {cable} type veth peer name {CABLE} netns {namespace}")
             lines.append(f"link set {cable} master {self.bridge} up")
         run(["ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
         for number in range(1, count + 1):
-            lines = ["link set lo up", f"addr add {self.address(number)}/24 dev host0"]
-            lines.append("link set host0 up")
+            lines = ["link set lo up", f"addr add {self.address(number)}/24 dev {CABLE}"]
+            lines.append(f"link set {CABLE} up")
             inside = ["ip", "-n", self.namespace(number), "-batch", "-"]
             run(inside, stdin="\n".join(lines) + "\n")
 

@@ -1,4 +1,4 @@
-"""Becomes the systemd-nspawn of one host: joins its cgroups, mounts its overlay, executes it.
+"""Becomes what boots one host: joins its cgroups, mounts its overlay, executes it.
 
 Runs in a mount namespace of its own, so that the overlay goes when the host does.
 Arguments: the overlay's options, its mount point, the cgroup folders, `--`, the command.
