@@ -55,10 +55,10 @@ FAULTS = (
     ),
     Fault(
         "first-signal-held-back",
-        f"{TELEMETRY}/shipper.py",
-        "self._left_at + self.plugin.spec.buffer.wait - _now()",
-        "self.plugin.spec.buffer.wait",
-        f"{SHIPPING}::test_the_first_leaves_at_once_and_what_waits_at_the_end",
+        f"{TELEMETRY}/pace.py",
+        "(HASTY - 1) * self._every",
+        "0",
+        "tests/unit/test_telemetry_pace.py::test_the_first_leave_at_once_and_others_in_their_time",
     ),
     Fault(
         "probe-beside-the-plugin-at-work",

@@ -103,8 +103,8 @@ def level_of(signal: Signal) -> Level:
 class Buffer(Model):
     """What waits to be shipped, at most; when it is full, the oldest goes, and is counted.
 
-    A batch of at most `batch` signals leaves `wait` after the first of them came at the latest,
-    and at once when none has left for so long.
+    A batch of at most `batch` signals leaves every `wait`; the first few after a quiet while leave
+    at once, and whole ones never wait.
     """
 
     signals: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 10_000

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Message = Dict[str, Any]
 
 # A frame goes when it has so many messages, or so long after its first.
-FULL, FLUSH = 500, 0.1
+FULL, FLUSH = 500, 0.03
 # Characters of lines after which a frame goes, whatever their number; bytes that fit into one.
 LONG, FRAME = 1 << 16, 1 << 19
 # How long `stop` may go unseen, and when a source that failed is tried again.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -17,6 +16,7 @@ from steersman.api.plugin import Plugin
 from steersman.api.signals import SHIPPED, Signal, SignalName
 from steersman.plugging.process import PluginFault
 from steersman.plugging.types import NotInstalled
+from steersman.telemetry.pace import Pace
 from steersman.telemetry.standing import Standing
 from steersman.telemetry.waiting import Waiting
 
@@ -66,7 +66,7 @@ class Shipper:
         """Set when it stands otherwise than before."""
         self._config, self._start, self._masked = config, start, masked
         self._batch: list[Signal] = []
-        self._left_at = -math.inf
+        self._pace = Pace(plugin.spec.buffer.wait)
         self._parts: list[list[Signal]] = []
         """What remains of a batch that was taken apart, the oldest at the end."""
         self._tries = self._failures = self._halvings = 0
@@ -187,9 +187,8 @@ class Shipper:
                 await self._come.wait()
                 continue
             if not self.waiting.is_batch:
-                # What comes after a quiet while leaves at once: an error is not held back.
-                await self._ended_within(self._left_at + self.plugin.spec.buffer.wait - _now())
-            self._left_at = _now()
+                await self._ended_within(self._pace.held(_now()))
+            self._pace.left(_now())
             # Until it was open, nobody knew what it takes.
             self._batch = [each for each in self.waiting.take() if isinstance(each, self._types)]
         return True
