@@ -25,7 +25,7 @@ from steersman.telemetry import grouping
 from steersman.telemetry.hub import Hub
 from steersman.telemetry.masking import masked
 from steersman.telemetry.sources import Sources
-from steersman.telemetry.tracebacks import QUIET, Found, Tracebacks, read_text
+from steersman.telemetry.tracebacks import Found, Tracebacks, read_text
 from steersman.telemetry.troubles import report_of_happening
 
 log = structlog.get_logger(__name__)
@@ -37,6 +37,8 @@ MOST_WAITING = 200
 LOOP_CRASHES = 3
 LOOP_WITHIN = 60.0
 """So many crashes of a process on a host, within so many seconds, are a loop."""
+LAST_LINES = 0.25
+"""Seconds behind an end, in which the last lines of what ended may come."""
 _LONGEST_CAUSE = 5.0
 _HEAD = "Traceback (most recent call last):"
 
@@ -158,8 +160,7 @@ class Errors:
 
     def _take_exit(self, exited: Exited) -> None:
         is_loop = self._is_loop(exited)
-        # Its last lines may be on their way still.
-        self._later(QUIET, lambda: self._crash(exited, is_loop=is_loop))
+        self._later(LAST_LINES, lambda: self._crash(exited, is_loop=is_loop))
 
     def _crash(self, exited: Exited, *, is_loop: bool) -> None:
         instance = self._instance(_key(exited.origin), exited.origin)

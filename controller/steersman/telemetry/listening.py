@@ -90,7 +90,8 @@ class Listeners:
                 if name not in self._session.silent:
                     link = await self._session.connect(self._hosts[name], self._hosts)
                     wait = FIRST
-                    await self._listen(link)
+                    while await self._listen(link):
+                        pass
             except SteersmanError as error:
                 log.warning("listening_broke_off", host=name, why=str(error))
             except Exception:
@@ -98,7 +99,8 @@ class Listeners:
                 wait = min(wait * 2, LAST)
             await asyncio.sleep(wait)
 
-    async def _listen(self, link: HostLink) -> None:
+    async def _listen(self, link: HostLink) -> bool:
+        """Listen until the stream ends, or until other apps are there; return whether they are."""
         heard = Heard(link.name, link.masks, self._commit_of)
         changes = self._asking.changes
         asked = await self._asking.of(link)
@@ -118,7 +120,8 @@ class Listeners:
                     continue
                 changes = self._asking.changes
                 if await self._asking.of(link) != asked:
-                    return  # other apps are here now; it begins again where it ends
+                    return True  # it begins again where it ends
+        return False
 
     def _commit_of(self, app: str, number: int) -> str:
         return self._commits.get((app, number), "")

@@ -24,7 +24,7 @@ from steersman.telemetry.blocks import (
     parse_block,
 )
 
-QUIET = 0.25
+QUIET = 0.15
 """Seconds after what was raised, in which more of a message or of a chain may follow."""
 PATIENCE = 2.0
 """Seconds to wait for the rest of a stack that has not said what was raised."""
