@@ -134,7 +134,7 @@ FAULTS = (
     ),
     Fault(
         "links-tick-each-on-its-own",
-        "controller/steersman/transport/link.py",
+        "controller/steersman/transport/pulse.py",
         "        return together if together > soon - self._timing.ping / 2 else soon\n",
         "        return soon\n",
         "tests/unit/test_transport_link.py::test_many_links_tick_at_once",

@@ -28,7 +28,8 @@ from steersman.transport.errors import (
     SudoRefused,
 )
 from steersman.transport.frames import MAX_BODY, pack
-from steersman.transport.link import Link, Timing
+from steersman.transport.link import Link
+from steersman.transport.pulse import Timing
 from transport_lab import SSHD, Cutter, fake_bundle, make_key, run_sshd
 
 pytestmark = pytest.mark.skipif(SSHD is None, reason="needs OpenSSH's sshd")
@@ -244,7 +245,7 @@ async def test_a_link_whose_hand_answers_is_kept_alive_by_our_pings_alone(link):
 async def test_many_links_tick_at_once(server):
     async with opened(server.target()) as one, opened(server.target()) as other:
         now = asyncio.get_running_loop().time()
-        ticks = [link._next_tick(100.0) for link in (one, other)]
+        ticks = [link._pulse.next_tick(100.0) for link in (one, other)]
     # By half seconds, of which another may have begun between the two.
     assert all(now + 4 <= tick and (2 * tick).is_integer() for tick in ticks)
 

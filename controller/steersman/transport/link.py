@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -22,27 +20,16 @@ from steersman.transport.errors import CallTimedOut, ProtocolError, StreamOverru
 from steersman.transport.frames import Decoder, Frame, Reply, pack
 from steersman.transport.inbox import Inbox
 from steersman.transport.output import Preamble, Tail, hand_failure, startup_error
+from steersman.transport.pulse import USUAL, Pulse, Timing
 from steersman.transport.target import Target
 
 log = structlog.get_logger(__name__)
 
 # Replies to these requests are not waited for.
 _UNASKED = 0
-_SIGN_OF_LIFE = 64 * 1024
 _PUSHES = (1024, 1024 * 1024)
 _STREAM = (1024, 4 * 1024 * 1024)
 _CREDIT = 64
-_TOGETHER = 0.5
-"""Seconds whose pings go at once; of many more links the last would seem to be far."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """In seconds. The hand kills itself after as long a silence as makes us drop the link."""
-
-    ping: float = 5.0
-    silence: float = 15.0
-    start: float = 15.0
 
 
 class Link:
@@ -58,7 +45,6 @@ class Link:
         self.hello: dict[str, Any] = {}
         self.pushes = Inbox(*_PUSHES)
         self.lost = asyncio.Event()
-        self._timing = timing
         self._loop = asyncio.get_running_loop()
         self._decoder = Decoder(target.name)
         self._tail = Tail()
@@ -70,14 +56,9 @@ class Link:
         self._ready = asyncio.Event()
         self._packed = b""
         self._sending = asyncio.Lock()
-        self._heard_at = self._loop.time()
-        self._heard_bytes = 0
-        self._pinged_at = 0.0
-        self.round_trip: float | None = None
-        """Seconds from the last ping that was answered to its answer."""
+        self._pulse = Pulse(timing, self._ready.is_set, self._ping, self._silent)
         self._connection: ssh.Connection | None = None
         self._channel: ssh.Channel | None = None
-        self._ticker: asyncio.TimerHandle | None = None
         self._loss: Callable[[], SteersmanError] | None = None
 
     @classmethod
@@ -88,7 +69,7 @@ class Link:
         *,
         trust_files: Sequence[Path] = (),
         bundle: Bundle | None = None,
-        timing: Timing = Timing(),
+        timing: Timing = USUAL,
     ) -> Self:
         """Log in, start the hand with `settings`, and return once it answers.
 
@@ -117,8 +98,7 @@ class Link:
         self._packed = bundle.packed
         store = f"{settings['root']}/store".encode() if "root" in settings else b""
         self._write(_sized(store) + _sized(orjson.dumps(settings)))
-        self._heard_at = self._loop.time()
-        self._tick()
+        self._pulse.begin()
         # Until then its standard input is not frames: it may have to take the hand first.
         await self._ready.wait()
 
@@ -186,6 +166,11 @@ class Link:
         return await put_blob(self, sha256, path, **args)
 
     @property
+    def round_trip(self) -> float | None:
+        """Seconds from the last ping that was answered to its answer."""
+        return self._pulse.round_trip
+
+    @property
     def is_alive(self) -> bool:
         return self._loss is None
 
@@ -198,10 +183,10 @@ class Link:
         except ProtocolError as error:
             self._lose(partial(ProtocolError, self.name, error.why))
             return
-        self._heard_bytes += len(data)
-        # A slow link may take long for one big frame; a host that drips bytes is none.
-        if frames or self._heard_bytes >= _SIGN_OF_LIFE:
-            self._heard_at, self._heard_bytes = self._loop.time(), 0
+        if frames:
+            self._pulse.alive()
+        else:
+            self._pulse.heard(len(data))
         for frame in frames:
             self._dispatch(frame)
 
@@ -210,7 +195,8 @@ class Link:
         frames = self._preamble.skip(data)
         if self._preamble.is_hand_wanted and self._packed:
             self._write(self._packed)
-            self._packed, self._heard_at = b"", self._loop.time()
+            self._packed = b""
+            self._pulse.alive()
         if self._preamble.is_over:
             self._ready.set()
         return frames
@@ -244,7 +230,7 @@ class Link:
         # An answer that nobody waits for any more came after its cancel: nothing to do.
         number = frame.header.get("id")
         if number == _UNASKED:
-            self.round_trip = self._loop.time() - self._pinged_at
+            self._pulse.answered()
         deliver = self._pending.get(number) if type(number) is int else None
         if deliver is not None:
             deliver(frame)
@@ -286,23 +272,11 @@ class Link:
             raise hand_error(self.name, frame.header.get("error"))
         return Reply(frame.header, frame.body)
 
-    def _tick(self) -> None:
-        silence = self._loop.time() - self._heard_at
-        limit = self._timing.silence if self._preamble.is_over else self._timing.start
-        left = limit - silence
-        if left <= 0:
-            self._lose(lambda: HostUnreachable(self.name, f"it was silent for {silence:.0f} s"))
-            return
-        if self._preamble.is_over:
-            self._pinged_at = self._loop.time()
-            self._write(pack({"id": _UNASKED, "op": "ping"}))
-        self._ticker = self._loop.call_at(self._next_tick(left), self._tick)
+    def _ping(self) -> None:
+        self._write(pack({"id": _UNASKED, "op": "ping"}))
 
-    def _next_tick(self, left: float) -> float:
-        """Return when to tick again: with other links, so that many do not wake us as often."""
-        soon = self._loop.time() + min(self._timing.ping, left)
-        together = math.floor(soon / _TOGETHER) * _TOGETHER
-        return together if together > soon - self._timing.ping / 2 else soon
+    def _silent(self, seconds: float) -> None:
+        self._lose(lambda: HostUnreachable(self.name, f"it was silent for {seconds:.0f} s"))
 
     def _lose(self, make_error: Callable[[], SteersmanError]) -> None:
         if self._loss is None:
@@ -316,8 +290,7 @@ class Link:
         if self._loss is not None:
             return
         self._loss = make_error
-        if self._ticker is not None:
-            self._ticker.cancel()
+        self._pulse.stop()
         for deliver in list(self._pending.values()):
             deliver(make_error())
         self.pushes.close()
