@@ -19,6 +19,14 @@ UNITS = "tests/unit/test_drivers.py"
 FAULTS = (
     # Hosts are claimed, and looked at again.
     Fault(
+        "a-crowd-begun-at-once",
+        "controller/steersman/control/keeper.py",
+        "                if len(begun) == TOGETHER:\n",
+        "                if len(begun) < 0:\n",
+        "tests/unit/test_control_keeper.py"
+        "::test_a_crowd_is_begun_in_turns_that_no_slow_one_holds_up",
+    ),
+    Fault(
         "not-looked-at-again-after-a-claim",
         f"{CONTROL}/converge.py",
         "                await host.claim(app)\n                continue\n",

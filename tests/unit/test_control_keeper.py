@@ -8,7 +8,7 @@ import pytest
 from beside import beside
 from steersman.api.errors import SteersmanError
 from steersman.control.busy import Busy
-from steersman.control.keeper import Keeper
+from steersman.control.keeper import AHEAD, TOGETHER, Keeper
 
 pytestmark = pytest.mark.looptime
 
@@ -148,3 +148,33 @@ async def test_whoever_listens_is_told_of_each_failure() -> None:
         keeper.wake("App/shop")
         await asyncio.sleep(100)
     assert told == [("App/shop", "no"), ("App/shop", "bug"), ("App/shop", "final")]
+
+
+async def test_a_crowd_is_begun_in_turns_that_no_slow_one_holds_up() -> None:
+    under_way, most, left = 0, 0, 3 * TOGETHER
+    slow, over = asyncio.Event(), asyncio.Event()
+
+    async def reconcile(name: str, asked: bool) -> None:
+        nonlocal under_way, most, left
+        under_way += 1
+        most = max(most, under_way)
+        if name == "slow":
+            await slow.wait()
+        else:
+            await asyncio.sleep(AHEAD / 10)
+            left -= 1
+        under_way -= 1
+        if not left:
+            over.set()
+
+    keeper = Keeper({"App": reconcile})
+    async with beside(keeper.run()):
+        began = asyncio.get_running_loop().time()
+        for name in ("slow", *map(str, range(left))):
+            keeper.wake(f"App/{name}", asked=False)
+        await over.wait()
+        took = asyncio.get_running_loop().time() - began
+        slow.set()
+    # The slow one is beside the hundred that follow the first turn.
+    assert most == TOGETHER + 1
+    assert AHEAD <= took < 2 * AHEAD

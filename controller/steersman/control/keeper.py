@@ -25,6 +25,9 @@ RESYNC = 300.0
 # A host or a server that fails is not asked more often than this.
 PATIENT = (1.0, 300.0)
 
+TOGETHER, AHEAD = 100, 0.05
+"""So many are begun before others are, unless they take longer than so many seconds."""
+
 Failed = Callable[[str, Exception], None]
 """Told of a key and of what its reconcile ended with."""
 Reconcile = Callable[[str, bool], Awaitable[None]]
@@ -79,10 +82,15 @@ class Keeper:
 
     async def run(self) -> None:
         """Work until cancelled; what one key raises stops no other."""
+        begun: list[asyncio.Task[None]] = []
         async with asyncio.TaskGroup() as tasks:
             while True:
                 key = await self._queue.get()
-                tasks.create_task(self._worked(key), name=key)
+                begun.append(tasks.create_task(self._worked(key), name=key))
+                if len(begun) == TOGETHER:
+                    # Thousands under way stand in one another's way; what takes long does not.
+                    await asyncio.wait(begun, timeout=AHEAD)
+                    begun.clear()
 
     async def _worked(self, key: str) -> None:
         kind, _, name = key.partition("/")
