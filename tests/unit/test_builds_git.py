@@ -227,6 +227,20 @@ async def test_over_https_only_what_is_new_is_fetched(
     assert "ls-remote" in spawned[0]
 
 
+async def test_a_server_that_names_refs_without_end_is_cut_off(
+    repo: Repository, remote: tuple[GitServer, Builder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, builder = remote
+    head = repo.commit({"a": "1"})
+    names = (f"update refs/heads/{number}/refs/heads/main {head}\n" for number in range(2000))
+    repo.git("update-ref", "--stdin", stdin="".join(names).encode())
+    source = GitSource(f"{server.url}/repo/.git", "main")
+    assert (await builder.resolve(source)).commit == head
+    monkeypatch.setattr("steersman.builds.git.MOST_SAID", 1000)
+    with pytest.raises(SourceUnreachable, match="an answer of more than"):
+        await builder.resolve(source)
+
+
 async def test_over_https_tags_short_commits_and_unknown_refs(
     repo: Repository, remote: tuple[GitServer, Builder]
 ) -> None:

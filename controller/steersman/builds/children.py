@@ -10,12 +10,22 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from steersman.api.quantities import format_size
 from steersman.builds.text import clean
 
 Progress = Callable[[str], None]
 
+MOST_SAID = 64 * 2**20
+"""Bytes of standard output that are kept of a child that somebody else may have talk."""
 _TAIL = 20
 _CHUNK = 1 << 16
+
+
+class TooTalkative(Exception):
+    """A child said more than it may."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"an answer of more than {format_size(most)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +50,12 @@ async def run(
     progress: Progress | None = None,
     merge: bool = False,
     largest: int | None = None,
+    most: int | None = None,
 ) -> Finished:
     """Run `argv` to its end; each line of stderr, with `merge` of stdout too, is progress.
 
-    It, and what it starts, writes no file of more than `largest` bytes.
+    It, and what it starts, writes no file of more than `largest` bytes. Once it has said more than
+    `most` bytes, it is killed, and TooTalkative raised.
     """
     async with started(argv, env=env, cwd=cwd, stdin=stdin is not None, merge=merge) as child:
         if largest is not None:
@@ -53,8 +65,12 @@ async def run(
         talk = child.stdout if merge else child.stderr
         quiet = None if merge else child.stdout
         _, stdout, _ = await asyncio.gather(
-            _follow(talk, lines, progress), _read(quiet), feed(child.stdin, stdin or b"")
+            _follow(talk, lines, progress),
+            _read(child, quiet, most),
+            feed(child.stdin, stdin or b""),
         )
+        if most is not None and len(stdout) > most:
+            raise TooTalkative(most)
         return Finished(await child.wait(), stdout, tuple(lines))
 
 
@@ -82,9 +98,13 @@ async def started(
         yield child
     finally:
         if child.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
+            _kill(child)
             await asyncio.shield(_reap(child))
+
+
+def _kill(child: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 async def _reap(child: asyncio.subprocess.Process) -> None:
@@ -119,8 +139,17 @@ async def feed(writer: asyncio.StreamWriter | None, data: bytes) -> None:
         await writer.wait_closed()
 
 
-async def _read(reader: asyncio.StreamReader | None) -> bytes:
-    return b"" if reader is None else await reader.read()
+async def _read(
+    child: asyncio.subprocess.Process, reader: asyncio.StreamReader | None, most: int | None
+) -> bytes:
+    """Return what a child says to its end; one that says more than `most` is ended by that."""
+    read = bytearray()
+    while reader is not None and (chunk := await reader.read(_CHUNK)):
+        read += chunk
+        if most is not None and len(read) > most:
+            _kill(child)
+            await drain(reader)
+    return bytes(read)
 
 
 async def _follow(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from steersman.builds.blobs import BlobStore
 from steersman.builds.cache import Cache
-from steersman.builds.children import Finished, Progress
+from steersman.builds.children import MOST_SAID, Finished, Progress
 from steersman.builds.errors import RefNotFound, SourceTooLarge, SourceUnreachable
 from steersman.builds.gitcli import GitCli, reason
 from steersman.builds.githistory import read_new
@@ -179,7 +179,8 @@ class Git:
         }
 
     async def _refs(self, source: GitSource, patterns: Sequence[str]) -> dict[str, str]:
-        done = await self._git.run(["ls-remote", "--end-of-options", source.url, *patterns])
+        words = ["ls-remote", "--end-of-options", source.url, *patterns]
+        done = await self._git.run(words, most=MOST_SAID)
         _check(source, done)
         lines = done.stdout.decode("utf-8", "replace").splitlines()
         pairs = (line.partition("\t") for line in lines)
