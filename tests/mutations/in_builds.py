@@ -11,6 +11,21 @@ UNWALLED = "tests/unit/test_builds_unwalled.py"
 
 FAULTS = (
     Fault(
+        "refs-without-end",
+        "controller/steersman/builds/git.py",
+        "        done = await self._git.run(words, most=MOST_SAID)\n",
+        "        done = await self._git.run(words)\n",
+        "tests/unit/test_builds_git.py::test_a_server_that_names_refs_without_end_is_cut_off",
+    ),
+    Fault(
+        "too-large-sent-at-each-look",
+        "controller/steersman/control/repositories.py",
+        "                self._too_large[name] = (spec.url, sha, spec.max_fetch), error\n",
+        "                pass\n",
+        "tests/unit/test_repositories.py"
+        "::test_a_repository_that_sends_too_much_is_refused_and_nothing_stays",
+    ),
+    Fault(
         "wheel-of-any-index",
         f"{BUILDS}/wheels.py",
         'digest_of([*what, "origins", *origins])',

@@ -455,6 +455,12 @@ async def test_a_repository_that_sends_too_much_is_refused_and_nothing_stays(
     packs = [file for file in (tmp_path / "cache/git").rglob("*") if "pack" in file.name]
     assert all(file.is_dir() for file in packs)
     assert await fleet.hosts() == []
+    sent = len(served.requests)
+    await fleet.look()
+    stands = len(served.requests) - sent
+    assert await fleet.ready() == ("False", "SourceTooLarge", "True")
+    await fleet.look(is_asked=True)
+    assert len(served.requests) - sent > 2 * stands, "only who asks has it sent again"
     await fleet.follow(url=f"{served.url}/fleet/.git", maxFetch="3M")
     followed = await fleet.look()
     assert followed.is_good, followed.error
