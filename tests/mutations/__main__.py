@@ -23,6 +23,8 @@ from mutations.table import FAULTS
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("controller", "plugins", "tests", "manifests", "charts", "pyproject.toml")
+LONGEST = 180
+"""Seconds for a test: many a fault has it wait for ever, and that is noticed, too."""
 FAILED = 1
 """What pytest ends with when a test ran and failed; a file that cannot be read is no proof."""
 
@@ -122,6 +124,7 @@ def pytest(copy: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[str]
     # A fault that changes no length, in the same second: old bytecode would hide it.
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
     asked = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider"]
+    asked.append(f"--timeout={LONGEST}")
     return subprocess.run(
         [*asked, *tests], cwd=copy, env=env, capture_output=True, text=True, check=False
     )
