@@ -17,7 +17,7 @@ from statistics import median
 
 from benchmarks.void import Void
 from steersman.cli.app import Tools
-from steersman.cli.context import Work, opened
+from steersman.cli.context import Here, opened_here
 from steersman.control.apply import Applied
 from steersman.manifests import Loaded, load
 
@@ -55,16 +55,16 @@ def main() -> None:
 async def _measure(loaded: Loaded, passes: int) -> dict[str, object]:
     tools = Tools()
     tools.state_dir = Path(os.environ["STEER_STATE_DIR"])
-    async with opened(tools) as work:
+    async with opened_here(tools) as here:
         before = _resident()
-        hosts = await work.memory.hosts()
-        _, errors = await work.session.connect_all(hosts, hosts)
+        hosts = await here.memory.hosts()
+        _, errors = await here.session.connect_all(hosts, hosts)
         if errors:
             raise Void("; ".join(map(str, errors.values())))
         connected = _resident()
         # The first pass over fresh links is the cold one.
-        await _pass(work, loaded)
-        seconds = [await _pass(work, loaded) for _ in range(passes)]
+        await _pass(here, loaded)
+        seconds = [await _pass(here, loaded) for _ in range(passes)]
         after = _resident()
     return {
         "passes": seconds,
@@ -73,9 +73,9 @@ async def _measure(loaded: Loaded, passes: int) -> dict[str, object]:
     }
 
 
-async def _pass(work: Work, loaded: Loaded) -> float:
+async def _pass(here: Here, loaded: Loaded) -> float:
     began = time.monotonic()
-    applied = await work.controller.apply(loaded.objects)
+    applied = await here.controller.apply(loaded.objects)
     seconds = time.monotonic() - began
     _refuse_changes(applied)
     return seconds

@@ -66,8 +66,7 @@ class BerthSession(FakeSession):
 
     def _open(self, host: Host) -> FakeLink:
         wire = FakeWire(self._fleet, host.name)
-        hooks: Any = (wire, Path, self._above, self._never)
-        made = BerthLink(host, *hooks, self.turn, Masks(), self._held)
+        made = BerthLink(host, wire, Path, self._above, self._never, self.turn, Masks(), self._held)  # type: ignore[arg-type]
         made.wire = wire
         return made
 

@@ -113,7 +113,7 @@ def _deploy(steer: Steer, chosen: Any) -> None:
     worker = {"command": "python flood.py", "count": 1}
     config = {"secrets": ["keys"]} if values else {}
     document = app("flood", repo, processes={"worker": worker}, routes=[], config=config)
-    steer.apply(*steer.hosts(), *([secret] if values else []), document, **values)
+    steer.apply(*steer.hosts(), *([secret] if values else []), document, expect=0, **values)
 
 
 def _measure(lab: Lab, daemon: Daemon, counted: Counted, chosen: Any) -> dict[str, float]:

@@ -90,7 +90,8 @@ class _Race:
         give_uv(lab.hosts)
 
     def run(self, wheel_bytes: int) -> Figures:
-        for tool in (self._warm, *self._rivals):
+        warmed: list[Deployer] = [self._warm, *self._rivals]
+        for tool in warmed:
             deploy(tool, [self._spare], is_first=True)
             deploy(tool, [self._spare], is_first=False)
         load = os.getloadavg()[0]
