@@ -87,21 +87,11 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
     from steersman.server.notify import Notifier
     from steersman.server.parts import Parts
     from steersman.server.sources import Sources
+    from steersman.server.telemetry import Telemetry
     from steersman.server.tokens import Tokens
     from steersman.server.walls import tell_of_walls
     from steersman.store.paths import state_dir
-    from steersman.telemetry.errorlog import FILE as ERRORS
-    from steersman.telemetry.errorlog import ErrorLog
-    from steersman.telemetry.errors import Errors
-    from steersman.telemetry.happenings import Happenings
     from steersman.telemetry.health import Health
-    from steersman.telemetry.hub import Hub
-    from steersman.telemetry.listening import Listeners
-    from steersman.telemetry.samples import FILE as SAMPLES
-    from steersman.telemetry.samples import Samples
-    from steersman.telemetry.shipping import Shipping
-    from steersman.telemetry.sources import HostSources
-    from steersman.telemetry.tracing import Tracer
     from steersman.telemetry.troubles import telling
 
     relay = Relay()
@@ -117,20 +107,14 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             "Manifests": manifests.reconcile,
             "Repository": Follow(work.repositories).reconcile,
         }
-        hub, keep = Hub(), settings.keep
-        samples = Samples(folder / SAMPLES, keep.samples.bounds)
-        book = ErrorLog(folder / ERRORS, keep.errors.bounds)
-        masks = work.session.vault.masks
-        errors = Errors(hub, HostSources(work.session), masks)
-        listeners = Listeners(work.session, hub, folder)
         # A host that is lost already is one of the first things that happen.
         since = await work.store.revision()
+        telemetry = Telemetry.of(work.session, folder, settings.keep, since)
         engine = Engine(
             *(work.session, work.controller, work.artifacts, more),
-            ears=[listeners],
-            failed=telling(errors.report),
+            ears=[telemetry.listeners],
+            failed=telling(telemetry.errors.report),
         )
-        shipping = Shipping(work.memory, work.session.vault, hub)
         house = House(
             *(folder, work.session, work.controller, work.artifacts, work.repositories),
             *(relay, work.keys),
@@ -143,23 +127,18 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             trusted=work.trusted,
             keys=work.keys,
             tokens=Tokens(work.store),
-            hub=hub,
-            samples=samples,
-            errors=book,
-            shipping=shipping,
+            hub=telemetry.hub,
+            samples=telemetry.samples,
+            errors=telemetry.book,
+            shipping=telemetry.shipping,
             repositories=work.repositories,
             pushes=pushes_of(settings, house),
         )
-        tracer = Tracer(hub, masks)
-        health = Health(hub, engine.keeper, work.session.round_trips)
+        health = Health(telemetry.hub, engine.keeper, work.session.round_trips)
         hooks = hook_app(settings, house, engine.wake)
         others: dict[str, ASGIApp] = {"hooks": hooks, PATH: dashboard_app()}
         doors = [
-            samples.keeping(hub),
-            book.keeping(hub),
-            shipping.running(),
-            errors.watching(),
-            kept_going("events", Happenings(work.memory, masks, hub, since).run),
+            *telemetry.doors(),
             kept_going("health", health.run),
             api(parts, folder, settings.api, others),
             *doors_of(settings, house, engine.wake),
@@ -169,12 +148,12 @@ async def _serve(tools: Tools, filenames: tuple[str, ...], recursive: bool) -> N
             sources = Sources(*(work.memory, work.artifacts, work.controller.overtake, engine.wake))
             doors.append(kept_going("sources", sources.watch))
         # Entered last, so left first: whoever hears has heard all that is remembered as heard.
-        doors.append(listeners.listening())
+        doors.append(telemetry.listeners.listening())
         async with alone_in(folder):
             with (
                 relay.listening(LogReporter()),
-                relay.listening(tracer),
-                hub.joined(tracer.hear),
-                hub.joined(health.hear),
+                relay.listening(telemetry.tracer),
+                telemetry.hub.joined(telemetry.tracer.hear),
+                telemetry.hub.joined(health.hear),
             ):
                 await serve(engine, doors, Notifier())
