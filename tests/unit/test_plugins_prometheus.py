@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import openmetrics
 from prometheus_client import parser as plain_parser
@@ -67,6 +67,8 @@ def read_open(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @given(st.lists(HOSTILE, max_size=12))
+@example([sample("a", 1, quantile="0.5"), sample("a_sum", 1, quantile="0.5")])
+@example([sample("a", 1, "counter"), sample("a_created", 1, "counter")])
 def test_whatever_apps_say_is_read_back_by_both_parsers(samples: list[Sample]) -> None:
     board = rows(samples)
     text, content_type = text_for(OPEN, board)
