@@ -17,7 +17,7 @@ MOVING = "tests/unit/test_control_moving.py"
 UNITS = "tests/unit/test_drivers.py"
 
 FAULTS = (
-    # Hosts are claimed, and looked at again.
+    # Keys are looked at in turns.
     Fault(
         "a-crowd-begun-at-once",
         "controller/steersman/control/keeper.py",
@@ -26,6 +26,7 @@ FAULTS = (
         "tests/unit/test_control_keeper.py"
         "::test_a_crowd_is_begun_in_turns_that_no_slow_one_holds_up",
     ),
+    # Hosts are claimed, and looked at again.
     Fault(
         "not-looked-at-again-after-a-claim",
         f"{CONTROL}/converge.py",

@@ -61,6 +61,14 @@ FAULTS = (
         "tests/unit/test_telemetry_pace.py::test_the_first_leave_at_once_and_others_in_their_time",
     ),
     Fault(
+        "a-flood-holds-back-what-follows",
+        f"{TELEMETRY}/pace.py",
+        "min(max(self._due, now) + self._every, now + HASTY * self._every)",
+        "max(self._due, now) + self._every",
+        "tests/unit/test_telemetry_pace.py"
+        "::test_a_flood_of_whole_batches_holds_nobody_back_for_longer_than_one",
+    ),
+    Fault(
         "probe-beside-the-plugin-at-work",
         f"{TELEMETRY}/shipping.py",
         "        if running is None or not running[1].is_open:\n",

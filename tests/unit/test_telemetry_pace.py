@@ -27,6 +27,13 @@ def test_a_quiet_while_earns_what_was_spent_and_no_more() -> None:
     assert pace.held(1000.0) == pytest.approx(0.5)
 
 
+def test_a_flood_of_whole_batches_holds_nobody_back_for_longer_than_one() -> None:
+    pace = Pace(0.5)
+    for _ in range(100):
+        pace.left(100.0)
+    assert pace.held(100.0) == pytest.approx(0.5)
+
+
 def test_without_a_wait_nothing_is_held() -> None:
     pace = Pace(0.0)
     for _ in range(100):

@@ -22,4 +22,6 @@ class Pace:
         return self._due - (HASTY - 1) * self._every - now
 
     def left(self, now: float) -> None:
-        self._due = max(self._due, now) + self._every
+        """Count one that leaves. Whole batches ask nobody: what they overdraw is not held against
+        those behind them."""
+        self._due = min(max(self._due, now) + self._every, now + HASTY * self._every)
