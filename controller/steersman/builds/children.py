@@ -15,17 +15,9 @@ from steersman.builds.text import clean
 
 Progress = Callable[[str], None]
 
-MOST_SAID = 64 * 2**20
-"""Bytes of standard output that are kept of a child that somebody else may have talk."""
 _TAIL = 20
 _CHUNK = 1 << 16
-
-
-class TooTalkative(Exception):
-    """A child said more than it may."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__(f"an answer of more than {format_size(most)}")
+_CUT_OFF = 125
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +47,7 @@ async def run(
     """Run `argv` to its end; each line of stderr, with `merge` of stdout too, is progress.
 
     It, and what it starts, writes no file of more than `largest` bytes. Once it has said more than
-    `most` bytes, it is killed, and TooTalkative raised.
+    `most` bytes, it is killed, and that reads as a failure that says so.
     """
     async with started(argv, env=env, cwd=cwd, stdin=stdin is not None, merge=merge) as child:
         if largest is not None:
@@ -70,7 +62,7 @@ async def run(
             feed(child.stdin, stdin or b""),
         )
         if most is not None and len(stdout) > most:
-            raise TooTalkative(most)
+            return Finished(_CUT_OFF, b"", (f"an answer of more than {format_size(most)}",))
         return Finished(await child.wait(), stdout, tuple(lines))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from steersman.builds.blobs import BlobStore
 from steersman.builds.cache import Cache
-from steersman.builds.children import MOST_SAID, Finished, Progress
+from steersman.builds.children import Finished, Progress
 from steersman.builds.errors import RefNotFound, SourceTooLarge, SourceUnreachable
 from steersman.builds.gitcli import GitCli, reason
 from steersman.builds.githistory import read_new
@@ -28,6 +28,8 @@ from steersman.builds.model import GitSource
 from steersman.builds.paths import Tree
 from steersman.builds.text import printable
 
+MOST_SAID = 64 * 2**20
+"""Bytes that a server may name its refs with."""
 _FETCH_SECONDS = 900.0
 MOST_FETCHED = 4 * 10**9
 """Bytes that one fetch of an app's source may bring, packed."""

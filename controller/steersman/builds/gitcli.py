@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from steersman.builds.children import Finished, Progress, TooTalkative, run
+from steersman.builds.children import Finished, Progress, run
 from steersman.builds.environment import git_environment
 
 _SETTINGS = {
@@ -32,7 +32,7 @@ _SETTINGS = {
 }
 _GIT = ("git", *(word for pair in _SETTINGS.items() for word in ("-c", "=".join(pair))))
 _ANSWER_SECONDS = 60.0
-_TIMED_OUT, _CUT_OFF = 124, 125
+_TIMED_OUT = 124
 # What git says around the line that tells the reason.
 _BOILERPLATE = re.compile(
     r"fatal: Could not read from remote repository|Please make sure you have|and the repository ex"
@@ -80,10 +80,7 @@ class GitCli:
         largest: int | None = None,
         most: int | None = None,
     ) -> Finished:
-        """Run git to its end.
-
-        More than `most` bytes, and silence beyond `seconds`, read as failures that say so.
-        """
+        """Run git to its end; silence beyond `seconds` reads as a failure that says so."""
         try:
             async with asyncio.timeout(seconds):
                 return await run(
@@ -94,8 +91,6 @@ class GitCli:
                     largest=largest,
                     most=most,
                 )
-        except TooTalkative as error:
-            return Finished(_CUT_OFF, b"", (str(error),))
         except TimeoutError:
             return Finished(_TIMED_OUT, b"", (f"no answer within {seconds:.0f} s",))
 
