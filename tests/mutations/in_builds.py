@@ -20,8 +20,8 @@ FAULTS = (
     Fault(
         "too-large-sent-at-each-look",
         "controller/steersman/control/repositories.py",
-        "                self._too_large[name] = (spec.url, sha, spec.max_fetch), error\n",
-        "                pass\n",
+        "        if is_known and is_same and not is_asked:\n",
+        "        if not is_known and is_same and not is_asked:\n",
         "tests/unit/test_repositories.py"
         "::test_a_repository_that_sends_too_much_is_refused_and_nothing_stays",
     ),

@@ -15,6 +15,9 @@ from steersman.builds.gitnames import source_name
 from steersman.builds.model import GitSource
 from steersman.builds.signatures import Trusted, check_signatures
 
+WAY_OUT = "take large files out of it, or raise spec.maxFetch"
+"""Of a repository that sends more than it may."""
+
 
 class Follower:
     """Looks at repositories with whatever credentials each needs; keeps mirrors in the cache."""
@@ -60,6 +63,5 @@ class Follower:
 
     @contextmanager
     def _git(self, credentials: Credentials | None, most: int = MOST_FETCHED) -> Iterator[Git]:
-        way_out = "take large files out of it, or raise spec.maxFetch"
         with lent(credentials, self._cache) as extra:
-            yield Git(self._cache, self._blobs, self._environ, extra, most, way_out)
+            yield Git(self._cache, self._blobs, self._environ, extra, most, WAY_OUT)

@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from steersman.api.errors import SteersmanError
-from steersman.api.meta import READY, STALLED, Condition, Conditions, set_condition
+from steersman.api.meta import READY, STALLED, Condition, Conditions, find_condition, set_condition
 from steersman.api.objects import dump_object
 from steersman.api.repository import Repository, RepositoryStatus
 from steersman.api.secret import Secret
 from steersman.builds.credentials import Credentials, credentials_for
 from steersman.builds.errors import SourceTooLarge
-from steersman.builds.follow import Follower
+from steersman.builds.follow import WAY_OUT, Follower
 from steersman.builds.git import Commit
+from steersman.builds.gitnames import source_name
 from steersman.builds.model import GitSource
 from steersman.builds.signatures import Trusted
 from steersman.control.apply import Applied, Controller
@@ -70,7 +71,6 @@ class Repositories:
         self._controller = controller
         self._follower = Follower(session.cache, environ)
         self._secrets = SecretReader(keys, {}, allowed=PUSHED)
-        self._too_large: dict[str, tuple[tuple[str, str, int], SourceTooLarge]] = {}
 
     async def repository(self, name: str) -> Repository:
         """Return a repository as it is remembered; raises NotFound."""
@@ -103,24 +103,25 @@ class Repositories:
             credentials = await self._credentials(spec.credentials, spec.url)
             commit = await self._follower.resolve(source, credentials)
             self._session.report.said(name, f"{spec.ref} is commit {commit.sha[:_SHORT]}")
-            self._check_size(repository, commit.sha, is_asked=is_asked)
+            self._check_size(repository, source, commit.sha, is_asked=is_asked)
             commit, objects = await self._read(repository, source, commit.sha, credentials)
             followed = await self._bring(repository, commit, objects, is_asked=is_asked)
         except SteersmanError as error:
             sha = commit.sha if commit is not None else None
-            if sha is not None and isinstance(error, SourceTooLarge):
-                self._too_large[name] = (spec.url, sha, spec.max_fetch), error
             followed = Followed(name, spec.interval, sha, error=error)
         await self._remember(repository, followed, commit, objects)
         return followed
 
-    def _check_size(self, repository: Repository, sha: str, *, is_asked: bool) -> None:
+    def _check_size(
+        self, repository: Repository, source: GitSource, sha: str, *, is_asked: bool
+    ) -> None:
         """Raise what was found of a commit that is too large, and do not fetch it to find it."""
-        spec = repository.spec
-        known, error = self._too_large.get(repository.name, (None, None))
-        if error is not None and known == (spec.url, sha, spec.max_fetch) and not is_asked:
-            raise error.with_traceback(None)
-        self._too_large.pop(repository.name, None)
+        status, generation = repository.status, repository.metadata.generation
+        found = find_condition(status.conditions, READY)
+        is_same = (status.seen_commit, status.observed_generation) == (sha, generation)
+        is_known = found is not None and found.reason == SourceTooLarge.__name__
+        if is_known and is_same and not is_asked:
+            raise SourceTooLarge(source_name(source), repository.spec.max_fetch, WAY_OUT)
 
     async def stands(
         self, url: str, credentials: str | None, refs: Sequence[str]
