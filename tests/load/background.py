@@ -40,7 +40,7 @@ class Load:
         argv += ["--fresh"] if fresh else []
         argv += [f"--host-header={host}"] if host is not None else []
         self._argv = [sys.executable, "-m", "load", *argv]
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._report: Report | None = None
 
     @property
@@ -52,10 +52,11 @@ class Load:
     def start(self) -> None:
         """Return when the first request is about to be sent."""
         pipe = subprocess.PIPE
+        # Unbuffered, or a complaint that comes with "started" is read ahead, and lost to `stop`.
         self._process = subprocess.Popen(
-            self._argv, cwd=_TESTS, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+            self._argv, cwd=_TESTS, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0
         )
-        if self._process.stderr is None or self._process.stderr.readline() != "started\n":
+        if self._process.stderr is None or self._process.stderr.readline() != b"started\n":
             self.stop()
 
     def stop(self) -> Report:
@@ -66,7 +67,8 @@ class Load:
         with process:
             printed, complaint = process.communicate(timeout=60)
         if process.returncode != 0:
-            raise RuntimeError(f"the load client ended with {process.returncode}: {complaint}")
+            said = complaint.decode(errors="replace")
+            raise RuntimeError(f"the load client ended with {process.returncode}: {said}")
         self._report = Report(**json.loads(printed))
         return self._report
 
