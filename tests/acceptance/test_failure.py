@@ -196,3 +196,23 @@ def test_a_site_that_nginx_refuses_leaves_the_old_one(sick: Sick, hosts: Lab) ->
     host.run(["rm", "/etc/nginx/conf.d/zz-broken.conf"])
     sick.steer.apply(*documents)
     wait_until(lambda: serves(host, "new.example.com", "3"), "the new name")
+
+
+def test_a_site_that_nginx_did_not_take_is_brought_to_it_later(sick: Sick, hosts: Lab) -> None:
+    host, name = hosts.hosts[0], "refuse"
+    documents = [each for each in sick.documents if each["metadata"]["name"] == name]
+    squatter = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "8099"]
+    host.run(["systemd-run", "--quiet", "--unit=squatter", *squatter])
+    wait_until(lambda: "8099" in host.run(["ss", "-ltn"]), "the squatter")
+    # `nginx -t` does not mind a port that is taken, and a reload then changes nothing.
+    site = "server { listen 127.0.0.1:8099; server_name harbour.example.com; }\n"
+    host.run(["tee", "/etc/nginx/conf.d/zz-harbour.conf"], stdin=site)
+    documents[0]["spec"]["routes"].append({"host": "late.example.com", "process": "web"})
+    ran = sick.steer.apply(*documents, expect=1)
+    assert "nginx did not take its new configuration" in ran.err, ran.said
+    host.run(["systemctl", "stop", "squatter"])
+    assert not serves(host, "late.example.com", "3")
+    sick.steer.apply(*documents)
+    wait_until(lambda: serves(host, "late.example.com", "3"), "the name that came late")
+    host.run(["rm", "/etc/nginx/conf.d/zz-harbour.conf"])
+    host.run(["nginx", "-s", "reload"])

@@ -32,6 +32,7 @@ from steersman.planning.steps import (
     StopUnits,
     Switch,
     WriteFile,
+    WriteSite,
 )
 from steersman.planning.target import AppTarget, BuildTarget
 
@@ -244,6 +245,18 @@ def test_a_stop_leaves_the_new_generation_and_no_other() -> None:
     run(host, plan_stop(target(2), host.seen()))
     assert host.active == set()
     assert plan_stop(target(2), host.seen()) == ()
+
+
+def test_a_site_that_the_proxy_has_not_read_is_written_again() -> None:
+    host = deployed(1)
+    path = target(1).site_path
+    read = host.files[path]
+    assert isinstance(read, FileSeen)
+    host.files[path] = replace(read, mode=0o600)
+    (step,) = plan(host, target(1))
+    assert isinstance(step, WriteSite) and step.why == "the proxy may not have read it"
+    run(host, (step,))
+    check_end(host, 1)
 
 
 def test_scaling_touches_neither_links_nor_site() -> None:

@@ -7,6 +7,7 @@ from mutations.fault import Fault
 HAND = "controller/steersman/hand"
 CUT = "tests/laws/test_powercut.py"
 GATE = "tests/unit/test_hand_gate.py"
+NGINX = "tests/unit/test_hand_nginx.py"
 TRAFFIC = "tests/unit/test_hand_traffic.py"
 PHASE = "tests/laws/test_release_phase.py"
 
@@ -280,6 +281,28 @@ FAULTS = (
         "answer.route if answer.route in self._names else OTHER",
         "answer.route",
         "tests/unit/test_hand_access.py::test_labels_are_ours_and_few",
+    ),
+    # What a proxy has read.
+    Fault(
+        "a-site-is-done-before-nginx-has-read-it",
+        f"{HAND}/nginx.py",
+        "            files.write_file(path, data, UNREAD)\n",
+        "            files.write_file(path, data, READ)\n",
+        f"{NGINX}::test_a_site_that_nginx_has_not_read_does_not",
+    ),
+    Fault(
+        "a-site-goes-before-what-it-left",
+        f"{HAND}/nginx.py",
+        '            files.write_file(path, b"", UNREAD)\n',
+        "            files.remove(path)\n",
+        f"{NGINX}::test_a_removal_that_is_cut_off_is_begun_again",
+    ),
+    Fault(
+        "what-the-proxy-has-not-read-is-as-planned",
+        "controller/steersman/planning/app.py",
+        "    elif now.mode != site.mode:\n",
+        "    elif False:\n",
+        "tests/laws/test_planning.py::test_a_site_that_the_proxy_has_not_read_is_written_again",
     ),
     # What runs once.
     Fault(

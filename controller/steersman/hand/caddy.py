@@ -64,11 +64,12 @@ class Caddy:
         name = os.path.basename(path)
         with self._one_at_a_time:
             self._load({n: d for n, d in self._stored().items() if n != name}, name)
-            files.remove(path)
             for log in files.entries(self._logs):
                 # With what was rolled: its time stands before the ending.
                 if log.startswith(name[: -len(ENDING)] + ".access"):
                     files.remove(os.path.join(self._logs, log))
+            # Last: while it is there, whoever comes next removes the site again.
+            files.remove(path)
 
     def _stored(self) -> Dict[str, bytes]:
         stored = {}

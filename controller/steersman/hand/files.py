@@ -148,6 +148,16 @@ def write_by(temporary: str, path: str, data: bytes, mode: int, owner: str = "")
         raise
 
 
+def set_mode(path: str, mode: int) -> None:
+    """Give a file another mode, which a power cut does not take back."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fchmod(fd, mode)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def write_link(path: str, target: str) -> None:
     """Point `path` at `target` in one step; readers see the old target or the new."""
     folder, temporary = os.path.dirname(path), _temporary(path)

@@ -21,6 +21,8 @@ RELOADING = 15.0
 LOGS = "/var/log/nginx"
 LOGROTATE = "/usr/sbin/logrotate"
 LARGE = 64 << 20
+# A site's mode says how far it has come: nginx, which reads as root, may not have read it yet.
+UNREAD, READ = 0o600, 0o644
 _INCLUDE_FOLDERS = ("conf.d", "sites-enabled")
 
 
@@ -63,20 +65,27 @@ class Nginx:
         return known[1]  # type: ignore[index,no-any-return]
 
     def write_site(self, path: str, data: bytes) -> None:
-        """Test `data` in a copy of the configuration, put it in place, reload."""
+        """Test `data` in a copy of the configuration, put it in place, reload.
+
+        Whoever is cut off before nginx has read it leaves a mode that no plan takes as done.
+        """
         with self._one_at_a_time:
             self._test(os.path.basename(path), data)
-            files.write_file(path, data, 0o644)
+            files.write_file(path, data, UNREAD)
             self._reload()
+            files.set_mode(path, READ)
 
     def remove_site(self, path: str) -> None:
+        """Have nginx forget the site, and remove what it left; the file goes last of all."""
         with self._one_at_a_time:
-            files.remove(path)
-            self._reload()
+            files.write_file(path, b"", UNREAD)
+            if _master():
+                self._reload()
             app = os.path.basename(path)[: -len(".conf")]
             for name in files.entries(LOGS):
                 if name.startswith(app + ".access.log"):
                     files.remove(os.path.join(LOGS, name))
+            files.remove(path)
 
     def _test(self, name: str, data: bytes) -> None:
         import shutil
@@ -100,16 +109,16 @@ class Nginx:
 
     def _reload(self) -> None:
         """Make nginx serve what its files say, and return when it does."""
-        master = must(["systemctl", "show", "--property=MainPID", "--value", "nginx.service"])
-        if master.strip() in ("", "0"):
+        master = _master()
+        if not master:
             must(["systemctl", "start", "nginx.service"])
             return
-        before = _workers(master.strip())
+        before = _workers(master)
         must(["systemctl", "reload", "nginx.service"])
         # The reload has only been asked for: until the old workers stop listening, they answer.
         deadline = time.monotonic() + RELOADING
         while True:
-            now = _workers(master.strip())
+            now = _workers(master)
             if now and not now & before:
                 return
             if time.monotonic() > deadline:
@@ -123,13 +132,22 @@ def keep_small(log: str) -> None:
     brings rules for logrotate, and no logrotate."""
     if os.path.dirname(log) != LOGS or os.path.exists(LOGROTATE):
         return
+    moved = log + ".1"
     try:
         if os.stat(log).st_size < LARGE:
             return
+        os.rename(log, moved)
     except FileNotFoundError:
-        return
-    os.rename(log, log + ".1")
+        if not os.path.exists(moved):
+            return
+        # Whoever moved it was cut off: nginx still writes to where it is now.
     must(["nginx", "-s", "reopen"])
+
+
+def _master() -> str:
+    """Return the pid of nginx's master process, or "" if nginx does not run."""
+    pid = must(["systemctl", "show", "--property=MainPID", "--value", "nginx.service"]).strip()
+    return "" if pid == "0" else pid
 
 
 def _workers(master: str) -> Set[str]:

@@ -210,6 +210,14 @@ def _plan_site(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
     if target.site is None:
         if now is not None:
             yield RemoveSite("the app has no routes", target.site_path)
-    elif not isinstance(now, FileSeen) or now.sha256 != target.site.sha256:
-        why = "absent" if now is None else "it is not what its routes ask for"
-        yield WriteSite(why, target.site_path, target.site.data)
+        return
+    site = target.site
+    if now is None:
+        why = "absent"
+    elif not isinstance(now, FileSeen) or now.sha256 != site.sha256:
+        why = "it is not what its routes ask for"
+    elif now.mode != site.mode:
+        why = "the proxy may not have read it"
+    else:
+        return
+    yield WriteSite(why, target.site_path, site.data)
