@@ -3,24 +3,29 @@
 import copy
 import json
 import pickle
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
 import pytest
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
-from steersman.api.app import App, Placement, Rollout
+from steersman.api.app import App
 from steersman.api.event import Event
+from steersman.api.host import Host
 from steersman.api.meta import READY, Condition, ObjectMeta, is_true, set_condition
 from steersman.api.objects import KINDS, InvalidObject, dump_object, parse_object
+from steersman.api.placement import Placement
 from steersman.api.process import Process
 from steersman.api.release import Release
+from steersman.api.rollout import Rollout
 from steersman.api.secret import MASK, Secret, SecretExposed, SecretSource, SecretValue
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-def app(**spec):
+def app(**spec: Any) -> dict[str, Any]:
     spec.setdefault("source", {"path": "/srv/shop"})
     return {
         "apiVersion": "steersman/v1",
@@ -30,11 +35,11 @@ def app(**spec):
     }
 
 
-def web(**more):
+def web(**more: Any) -> dict[str, Any]:
     return {"command": "gunicorn shop.wsgi", "port": "http", **more}
 
 
-def refusal(data):
+def refusal(data: Mapping[str, Any]) -> str:
     with pytest.raises(InvalidObject) as caught:
         parse_object(data)
     return str(caught.value)
@@ -47,7 +52,7 @@ SECRET = {
     "spec": {"data": {"PASSWORD": {"value": "hunter2hunter2"}, "KEY": {"fromEnv": "KEY"}}},
 }
 
-RELEASE = {
+RELEASE: dict[str, Any] = {
     "apiVersion": "steersman/v1",
     "kind": "Release",
     "metadata": {"name": "shop-7"},
@@ -66,7 +71,7 @@ RELEASE = {
     "status": {"state": "rejected", "message": "it crashed", "logs": ["Traceback"]},
 }
 
-EVENT = {
+EVENT: dict[str, Any] = {
     "apiVersion": "steersman/v1",
     "kind": "Event",
     "metadata": {"name": "shop-1"},
@@ -104,7 +109,7 @@ FULL = app(
     user="shop",
 )
 
-HOST = {
+HOST: dict[str, Any] = {
     "apiVersion": "steersman/v1",
     "kind": "Host",
     "metadata": {"name": "h1", "labels": {"role": "web"}},
@@ -119,7 +124,7 @@ HOST = {
 
 
 @pytest.mark.parametrize("data", [FULL, HOST, RELEASE, EVENT], ids=lambda data: data["kind"])
-def test_an_object_survives_json(data):
+def test_an_object_survives_json(data: Mapping[str, Any]) -> None:
     before = copy.deepcopy(data)
     first = parse_object(data)
     again = parse_object(json.loads(json.dumps(dump_object(first))))
@@ -129,7 +134,7 @@ def test_an_object_survives_json(data):
     assert first.model_copy(deep=True) == first
 
 
-def test_the_defaults_are_those_of_kubernetes():
+def test_the_defaults_are_those_of_kubernetes() -> None:
     shop = parse_object(app(processes={"web": web(health={"tcp": True})}))
     assert isinstance(shop, App)
     process = shop.spec.processes["web"]
@@ -144,7 +149,7 @@ def test_the_defaults_are_those_of_kubernetes():
     assert (shop.user, shop.key, shop.ref.key) == ("app-shop", "App/shop", "App/shop")
 
 
-def test_values_are_read_into_plain_units():
+def test_values_are_read_into_plain_units() -> None:
     shop = parse_object(FULL)
     assert isinstance(shop, App)
     process = shop.spec.processes["web"]
@@ -156,24 +161,28 @@ def test_values_are_read_into_plain_units():
     assert shop.user == "shop"
 
 
-def test_a_pinned_key_loses_its_comment_and_may_be_one_of_several():
+def test_a_pinned_key_loses_its_comment_and_may_be_one_of_several() -> None:
     host = parse_object(HOST)
+    assert isinstance(host, Host)
     key = host.spec.host_key[0]
     assert key.count(" ") == 1
     several = copy.deepcopy(HOST)
     several["spec"]["hostKey"] = [key, key]
-    assert parse_object(several).spec.host_key == (key, key)
+    again = parse_object(several)
+    assert isinstance(again, Host)
+    assert again.spec.host_key == (key, key)
 
 
-def test_an_object_cannot_be_changed():
+def test_an_object_cannot_be_changed() -> None:
     shop = parse_object(FULL)
+    assert isinstance(shop, App)
     with pytest.raises(ValidationError, match="frozen"):
-        shop.spec.history = 4
+        shop.spec.history = 4  # type: ignore[misc]
     with pytest.raises(ValidationError, match="frozen"):
-        shop.metadata.name = "other"
+        shop.metadata.name = "other"  # type: ignore[misc]
 
 
-def test_scaling_leaves_the_template_as_it_is():
+def test_scaling_leaves_the_template_as_it_is() -> None:
     one, two = (Process.model_validate(web(count=count)) for count in (1, 2))
     assert one != two
     assert one.template() == two.template()
@@ -215,11 +224,11 @@ def test_scaling_leaves_the_template_as_it_is():
         ({"unknown": 1}, "Extra"),
     ],
 )
-def test_a_bad_app_is_refused(spec, said):
+def test_a_bad_app_is_refused(spec: dict[str, Any], said: str) -> None:
     assert said in refusal(app(**spec))
 
 
-def test_a_route_leads_to_a_process_with_a_port():
+def test_a_route_leads_to_a_process_with_a_port() -> None:
     processes = {"web": web(), "worker": {"command": "celery"}}
     routes = [
         {"host": "a.b", "process": "web"},
@@ -236,16 +245,16 @@ def test_a_route_leads_to_a_process_with_a_port():
     assert all(each.allowed == "web" for each in (first, *first.others))
 
 
-def test_without_processes_only_the_procfile_can_judge_a_route():
+def test_without_processes_only_the_procfile_can_judge_a_route() -> None:
     assert parse_object(app(routes=[{"host": "a.b", "process": "web"}]))
 
 
-def test_a_host_and_path_is_routed_once():
+def test_a_host_and_path_is_routed_once() -> None:
     route = {"host": "a.b", "directory": "x"}
     assert "again, as in routes[0]" in refusal(app(routes=[route, {**route, "directory": "y"}]))
 
 
-def test_placement_needs_every_label_and_the_name_if_there_are_names():
+def test_placement_needs_every_label_and_the_name_if_there_are_names() -> None:
     everywhere, labelled = Placement(), Placement(selector={"role": "web", "zone": "a"})
     named = Placement(selector={"role": "web"}, hosts=("h1",))
     assert everywhere.matches("h9", {})
@@ -256,27 +265,27 @@ def test_placement_needs_every_label_and_the_name_if_there_are_names():
     assert not named.matches("h1", {})
 
 
-def test_rollout_may_trade_surge_for_availability():
+def test_rollout_may_trade_surge_for_availability() -> None:
     assert Rollout(max_surge=0, max_unavailable=1).max_surge == 0
 
 
-def test_what_is_not_an_object_is_refused_with_a_way_out():
+def test_what_is_not_an_object_is_refused_with_a_way_out() -> None:
     assert "App" in refusal({"kind": "Apq"})
     assert "App" in refusal({"kind": ["App"]})
     assert "App" in refusal({})
     assert "steer schema" in refusal({"kind": "App"})
 
 
-def test_python_names_are_for_python_only():
+def test_python_names_are_for_python_only() -> None:
     assert "min_ready_seconds" in refusal(app(rollout={"min_ready_seconds": 1}))
 
 
-def test_names_are_shorter_for_apps():
+def test_names_are_shorter_for_apps() -> None:
     assert ObjectMeta(name="a" * 63)
     assert "1 to 40" in refusal({**app(), "metadata": {"name": "a" * 41}})
 
 
-def test_a_condition_keeps_its_time_until_its_status_changes():
+def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
     later = NOW + timedelta(seconds=5)
     ready = Condition(type=READY, status="True", reason="Ok", last_transition_time=NOW)
     conditions = set_condition((), ready)
@@ -290,7 +299,7 @@ def test_a_condition_keeps_its_time_until_its_status_changes():
     assert [(each.status, each.last_transition_time) for each in changed] == [("False", later)]
 
 
-def test_a_secret_value_is_seen_only_when_revealed():
+def test_a_secret_value_is_seen_only_when_revealed() -> None:
     secret = parse_object(SECRET)
     assert isinstance(secret, Secret)
     value = secret.spec.data["PASSWORD"].value
@@ -304,18 +313,18 @@ def test_a_secret_value_is_seen_only_when_revealed():
     assert value != "hunter2hunter2"
     for broken in (pickle.dumps, json.dumps, hash, len):
         with pytest.raises((SecretExposed, TypeError)):
-            broken(value)
+            broken(value)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mode", ["python", "json"])
-def test_a_secret_with_values_does_not_serialise(mode):
+def test_a_secret_with_values_does_not_serialise(mode: Literal["python", "json"]) -> None:
     secret = parse_object(SECRET)
     with pytest.raises((SecretExposed, PydanticSerializationError)) as caught:
         secret.model_dump(mode=mode)
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_masked_secret_is_stored_and_read_back():
+def test_a_masked_secret_is_stored_and_read_back() -> None:
     secret = parse_object(SECRET)
     assert isinstance(secret, Secret)
     masked = secret.masked({"PASSWORD": "hmac:0a1b"})
@@ -340,7 +349,7 @@ def test_a_masked_secret_is_stored_and_read_back():
         "hunter2hunter2",
     ],
 )
-def test_a_bad_secret_is_refused_without_being_told(source):
+def test_a_bad_secret_is_refused_without_being_told(source: object) -> None:
     data = {**SECRET, "spec": {"data": {"PASSWORD": source}}}
     said = refusal(data)
     assert "PASSWORD" in said
@@ -349,7 +358,7 @@ def test_a_bad_secret_is_refused_without_being_told(source):
         assert "12345678" not in said
 
 
-def test_a_release_names_what_it_is_made_of():
+def test_a_release_names_what_it_is_made_of() -> None:
     release = parse_object(RELEASE)
     assert isinstance(release, Release)
     assert release.spec.template.processes["web"].command == ("gunicorn", "shop.wsgi")
@@ -362,7 +371,7 @@ def test_a_release_names_what_it_is_made_of():
     )
 
 
-def test_an_event_needs_a_time_with_its_zone():
+def test_an_event_needs_a_time_with_its_zone() -> None:
     event = parse_object(EVENT)
     assert isinstance(event, Event)
     assert event.spec.count == 1

@@ -1,6 +1,7 @@
 """The values that fields are made of: what each takes, what each refuses, and in which words."""
 
 import subprocess
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -103,14 +104,14 @@ REFUSED = [
 @pytest.mark.parametrize(
     ("check", "value"), [(check, value) for check, values in TAKEN for value in values]
 )
-def test_what_is_taken_comes_back_unchanged(check, value):
+def test_what_is_taken_comes_back_unchanged(check: Callable[[str], str], value: str) -> None:
     assert check(value) == value
 
 
 @pytest.mark.parametrize(
     ("check", "value"), [(check, value) for check, values in REFUSED for value in values]
 )
-def test_what_is_refused_says_what_is_allowed(check, value):
+def test_what_is_refused_says_what_is_allowed(check: Callable[[str], str], value: str) -> None:
     with pytest.raises(Refused) as caught:
         check(value)
     assert caught.value.found
@@ -132,7 +133,7 @@ def test_what_is_refused_says_what_is_allowed(check, value):
         "/srv/git/shop.git",
     ],
 )
-def test_git_urls_that_only_fetch_are_taken(url):
+def test_git_urls_that_only_fetch_are_taken(url: str) -> None:
     assert check_git_url(url) == url
 
 
@@ -168,13 +169,13 @@ def test_git_urls_that_only_fetch_are_taken(url):
         "example.com::x",
     ],
 )
-def test_git_urls_that_could_run_something_are_refused(url):
+def test_git_urls_that_could_run_something_are_refused(url: str) -> None:
     with pytest.raises(Refused):
         check_git_url(url)
 
 
 @pytest.mark.parametrize("ref", ["main", "v1.2", "feature/x", "refs/heads/main", "a" * 40, "é"])
-def test_refs_are_taken(ref):
+def test_refs_are_taken(ref: str) -> None:
     assert check_ref(ref) == ref
 
 
@@ -183,14 +184,14 @@ def test_refs_are_taken(ref):
     ["", "-x", "--upload-pack=id", "a..b", "a@{1}", "@", "a b", "a\x07", "a~1", "a^", "a:b", "a?",
      "a*", "a[", "a\\b", "/a", "a/", "a//b", ".a", "a/.b", "a.lock", "a.lock/b", "a.", "x" * 201],
 )  # fmt: skip
-def test_refs_that_git_refuses_or_reads_as_options_are_refused(ref):
+def test_refs_that_git_refuses_or_reads_as_options_are_refused(ref: str) -> None:
     with pytest.raises(Refused):
         check_ref(ref)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.sampled_from("ab.@{}/-~^:?*[\\ lock"), min_size=1, max_size=8))
-def test_a_ref_is_taken_when_git_itself_takes_it(ref):
+def test_a_ref_is_taken_when_git_itself_takes_it(ref: str) -> None:
     # A lone "-…" is ours to refuse: git's plumbing would take some of those.
     asked = subprocess.run(
         ["git", "check-ref-format", "--allow-onelevel", ref], check=False, capture_output=True
@@ -207,7 +208,7 @@ def test_a_ref_is_taken_when_git_itself_takes_it(ref):
     ("text", "seconds"),
     [("30s", 30), ("10m", 600), ("1h30m", 5400), ("1d", 86400), ("250ms", 0.25), ("1.5s", 1.5)],
 )
-def test_durations_are_read(text, seconds):
+def test_durations_are_read(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
@@ -216,13 +217,13 @@ def test_durations_are_read(text, seconds):
     ["", "30", "s", "1 h", "-1s", "1w", "1h 30m", "400d", "9" * 400 + "s", -1, True, None, [],
      float("nan"), float("inf"), 10**400],
 )  # fmt: skip
-def test_other_durations_are_refused(value):
+def test_other_durations_are_refused(value: object) -> None:
     with pytest.raises(Refused):
         parse_duration(value)
 
 
 @given(st.integers(0, 10_000_000))
-def test_a_duration_survives_its_text(milliseconds):
+def test_a_duration_survives_its_text(milliseconds: int) -> None:
     seconds = milliseconds / 1000
     assert parse_duration(format_duration(seconds)) == pytest.approx(seconds, abs=1e-6)
 
@@ -232,24 +233,24 @@ def test_a_duration_survives_its_text(milliseconds):
     [("512M", 512_000_000), ("512Mi", 512 << 20), ("1G", 10**9), ("1.5Gi", 3 << 29), ("1k", 1000),
      ("100", 100), (4096, 4096)],
 )  # fmt: skip
-def test_sizes_are_read_as_kubernetes_reads_them(text, size):
+def test_sizes_are_read_as_kubernetes_reads_them(text: str | int, size: int) -> None:
     assert parse_size(text) == size
 
 
 @pytest.mark.parametrize(
     "value", ["", "M", "1m", "1 M", "1MB", "-1M", "0", 0, -1, True, None, 1.5, "9" * 400 + "T"]
 )
-def test_other_sizes_are_refused(value):
+def test_other_sizes_are_refused(value: object) -> None:
     with pytest.raises(Refused):
         parse_size(value)
 
 
 @given(st.integers(1, 1 << 50))
-def test_a_size_survives_its_text(size):
+def test_a_size_survives_its_text(size: int) -> None:
     assert parse_size(format_size(size)) == size
 
 
-def test_surge_rounds_up_and_unavailable_down():
+def test_surge_rounds_up_and_unavailable_down() -> None:
     assert amount_of("25%", 3, round_up=True) == 1
     assert amount_of("25%", 3, round_up=False) == 0
     assert amount_of("100%", 3, round_up=False) == 3
@@ -257,19 +258,19 @@ def test_surge_rounds_up_and_unavailable_down():
 
 
 @pytest.mark.parametrize("value", ["", "5", "101%", "-1%", "1.5%", -1, 1.5, True, None, {}])
-def test_other_amounts_are_refused(value):
+def test_other_amounts_are_refused(value: object) -> None:
     with pytest.raises(Refused):
         parse_amount(value)
 
 
-def test_a_command_line_is_split_as_a_shell_would():
+def test_a_command_line_is_split_as_a_shell_would() -> None:
     assert split_command("gunicorn 'a b' --x=\"$PORT\" c\\ d") == (
         "gunicorn", "a b", "--x=$PORT", "c d",
     )  # fmt: skip
     assert parse_command("run ${PORT} $SOCKET\n") == ("run", "${PORT}", "$SOCKET")
 
 
-def test_a_list_is_taken_as_it_is():
+def test_a_list_is_taken_as_it_is() -> None:
     assert parse_command(["sh", "-c", "a && b | c > ${X:-1}"]) == (
         "sh", "-c", "a && b | c > ${X:-1}",
     )  # fmt: skip
@@ -298,20 +299,20 @@ def test_a_list_is_taken_as_it_is():
         (7, "no text"),
     ],
 )
-def test_a_command_that_only_a_shell_understands_is_refused(command, said):
+def test_a_command_that_only_a_shell_understands_is_refused(command: object, said: str) -> None:
     with pytest.raises(Refused) as caught:
         parse_command(command)
     assert said in caught.value.found
 
 
-def test_a_long_app_name_gets_a_user_that_linux_takes_and_no_other_has():
+def test_a_long_app_name_gets_a_user_that_linux_takes_and_no_other_has() -> None:
     users = {app_user("a" * 39 + end) for end in "bcd"}
     assert len(users) == 3
     assert all(len(user) == MAX_USER and check_user(user) == user for user in users)
     assert app_user("shop") == "app-shop"
 
 
-def test_a_socket_path_that_the_kernel_refuses_is_refused_first():
+def test_a_socket_path_that_the_kernel_refuses_is_refused_first() -> None:
     assert socket_path("/run/steersman", "shop", "web") == "/run/steersman/shop/web.sock"
     longest = socket_path("/run/steersman", "a" * 40, "w" * 24, 999_999)
     assert len(longest) <= 107
@@ -321,7 +322,7 @@ def test_a_socket_path_that_the_kernel_refuses_is_refused_first():
         socket_path(f"{fits}r", "shop", "web", 8)
 
 
-def test_refusals_travel_together():
+def test_refusals_travel_together() -> None:
     refuse_all([])
     with pytest.raises(Refused) as caught:
         refuse_all([Refused("a", "b"), Refused("c", "d", at=("x", 1))])
@@ -329,5 +330,5 @@ def test_refusals_travel_together():
 
 
 @given(st.text())
-def test_quoted_text_never_drives_a_terminal(text):
+def test_quoted_text_never_drives_a_terminal(text: str) -> None:
     assert quoted(text).isprintable()

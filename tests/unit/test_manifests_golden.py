@@ -14,7 +14,7 @@ MANIFESTS = sorted(each.name for each in GOLDEN.iterdir() if each.suffix != ".tx
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_what_is_said_of_a_wrong_manifest(name, monkeypatch):
+def test_what_is_said_of_a_wrong_manifest(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(GOLDEN)
     with pytest.raises(ManifestErrors) as caught:
         load([name])
@@ -26,12 +26,12 @@ def test_what_is_said_of_a_wrong_manifest(name, monkeypatch):
     assert said == expected.read_text()
 
 
-def test_no_golden_text_is_left_behind():
+def test_no_golden_text_is_left_behind() -> None:
     texts = {each.stem for each in GOLDEN.glob("*.txt")}
     assert texts == set(MANIFESTS)
 
 
-def test_no_secret_is_told():
+def test_no_secret_is_told() -> None:
     said = (GOLDEN / "secret.yaml.txt").read_text()
     assert "hunt" not in said
     assert "1234567890" not in said

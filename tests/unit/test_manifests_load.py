@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import BinaryIO, TextIO
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -12,6 +13,7 @@ from steersman.api.host import Host
 from steersman.api.objects import InvalidObject, parse_object
 from steersman.api.refusal import Refused
 from steersman.manifests import Loaded, ManifestErrors, load
+from steersman.manifests.problem import Problem
 from steersman.manifests.scalars import read_scalar
 
 HOST = "apiVersion: steersman/v1\nkind: Host\nmetadata: {name: %s}\nspec: {address: 10.0.0.1}\n"
@@ -26,7 +28,7 @@ def read(text: str | bytes) -> Loaded:
     return load(["-"], stdin=text.encode() if isinstance(text, str) else text)
 
 
-def problems(text: str | bytes):
+def problems(text: str | bytes) -> tuple[Problem, ...]:
     with pytest.raises(ManifestErrors) as caught:
         read(text)
     return caught.value.problems
@@ -36,14 +38,14 @@ def names(loaded: Loaded) -> list[str]:
     return [each.obj.name for each in loaded.objects]
 
 
-def test_documents_come_in_the_order_of_their_kinds_then_as_read():
+def test_documents_come_in_the_order_of_their_kinds_then_as_read() -> None:
     loaded = read("---\n".join([APP, HOST % "h2", "# empty\n", SECRET, HOST % "h1"]))
     assert [each.obj.key for each in loaded.objects] == [
         "Host/h2", "Host/h1", "Secret/shop", "App/shop",
     ]  # fmt: skip
 
 
-def test_json_is_yaml():
+def test_json_is_yaml() -> None:
     text = (
         '{"apiVersion": "steersman/v1", "kind": "Host",\n\t"metadata": {"name": "h1"},'
         ' "spec": {"address": "a\\/b"}}'
@@ -55,16 +57,16 @@ def test_json_is_yaml():
 @pytest.mark.parametrize(
     "stdin", [(HOST % "h1").encode(), io.StringIO(HOST % "h1"), io.BytesIO((HOST % "h1").encode())]
 )
-def test_standard_input_may_be_bytes_or_a_stream(stdin):
+def test_standard_input_may_be_bytes_or_a_stream(stdin: bytes | TextIO | BinaryIO) -> None:
     (one,) = load(["-"], stdin=stdin).objects
     assert (one.obj.name, one.file, one.line, one.base_dir) == ("h1", "<stdin>", 1, Path.cwd())
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_read():
+def test_a_byte_order_mark_and_windows_line_ends_are_read() -> None:
     assert names(read(b"\xef\xbb\xbf" + (HOST % "h1").replace("\n", "\r\n").encode())) == ["h1"]
 
 
-def test_a_folder_gives_its_manifests_and_with_recursive_those_below(tmp_path):
+def test_a_folder_gives_its_manifests_and_with_recursive_those_below(tmp_path: Path) -> None:
     for name in ["b.yaml", "a.yml", "c.json", "sub/d.yaml", ".hidden.yaml", ".git/x.yaml", "e.txt"]:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -74,14 +76,16 @@ def test_a_folder_gives_its_manifests_and_with_recursive_those_below(tmp_path):
     assert names(load([str(tmp_path)], recursive=True)) == ["a", "b", "c", "d"]
 
 
-def test_a_named_file_needs_no_suffix_and_counts_once(tmp_path):
+def test_a_named_file_needs_no_suffix_and_counts_once(tmp_path: Path) -> None:
     path = tmp_path / "host"
     path.write_text(HOST % "h1")
     (tmp_path / "link.yaml").symlink_to(path)
     assert names(load([path, path, tmp_path])) == ["h1"]
 
 
-def test_local_paths_count_from_the_folder_of_the_manifest(tmp_path, monkeypatch):
+def test_local_paths_count_from_the_folder_of_the_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deploy = tmp_path / "deploy"
     deploy.mkdir()
     (deploy / "app.yaml").write_text(
@@ -99,7 +103,9 @@ def test_local_paths_count_from_the_folder_of_the_manifest(tmp_path, monkeypatch
     assert app.base_dir == Path("deploy")
 
 
-def test_everything_wrong_in_every_file_is_told_at_once(tmp_path, monkeypatch):
+def test_everything_wrong_in_every_file_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.yaml").write_text(HOST % "H1")
     Path("b.yaml").write_text("a: [")
@@ -112,13 +118,15 @@ def test_everything_wrong_in_every_file_is_told_at_once(tmp_path, monkeypatch):
     assert "3 problems" in str(caught.value)
 
 
-def test_what_follows_a_broken_document_is_not_guessed_but_what_precedes_it_is_told():
+def test_what_follows_a_broken_document_is_not_guessed_but_what_precedes_it_is_told() -> None:
     wheres = [each.where for each in problems(HOST % "H1" + "---\na: [\n")]
     assert wheres[0] == "<stdin>:3:18"
     assert len(wheres) == 2
 
 
-def test_one_object_in_two_places_is_told_with_both(tmp_path, monkeypatch):
+def test_one_object_in_two_places_is_told_with_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.yaml").write_text(HOST % "h1" + "---\n" + APP)
     Path("b.yaml").write_text("---\n" + APP)
@@ -130,19 +138,21 @@ def test_one_object_in_two_places_is_told_with_both(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("paths", [[], ["."]])
-def test_no_objects_at_all_is_an_error(paths, tmp_path, monkeypatch):
+def test_no_objects_at_all_is_an_error(
+    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ManifestErrors, match="no objects"):
         load(paths)
 
 
-def test_an_empty_file_beside_others_is_none(tmp_path):
+def test_an_empty_file_beside_others_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("")
     (tmp_path / "b.yaml").write_text(HOST % "h1")
     assert names(load([tmp_path])) == ["h1"]
 
 
-def test_what_cannot_be_read_is_told(tmp_path):
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(ManifestErrors, match="No such file"):
         load([tmp_path / "none"])
     with pytest.raises(ManifestErrors, match="null byte"):
@@ -174,11 +184,11 @@ def test_what_cannot_be_read_is_told(tmp_path):
         ("? {a: b}\n: c", "<stdin>:1:3", "a mapping as a key"),
     ],
 )
-def test_the_limits_hold(text, where, said):
+def test_the_limits_hold(text: str | bytes, where: str, said: str) -> None:
     assert any(each.where == where and said in each.found for each in problems(text))
 
 
-def test_a_bomb_of_aliases_costs_nothing():
+def test_a_bomb_of_aliases_costs_nothing() -> None:
     lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))]
     assert len(problems("\n".join(lines))) > 40
 
@@ -193,7 +203,7 @@ def test_a_bomb_of_aliases_costs_nothing():
         ("0b1", "0b1"), ("+1", 1), ("nan", "nan"), ("1.2.3", "1.2.3"),
     ],
 )  # fmt: skip
-def test_plain_scalars_are_those_of_yaml_1_2(text, value):
+def test_plain_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
     read_back = read_scalar(text, None, is_plain=True)
     assert read_back == value
     assert type(read_back) is type(value)
@@ -201,19 +211,19 @@ def test_plain_scalars_are_those_of_yaml_1_2(text, value):
     assert read_scalar(text, "tag:yaml.org,2002:str", is_plain=True) == text
 
 
-def test_a_tag_may_say_what_a_value_is_anyway():
+def test_a_tag_may_say_what_a_value_is_anyway() -> None:
     assert read_scalar("3", "tag:yaml.org,2002:int", is_plain=True) == 3
     assert read_scalar("3", "tag:yaml.org,2002:float", is_plain=False) == 3
     with pytest.raises(Refused):
         read_scalar("x", "tag:yaml.org,2002:null", is_plain=True)
 
 
-def test_keys_are_text_whatever_they_look_like():
+def test_keys_are_text_whatever_they_look_like() -> None:
     (app,) = read(APP.replace("shop}", "shop, labels: {1: a, true: b, null: c}}")).objects
     assert app.obj.metadata.labels == {"1": "a", "true": "b", "null": "c"}
 
 
-def test_a_later_check_can_point_into_the_manifest():
+def test_a_later_check_can_point_into_the_manifest() -> None:
     (app,) = read(APP).objects
     problem = app.problem(("spec", "source", "path"), '"src"', "a folder that is there")
     assert problem.where == "<stdin>:4:23"
@@ -221,7 +231,7 @@ def test_a_later_check_can_point_into_the_manifest():
     assert str(problem).splitlines()[2].index("^") == str(problem).splitlines()[1].index("src}}")
 
 
-def test_a_long_line_is_shown_around_the_fault():
+def test_a_long_line_is_shown_around_the_fault() -> None:
     text = APP.replace("src", "src, pth: 1") + "# "
     text = text.replace("{source", "{history: 1" + " " * 300 + ", source")
     (problem,) = problems(text)
@@ -245,7 +255,7 @@ def test_a_long_line_is_shown_around_the_fault():
         "hunter2hunter2",
     ],
 )
-def test_no_error_tells_a_secret(text):
+def test_no_error_tells_a_secret(text: str) -> None:
     with pytest.raises(ManifestErrors) as caught:
         read(text)
     assert "hunter2" not in str(caught.value)
@@ -274,7 +284,7 @@ FRAGMENTS = st.sampled_from(
 @example(b"!%ff x")
 @example(b"%TAG !e! tag:e,1:%ff\n---\n!e!x y")
 @example(b"--- |\xc2\x85 x")
-def test_any_bytes_give_objects_or_problems(data):
+def test_any_bytes_give_objects_or_problems(data: bytes) -> None:
     try:
         assert read(data).objects
     except ManifestErrors as errors:
@@ -300,7 +310,7 @@ VALUES = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(["App", "Host", "Secret"]), VALUES)
-def test_any_spec_is_an_object_or_refused(kind, spec):
+def test_any_spec_is_an_object_or_refused(kind: str, spec: object) -> None:
     data = {
         "apiVersion": "steersman/v1", "kind": kind, "metadata": {"name": "a"}, "spec": spec,
     }  # fmt: skip

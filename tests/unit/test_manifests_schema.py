@@ -1,14 +1,17 @@
 """The JSON Schema: it says what the models say, in words that errors can use."""
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from steersman.api.objects import KINDS, MANIFEST_KINDS
+from steersman.api.refusal import Path
 from steersman.manifests.schema import UnknownKind, describe, json_schema, keys_at, schema_at
 
 
-def schemas_in(schema):
+def schemas_in(schema: Any) -> Iterator[dict[str, Any]]:
     if isinstance(schema, dict):
         yield schema
         for each in schema.values():
@@ -19,7 +22,7 @@ def schemas_in(schema):
 
 
 @pytest.mark.parametrize("kind", [None, *KINDS])
-def test_every_schema_is_whole_and_plain_json(kind):
+def test_every_schema_is_whole_and_plain_json(kind: str | None) -> None:
     schema = json.loads(json.dumps(json_schema(kind)))
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     refs = [each["$ref"] for each in schemas_in(schema) if isinstance(each.get("$ref"), str)]
@@ -27,7 +30,7 @@ def test_every_schema_is_whole_and_plain_json(kind):
     assert {ref.removeprefix("#/$defs/") for ref in refs} <= set(schema["$defs"])
 
 
-def test_a_manifest_is_one_of_the_kinds_that_people_write():
+def test_a_manifest_is_one_of_the_kinds_that_people_write() -> None:
     schema = json_schema()
     assert [each["$ref"].rpartition("/")[2] for each in schema["oneOf"]] == list(MANIFEST_KINDS)
     for kind in MANIFEST_KINDS:
@@ -38,7 +41,7 @@ def test_a_manifest_is_one_of_the_kinds_that_people_write():
         assert one["additionalProperties"] is False
 
 
-def test_keys_are_those_of_manifests():
+def test_keys_are_those_of_manifests() -> None:
     assert "minReadySeconds" in keys_at("App", ("spec", "rollout"))
     assert "clientMaxBodySize" in keys_at("App", ("spec", "routes", 0))
     assert "fromFile" in keys_at("Secret", ("spec", "data", "ANY"))
@@ -65,17 +68,17 @@ def test_keys_are_those_of_manifests():
         ("App", ("spec", "processes", "web", "health", "tcp"), "true"),
     ],
 )
-def test_a_value_is_described_in_words(kind, path, words):
+def test_a_value_is_described_in_words(kind: str, path: Path, words: str) -> None:
     assert describe(schema_at(kind, path)) == words
 
 
-def test_every_value_of_every_kind_has_words():
+def test_every_value_of_every_kind_has_words() -> None:
     for kind in KINDS:
         for schema in schemas_in(json_schema(kind)["$defs"]):
             if "type" in schema and isinstance(schema["type"], str) and schema["type"] != "null":
                 assert describe(schema) != "a value that fits"
 
 
-def test_an_unknown_kind_has_no_schema():
+def test_an_unknown_kind_has_no_schema() -> None:
     with pytest.raises(UnknownKind, match="App, Host"):
         json_schema("Pod")
