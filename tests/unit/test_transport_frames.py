@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from steersman.transport.blobs import SMALL, batches
 from steersman.transport.errors import ProtocolError
-from steersman.transport.frames import MAX_BODY, MAX_HEADER, Decoder, pack
+from steersman.transport.frames import MAX_BODY, MAX_HEADER, Decoder, Frame, pack
 from steersman.transport.inbox import Inbox
 
 headers = st.dictionaries(
@@ -25,7 +25,9 @@ def raw(header: bytes, body: bytes = b"") -> bytes:
 
 
 @given(st.lists(st.tuples(headers, st.binary())), st.data())
-def test_frames_survive_any_content_and_any_cut(frames, data):
+def test_frames_survive_any_content_and_any_cut(
+    frames: list[tuple[dict[str, object], bytes]], data: st.DataObject
+) -> None:
     stream = b"".join(pack(header, body) for header, body in frames)
     decoder, seen, start = Decoder("h1"), [], 0
     while start < len(stream):
@@ -57,17 +59,17 @@ def test_frames_survive_any_content_and_any_cut(frames, data):
         (raw(b'{"a":[' + b"0," * 1_000_000 + b"0]}"), "too many values"),
     ],
 )
-def test_hostile_input_is_a_protocol_error_that_names_the_host(hostile, why):
+def test_hostile_input_is_a_protocol_error_that_names_the_host(hostile: bytes, why: str) -> None:
     with pytest.raises(ProtocolError, match=f"host h1: .*{why}"):
         Decoder("h1").feed(hostile)
 
 
-def test_sixty_three_levels_are_fine():
+def test_sixty_three_levels_are_fine() -> None:
     (frame,) = Decoder("h1").feed(raw(b'{"a":' + b"[" * 63 + b"]" * 63 + b"}"))
     assert list(frame.header) == ["a"]
 
 
-def test_the_limits_themselves_fit():
+def test_the_limits_themselves_fit() -> None:
     text = "x" * (MAX_HEADER - len(b'{"a":""}'))
     stream = pack({"a": text}, b"b" * MAX_BODY)
     (frame,) = Decoder("h1").feed(stream)
@@ -77,12 +79,12 @@ def test_the_limits_themselves_fit():
 @pytest.mark.parametrize(
     ("header", "body"), [({"a": "x" * MAX_HEADER}, b""), ({}, b"b" * (MAX_BODY + 1))]
 )
-def test_what_no_reader_takes_is_never_sent(header, body):
+def test_what_no_reader_takes_is_never_sent(header: dict[str, str], body: bytes) -> None:
     with pytest.raises(ValueError, match="is over"):
         pack(header, body)
 
 
-def test_a_decoder_gives_its_memory_back():
+def test_a_decoder_gives_its_memory_back() -> None:
     decoder = Decoder("h1")
     frame = pack({"a": "x" * 5_000_000}, b"b" * MAX_BODY)
     tracemalloc.start()
@@ -97,12 +99,12 @@ def test_a_decoder_gives_its_memory_back():
     assert peak < 16 * len(frame)
 
 
-def inbox_frame(number: int, size: int = 10):
+def inbox_frame(number: int, size: int = 10) -> Frame:
     (frame,) = Decoder("h1").feed(pack({"n": number}, b"b" * size))
     return frame
 
 
-async def test_an_inbox_drops_the_oldest_and_counts():
+async def test_an_inbox_drops_the_oldest_and_counts() -> None:
     inbox = Inbox(3, 10_000)
     assert [inbox.put(inbox_frame(number)) for number in range(5)] == [True] * 3 + [False] * 2
     inbox.close()
@@ -110,17 +112,18 @@ async def test_an_inbox_drops_the_oldest_and_counts():
     assert inbox.dropped == 2
 
 
-async def test_an_inbox_is_limited_in_bytes():
+async def test_an_inbox_is_limited_in_bytes() -> None:
     inbox = Inbox(1000, 1000)
     for number in range(100):
         inbox.put(inbox_frame(number, 300))
     inbox.close(ProtocolError("h1", "enough"))
-    assert [(await inbox.get()).header["n"] for _ in range(3)] == [97, 98, 99]
+    kept = [await inbox.get() for _ in range(3)]
+    assert [frame and frame.header["n"] for frame in kept] == [97, 98, 99]
     with pytest.raises(ProtocolError):
         await inbox.get()
 
 
-def test_orjson_is_what_pack_writes():
+def test_orjson_is_what_pack_writes() -> None:
     assert pack({"id": 1}) == raw(orjson.dumps({"id": 1}))
 
 

@@ -8,6 +8,7 @@ import importlib
 import inspect
 import pkgutil
 import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import asyncssh
@@ -28,19 +29,19 @@ from steersman.transport.known_hosts import KnownHosts
 from steersman.transport.ssh.attempt import Attempt
 from steersman.transport.ssh.rows import ROWS, translate
 from steersman.transport.target import Target
-from transport_lab import SSHD, free_port, make_key, run_sshd
+from transport_lab import SSHD, Server, free_port, make_key, run_sshd
 
 pytestmark = pytest.mark.skipif(SSHD is None, reason="needs OpenSSH's sshd")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with run_sshd(tmp_path_factory.mktemp("sshd")) as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     (folder / ".ssh").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(folder))
@@ -48,16 +49,16 @@ def home(tmp_path, monkeypatch):
     return folder
 
 
-async def login(target, **options):
-    connection = await ssh.connect(target, **options)
+async def login(target: Target, *, trust_files: Sequence[Path] = ()) -> None:
+    connection = await ssh.connect(target, trust_files=trust_files)
     await connection.close()
 
 
-async def test_a_pinned_key_lets_us_in(server):
+async def test_a_pinned_key_lets_us_in(server: Server) -> None:
     await login(server.target())
 
 
-async def test_an_unknown_key_names_the_way_out_and_its_fingerprint(server):
+async def test_an_unknown_key_names_the_way_out_and_its_fingerprint(server: Server) -> None:
     fingerprint = asyncssh.import_public_key(server.host_key).get_fingerprint()
     with pytest.raises(HostKeyUnknown, match=r"run `steer host trust h1`") as caught:
         await login(server.target(host_keys=()))
@@ -66,38 +67,42 @@ async def test_an_unknown_key_names_the_way_out_and_its_fingerprint(server):
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa"])
-async def test_another_key_than_the_pinned_one_is_refused(server, tmp_path, kind):
+async def test_another_key_than_the_pinned_one_is_refused(
+    server: Server, tmp_path: Path, kind: str
+) -> None:
     other = make_key(tmp_path / "other", kind)
     with pytest.raises(HostKeyChanged, match="somebody in between"):
         await login(server.target(host_keys=(other,)))
 
 
-async def test_pinned_keys_ask_no_file(server, home, tmp_path):
+async def test_pinned_keys_ask_no_file(server: Server, home: Path, tmp_path: Path) -> None:
     pattern = f"[127.0.0.1]:{server.port}"
     (home / ".ssh/known_hosts").write_text(f"{pattern} {server.host_key}\n")
     with pytest.raises(HostKeyChanged):
         await login(server.target(host_keys=(make_key(tmp_path / "other"),)))
 
 
-async def test_a_pin_that_cannot_be_read_is_an_error_and_trusts_nothing(server):
+async def test_a_pin_that_cannot_be_read_is_an_error_and_trusts_nothing(server: Server) -> None:
     with pytest.raises(LinkSettingsRefused):
         await login(server.target(host_keys=("ssh-ed25519 AAAAnonsense",)))
 
 
-async def test_the_persons_known_hosts_are_trusted_and_their_bad_lines_skipped(server, home):
+async def test_the_persons_known_hosts_are_trusted_and_their_bad_lines_skipped(
+    server: Server, home: Path
+) -> None:
     lines = f"|1|broken\n[127.0.0.1]:{server.port} {server.host_key}\n"
     (home / ".ssh/known_hosts").write_text(lines)
     await login(server.target(host_keys=()))
 
 
-async def test_a_revoked_key_is_refused(server, home):
+async def test_a_revoked_key_is_refused(server: Server, home: Path) -> None:
     lines = f"@revoked * {server.host_key}\n[127.0.0.1]:{server.port} {server.host_key}\n"
     (home / ".ssh/known_hosts").write_text(lines)
     with pytest.raises(HostKeyChanged):
         await login(server.target(host_keys=()))
 
 
-async def test_a_host_is_trusted_by_fetching_and_pinning(server, tmp_path):
+async def test_a_host_is_trusted_by_fetching_and_pinning(server: Server, tmp_path: Path) -> None:
     target = server.target(host_keys=())
     trusted = KnownHosts(tmp_path / "state" / "known_hosts")
     shown = await ssh.fetch_host_keys(target)
@@ -107,7 +112,7 @@ async def test_a_host_is_trusted_by_fetching_and_pinning(server, tmp_path):
     await login(target, trust_files=[trusted.path])
 
 
-def test_known_hosts_pins_once_replaces_and_keeps_the_others(tmp_path):
+def test_known_hosts_pins_once_replaces_and_keeps_the_others(tmp_path: Path) -> None:
     known = KnownHosts(tmp_path / "deep" / "known_hosts")
     one, two = Target("a", "a.example"), Target("b", "b.example", port=2222)
     assert known.keys(one) == ()
@@ -126,35 +131,35 @@ def test_known_hosts_pins_once_replaces_and_keeps_the_others(tmp_path):
     ]
 
 
-async def test_a_wrong_user_is_told_which_keys_were_tried(server):
+async def test_a_wrong_user_is_told_which_keys_were_tried(server: Server) -> None:
     with pytest.raises(LoginRefused, match=r"nobody@127\.0\.0\.1 was refused.*identity") as caught:
         await login(server.target(user="nobody"))
     assert "authorized_keys" in str(caught.value)
 
 
-async def test_a_key_that_the_host_does_not_take(server, tmp_path):
+async def test_a_key_that_the_host_does_not_take(server: Server, tmp_path: Path) -> None:
     make_key(tmp_path / "stranger")
     with pytest.raises(LoginRefused, match="stranger"):
         await login(server.target(identity=tmp_path / "stranger"))
 
 
-async def test_default_keys_are_tried(server, home):
+async def test_default_keys_are_tried(server: Server, home: Path) -> None:
     (home / ".ssh/id_ed25519").write_bytes(server.identity.read_bytes())
     await login(server.target(identity=None))
 
 
-async def test_no_key_at_all_says_so(server):
+async def test_no_key_at_all_says_so(server: Server) -> None:
     with pytest.raises(LoginRefused, match="no key was found"):
         await login(server.target(identity=None))
 
 
-async def test_a_missing_identity_is_named(server, tmp_path):
+async def test_a_missing_identity_is_named(server: Server, tmp_path: Path) -> None:
     with pytest.raises(LinkSettingsRefused, match="nowhere"):
         await login(server.target(identity=tmp_path / "nowhere"))
 
 
 @pytest.fixture
-def agent(tmp_path, monkeypatch):
+def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], object]]:
     path = tmp_path / "agent"
     process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
     while not path.exists():
@@ -176,13 +181,17 @@ def encrypt(private: Path, copy: Path) -> Path:
     return copy
 
 
-async def test_an_encrypted_identity_without_an_agent_names_ssh_add(server, tmp_path):
+async def test_an_encrypted_identity_without_an_agent_names_ssh_add(
+    server: Server, tmp_path: Path
+) -> None:
     make_key(tmp_path / "locked", passphrase="correct horse")
     with pytest.raises(IdentityLocked, match=f"ssh-add {tmp_path}/locked"):
         await login(server.target(identity=tmp_path / "locked"))
 
 
-async def test_an_encrypted_identity_is_used_through_the_agent(server, tmp_path, agent):
+async def test_an_encrypted_identity_is_used_through_the_agent(
+    server: Server, tmp_path: Path, agent: Callable[[str], object]
+) -> None:
     public = make_key(tmp_path / "open")
     locked = encrypt(tmp_path / "open", tmp_path / "locked")
     with (server.folder / "authorized_keys").open("a") as file:
@@ -194,14 +203,16 @@ async def test_an_encrypted_identity_is_used_through_the_agent(server, tmp_path,
     await login(server.target(identity=None))
 
 
-async def test_agent_keys_are_listed_when_they_are_refused(server, tmp_path, agent):
+async def test_agent_keys_are_listed_when_they_are_refused(
+    server: Server, tmp_path: Path, agent: Callable[[str], object]
+) -> None:
     make_key(tmp_path / "stranger")
     agent(str(tmp_path / "stranger"))
     with pytest.raises(LoginRefused, match=r"tried: stranger \(agent\)"):
         await login(server.target(identity=None))
 
 
-async def test_ssh_config_is_honoured_only_when_asked(server, home):
+async def test_ssh_config_is_honoured_only_when_asked(server: Server, home: Path) -> None:
     config = (
         f"Host shop\n HostName 127.0.0.1\n Port {server.port}\n IdentityFile {server.identity}\n"
     )
@@ -212,7 +223,9 @@ async def test_ssh_config_is_honoured_only_when_asked(server, home):
         await login(server.target(address="shop.invalid", port=None))
 
 
-async def test_ssh_configs_proxy_jump_and_proxy_command_are_honoured(server, home, tmp_path):
+async def test_ssh_configs_proxy_jump_and_proxy_command_are_honoured(
+    server: Server, home: Path, tmp_path: Path
+) -> None:
     common = f" HostName 127.0.0.1\n Port {server.port}\n IdentityFile {server.identity}\n"
     (home / ".ssh/config").write_text(
         f"Host bastion\n{common}\nHost shop\n ProxyJump bastion\n{common}\n"
@@ -229,13 +242,13 @@ async def test_ssh_configs_proxy_jump_and_proxy_command_are_honoured(server, hom
         await login(circle, trust_files=[trusted.path])
 
 
-async def test_a_chain_of_jump_hosts(server):
+async def test_a_chain_of_jump_hosts(server: Server) -> None:
     first = server.target(name="first")
     second = server.target(name="second", jump=first)
     await login(server.target(jump=second))
 
 
-async def test_the_jump_host_that_failed_is_the_one_named(server):
+async def test_the_jump_host_that_failed_is_the_one_named(server: Server) -> None:
     stranger = server.target(name="bastion", host_keys=())
     with pytest.raises(HostKeyUnknown, match=r"host bastion: .*steer host trust bastion"):
         await login(server.target(jump=stranger))
@@ -243,18 +256,18 @@ async def test_the_jump_host_that_failed_is_the_one_named(server):
         await login(server.target(port=free_port(), jump=server.target(name="bastion")))
 
 
-async def test_nobody_listens():
+async def test_nobody_listens() -> None:
     with pytest.raises(HostUnreachable, match=r"host h1: .*steer host check h1"):
         await login(Target("h1", "127.0.0.1", port=free_port()))
 
 
-async def test_a_name_that_does_not_exist():
+async def test_a_name_that_does_not_exist() -> None:
     with pytest.raises(HostUnreachable):
         await login(Target("h1", "nowhere.invalid"))
 
 
-async def test_a_port_that_speaks_something_else_without_end():
-    async def babble(_reader, writer):
+async def test_a_port_that_speaks_something_else_without_end() -> None:
+    async def babble(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             for _ in range(1000):
                 writer.write(b"HTTP/1.1 400 Bad Request\r\n" * 1000)
@@ -267,7 +280,7 @@ async def test_a_port_that_speaks_something_else_without_end():
             await login(Target("h1", "127.0.0.1", port=port))
 
 
-def foreign_errors():
+def foreign_errors() -> Iterator[type[BaseException]]:
     for module in pkgutil.iter_modules(asyncssh.__path__, "asyncssh."):
         try:
             members = vars(importlib.import_module(module.name)).values()
@@ -283,22 +296,22 @@ def foreign_errors():
 
 
 @pytest.mark.parametrize("error", sorted(set(foreign_errors()), key=str))
-def test_every_exception_class_of_asyncssh_has_a_row(error):
+def test_every_exception_class_of_asyncssh_has_a_row(error: type[BaseException]) -> None:
     row = next(kind for kind in error.__mro__ if kind in ROWS)
     assert row.__module__.startswith("asyncssh."), f"{error} only fits the row of {row}"
     # Only whole families share a row; a new kind of error must be looked at by a person.
     assert row in (error, asyncssh.SFTPError) or error.__name__.startswith("ASN1")
 
 
-def test_asyncssh_timeouts_are_not_taken_for_socket_errors():
+def test_asyncssh_timeouts_are_not_taken_for_socket_errors() -> None:
     attempt = Attempt(Target("h1", "h1"))
-    late = asyncssh.TimeoutError({}, "", None, None, None, None, None, None)
+    late = asyncssh.TimeoutError({}, "", None, None, None, None, "", "")
     assert "no SSH login within 15 s" in str(translate(late, attempt))
     assert "no SSH login" in str(translate(TimeoutError(), attempt))
     assert "no SSH login" not in str(translate(ConnectionRefusedError("refused"), attempt))
 
 
-def test_only_this_package_imports_asyncssh():
+def test_only_this_package_imports_asyncssh() -> None:
     rooms = Path(inspect.getfile(SteersmanError)).parents[1]
     importers = {
         path.relative_to(rooms).parts[:2]

@@ -1,22 +1,28 @@
 """The loop: one request after the other; `wait` is never answered, `flow` obeys its credit."""
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import json
 import os
 import sys
 import time
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 from . import wire
 from .wire import write_frame
 
-cancelled = []
-flows = {}
-store = {}
-stored = set()
+Answer = tuple[dict[str, Any], bytes]
+
+cancelled: list[int] = []
+flows: dict[int, Iterator[int]] = {}
+store: dict[str, bytearray] = {}
+stored: set[str] = set()
 
 
-def main(stdin, stdout, settings):
+def main(stdin: int, stdout: int, settings: str) -> None:
     state = {"stdout": stdout, "settings": json.loads(settings)}
     while True:
         try:
@@ -30,53 +36,53 @@ def main(stdin, stdout, settings):
             write_frame(stdout, {"id": header["id"], "ok": True, **fields}, reply_body)
 
 
-def do_ping(state, header, body):
+def do_ping(state: dict[str, Any], header: dict[str, Any], body: bytes) -> Answer:
     return {}, b""
 
 
-def do_hello(state, header, body):
+def do_hello(state: dict[str, Any], header: dict[str, Any], body: bytes) -> Answer:
     return {"settings": state["settings"], "pid": os.getpid(), "euid": os.geteuid()}, b""
 
 
-def do_echo(state, header, body):
+def do_echo(state: dict[str, Any], header: dict[str, Any], body: bytes) -> Answer:
     return {"args": header["args"]}, body
 
 
-def do_source(state, header, body):
-    loader = sys.modules[__name__].__loader__
+def do_source(state: dict[str, Any], header: dict[str, Any], body: bytes) -> Answer:
+    loader: Any = sys.modules[__name__].__loader__
     text = loader.get_source("steer_hand.wire")
     return {"bytecode": loader.has_bytecode, "text": text, "sent": len(loader.packed)}, b""
 
 
-def do_refuse(state, header, body):
+def do_refuse(state: dict[str, Any], header: dict[str, Any], body: bytes) -> None:
     error = {"kind": header["kind"], "message": "no \x1b[31mred", "holder": "c2"}
     write_frame(state["stdout"], {"id": header["id"], "ok": False, "error": error})
 
 
-def do_wait(state, header, body):
+def do_wait(state: dict[str, Any], header: dict[str, Any], body: bytes) -> None:
     return None
 
 
-def do_cancel(state, header, body):
+def do_cancel(state: dict[str, Any], header: dict[str, Any], body: bytes) -> None:
     cancelled.append(header["target"])
     flows.pop(header["target"], None)
 
 
-def do_cancelled(state, header, body):
+def do_cancelled(state: dict[str, Any], header: dict[str, Any], body: bytes) -> Answer:
     return {"ids": cancelled, "flows": list(flows)}, b""
 
 
-def do_flow(state, header, body):
+def do_flow(state: dict[str, Any], header: dict[str, Any], body: bytes) -> None:
     flows[header["id"]] = iter(range(header["count"]))
     pour(state, header["id"], header["credit"])
 
 
-def do_credit(state, header, body):
+def do_credit(state: dict[str, Any], header: dict[str, Any], body: bytes) -> None:
     if header["target"] in flows:  # it may have ended while the credit was on its way
         pour(state, header["target"], header["n"])
 
 
-def pour(state, number, credit):
+def pour(state: dict[str, Any], number: int, credit: int) -> None:
     flow = flows[number]
     for _ in range(credit):
         value = next(flow, None)
@@ -87,37 +93,37 @@ def pour(state, number, credit):
         write_frame(state["stdout"], {"id": number, "ok": True, "more": True, "value": value})
 
 
-def do_overrun(state, header, body):
+def do_overrun(state: dict[str, Any], header: dict[str, Any], body: bytes) -> None:
     for value in range(header["count"]):
         write_frame(state["stdout"], {"id": header["id"], "ok": True, "more": True, "value": value})
 
 
-def do_push(state, header, body):
+def do_push(state: dict[str, Any], header: dict[str, Any], body: bytes) -> Answer:
     for value in range(header["count"]):
         pushed = {"push": "test", "value": value, "pad": "x" * header["pad"]}
         write_frame(state["stdout"], pushed)
     return {}, b""
 
 
-def do_garbage(state, header, body):
+def do_garbage(state: dict[str, Any], header: dict[str, Any], body: bytes) -> None:
     wire.write_all(state["stdout"], base64.b64decode(header["data"]))
 
 
-def do_die(state, header, body):
+def do_die(state: dict[str, Any], header: dict[str, Any], body: bytes) -> NoReturn:
     sys.stderr.write(header["words"])
     sys.exit(header["status"])
 
 
-def do_freeze(state, header, body):
+def do_freeze(state: dict[str, Any], header: dict[str, Any], body: bytes) -> None:
     time.sleep(3600)
 
 
-def do_put_begin(state, header, body):
+def do_put_begin(state: dict[str, Any], header: dict[str, Any], body: bytes) -> Answer:
     kept = store.setdefault(header["sha256"], bytearray())
     return {"have": header["sha256"] in stored, "offset": len(kept)}, b""
 
 
-def do_put(state, header, body):
+def do_put(state: dict[str, Any], header: dict[str, Any], body: bytes) -> Answer:
     kept = store[header["sha256"]]
     assert header["offset"] == len(kept)
     kept += body
