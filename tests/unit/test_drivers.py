@@ -152,7 +152,7 @@ def test_a_site_is_as_reviewed() -> None:
 def test_a_server_learns_its_socket(command: str, way: str, run_as: str) -> None:
     process = Process.model_validate({"command": command, "port": "http"})
     assert way_of("web", process) == way
-    assert " ".join(command_of(process, way)) == run_as  # type: ignore[arg-type]
+    assert " ".join(command_of(process, way)) == run_as
 
 
 def test_a_server_that_names_its_own_port_cannot_hand_over() -> None:
@@ -238,7 +238,7 @@ def test_a_hostile_name_never_reaches_a_site(host: str) -> None:
         NginxDriver(layout_of(HOST)).render("shop", (route,))
 
 
-JOBS = {
+JOBS: dict[str, dict[str, Any]] = {
     "forbid": {"schedule": "*/5 * * * *", "timeZone": "Europe/Berlin", "process": "worker"},
     "allow": {"schedule": "0 0 13 * 5", "concurrency": "Allow", "missed": "skip"},
     "replace": {"schedule": "@daily", "concurrency": "Replace", "timeout": "10m"},

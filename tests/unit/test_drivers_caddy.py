@@ -35,7 +35,7 @@ def adapted_whole(tmp_path: Path, site: bytes) -> dict[str, Any]:
     """Return what Caddy makes of a site, as its own configuration."""
     written = tmp_path / "Caddyfile"
     written.write_bytes(b"{\n\thttp_port 8080\n}\n" + site)
-    argv = [CADDY, "adapt", "--adapter", "caddyfile", "--config", written]
+    argv = [str(CADDY), "adapt", "--adapter", "caddyfile", "--config", str(written)]
     done = subprocess.run(argv, capture_output=True, check=True)
     config: dict[str, Any] = json.loads(done.stdout)
     return config

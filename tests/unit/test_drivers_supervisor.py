@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,12 @@ def test_a_celery_worker_is_run_by_a_file_that_is_there() -> None:
 
 def test_each_instance_is_told_which_it_is(tmp_path: Path) -> None:
     env = {"PATH": "/usr/bin:/bin"}
-    spec = {"way": "none", "argv": ["echo", "$STEER_INSTANCE"], "env": env, "env_files": []}
+    spec: dict[str, Any] = {
+        "way": "none",
+        "argv": ["echo", "$STEER_INSTANCE"],
+        "env": env,
+        "env_files": [],
+    }
     spec |= {"own": f"{tmp_path}/own", "user": "", "umask": 0o27, "files": None, "cwd": "/"}
     (tmp_path / "spec.json").write_text(json.dumps(spec))
     argv = [sys.executable, launch.__file__, "run", f"{tmp_path}/spec.json", "2"]

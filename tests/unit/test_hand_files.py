@@ -166,6 +166,7 @@ def test_a_claim_fences_off_whoever_came_before(
     with pytest.raises(Refused, match="steer of ada is changing this host"):
         bob.claim(9, "steer of bob")
     assert stored_epoch(place) == 6, "a claim that was refused has moved the fence"
+    assert ada._fd is not None
     os.close(ada._fd)  # as its process ends
     # Bob's store knows nothing of Ada's epochs; the host does.
     assert bob.claim(1, "steer of bob") == 7

@@ -26,7 +26,8 @@ def place(tmp_path: Path, supervisor: str = "systemd") -> Place:
     for folder in folders:
         os.makedirs(folder, exist_ok=True)
     extra = {"supervisor": str(tmp_path / "supervisor.sock")}
-    return Place(*folders, supervisor, "none", "system", extra)
+    root, run, units, sites, tmpfiles = folders
+    return Place(root, run, units, sites, tmpfiles, supervisor, "none", "system", extra)
 
 
 def logged(source: logfiles.Lines) -> list[str]:

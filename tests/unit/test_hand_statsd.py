@@ -75,7 +75,8 @@ def test_lines_come_to_series(lines: bytes, comes_to: dict[str, float]) -> None:
 
 def test_timers_are_seconds_and_histograms_as_they_are() -> None:
     found = heard(*(b"t:%d|ms" % each for each in range(1, 101)), b"size:10|h\nsize:30|d|@0.5")
-    assert (found["t_seconds_count"], found["t_seconds_sum"]) == (100, pytest.approx(5.05))
+    assert found["t_seconds_count"] == 100
+    assert found["t_seconds_sum"] == pytest.approx(5.05)
     assert found["t_seconds quantile=0.5"] == pytest.approx(0.05, rel=0.03)
     assert found["t_seconds quantile=0.99"] == pytest.approx(0.099, rel=0.03)
     assert (found["size_sum"], found["size_count"]) == (70, 3)

@@ -23,7 +23,12 @@ COMBINED = '::1 - - [25/Nov/2026:23:03:33 +0000] "GET / HTTP/1.1" 200 2 "-" "-"'
 def line(
     end: float, first: object, last: object, status: int = 200, took: float = 0.004, **changes: Any
 ) -> str:
-    fields = [f"{end:.3f}", f"{took:.3f}", f"{changes.get('answering', took):.3f}", "0.000"]
+    fields: list[object] = [
+        f"{end:.3f}",
+        f"{took:.3f}",
+        f"{changes.get('answering', took):.3f}",
+        "0.000",
+    ]
     fields += [status, status, 123, changes.get("completion", "OK"), first, last]
     return (
         f"{COMBINED} steersman|{'|'.join(map(str, fields))}|{changes.get('route', 'shop.test/')}\n"

@@ -107,7 +107,7 @@ def test_a_hand_answers_and_ends_with_its_input(hand: Hand) -> None:
 
 def test_changes_need_an_epoch_that_is_not_old(hand: Hand, tmp_path: Path) -> None:
     path = str(tmp_path / "srv" / "file")
-    args = {"path": path, "mode": 0o644, "owner": "", "data": "aGk="}
+    args: dict[str, Any] = {"path": path, "mode": 0o644, "owner": "", "data": "aGk="}
     assert hand.ask(1, "write_file", epoch=7, **args)["ok"] is True
     assert Path(path).read_text() == "hi"
     assert (tmp_path / "srv" / "epoch").read_text() == "7\n"
@@ -118,7 +118,11 @@ def test_changes_need_an_epoch_that_is_not_old(hand: Hand, tmp_path: Path) -> No
 def test_a_release_command_is_a_change_and_fenced(hand: Hand, tmp_path: Path) -> None:
     folder = tmp_path / "srv/apps/shop/releases/1-abc"
     (folder / "src").mkdir(parents=True)
-    asked = {"app": "shop", "release": "1-abc", "argv": ["touch", str(tmp_path / "ran")]}
+    asked: dict[str, Any] = {
+        "app": "shop",
+        "release": "1-abc",
+        "argv": ["touch", str(tmp_path / "ran")],
+    }
     asked |= {"user": "", "envs": [], "sandbox": [], "timeout": 10, "idempotent": False}
     assert hand.ask(1, "remove_file", epoch=7, path=str(tmp_path / "srv/file"))["ok"] is True
     refused = hand.ask(2, "release_phase", epoch=6, **asked)

@@ -11,7 +11,7 @@ from .wire import Refused
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
-    from typing import Any, Dict, Iterator, List, Tuple
+    from typing import Any, Dict, Generator, Iterator, List, Tuple
 
     from .place import Place
 
@@ -27,7 +27,7 @@ PATIENCE, AGAIN = 1.0, 10.0
 
 def heard(
     place: "Place", supervisor: "Any", sources: "Dict[str, Dict[str, Any]]", stop: "threading.Event"
-) -> "Iterator[Tuple[Dict[str, Any], bytes]]":
+) -> "Generator[Tuple[Dict[str, Any], bytes], None, None]":
     """Yield {"count", "at"} with a JSON list of messages, for as long as `stop` is not set.
 
     A message is {"log": [unit, time, text, syslog priority]}, {"exit": {...}}, {"sample": [name,
