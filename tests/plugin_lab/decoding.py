@@ -27,12 +27,12 @@ _TYPES: dict[str, Any] = {
 
 def events_in(http: HttpServer) -> list[dict[str, Any]]:
     """Return the events that Sentry accepted, oldest first."""
-    events = []
+    events: list[dict[str, Any]] = []
     for asked in tuple(http.accepted):
         if asked.path == PROJECT:
             event = Envelope.deserialize(asked.body).get_event()
             assert event is not None
-            events.append(event)
+            events.append({**event})
     return events
 
 

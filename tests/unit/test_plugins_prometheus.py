@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from prometheus_client import openmetrics
+from prometheus_client import Metric, openmetrics
 from prometheus_client import parser as plain_parser
 from prometheus_client.openmetrics import parser as open_parser
 
@@ -59,9 +59,10 @@ def read_plain(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float
 
 
 def read_open(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    read: Callable[[str], Iterable[Metric]] = open_parser.text_string_to_metric_families
     return {
         (one.name, tuple(sorted(one.labels.items()))): one.value
-        for family in open_parser.text_string_to_metric_families(text)
+        for family in read(text)
         for one in family.samples
     }
 

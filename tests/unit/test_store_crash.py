@@ -104,15 +104,15 @@ async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, seed: int) 
         async with SqliteStore(tmp_path / "s") as store:
             assert await store.revision() >= version
             assert await store.next_epoch() > epoch
-            for name, number in numbers.items():
+            for name, acknowledged in numbers.items():
                 seen = await store.get("Host", name)
                 assert seen is not None
-                assert seen.spec["number"] in (number, number + 1)
+                assert seen.spec["number"] in (acknowledged, acknowledged + 1)
                 begin = max(begin, seen.spec["number"])
-            for name, number in secrets.items():
+            for name, acknowledged in secrets.items():
                 values = await store.get_secret(name)
                 assert values is not None
-                assert int(values["number"]) in (number, number + 5)
+                assert int(values["number"]) in (acknowledged, acknowledged + 5)
             await log_and_objects_agree(store)
 
 

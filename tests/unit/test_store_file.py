@@ -4,6 +4,7 @@ import asyncio
 import os
 import sqlite3
 import stat
+from operator import methodcaller
 from pathlib import Path
 
 import apsw
@@ -94,7 +95,7 @@ async def test_the_settings_that_durability_stands_on(tmp_path: Path) -> None:
     }
     async with Database(tmp_path / "state.db") as database:
         for name, value in wanted.items():
-            found = await database.bare(lambda connection, name=name: connection.pragma(name))
+            found = await database.bare(methodcaller("pragma", name))
             assert found == value, name
 
 

@@ -65,10 +65,10 @@ async def test_what_another_process_writes_is_seen_among_ones_own(tmp_path: Path
 async def test_nobody_looks_at_the_file_while_nobody_watches(tmp_path: Path) -> None:
     async with SqliteStore(tmp_path) as store:
         await store.put(app())
-        assert not store._history.is_following
+        before = store._history.is_following
         watch = store.watch(0)
         await take(watch, 1)
-        assert store._history.is_following
+        assert (before, store._history.is_following) == (False, True)
         await watch.aclose()
         async with asyncio.timeout(WITHIN):
             while store._history.is_following:  # noqa: ASYNC110

@@ -14,7 +14,9 @@ from steersman.store.plain import parsed, text_of
 NOW = "2026-11-01T12:00:00Z"
 
 KEYS = st.sampled_from(["a", "b", ".", "f:a", "ü"])
-LEAVES = st.sampled_from([0, 1, True, "x", [], [1], [{"a": 1}], {}, None])
+LEAVES: st.SearchStrategy[object] = st.sampled_from(
+    [0, 1, True, "x", [], [1], [{"a": 1}], {}, None]
+)
 TREES = st.recursive(
     LEAVES, lambda below: st.dictionaries(KEYS, below, min_size=1, max_size=3), max_leaves=6
 )

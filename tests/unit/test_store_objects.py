@@ -59,7 +59,8 @@ async def test_what_is_no_object_is_refused(broken: Any, why: str) -> None:
 async def test_a_status_is_a_map() -> None:
     store = MemoryStore()
     await store.put(thing())
-    for status in ([], None, "ready"):
+    statuses: tuple[object, ...] = ([], None, "ready")
+    for status in statuses:
         with pytest.raises(BadObject, match="status of Thing t"):
             await store.put_status("Thing", "t", status)  # type: ignore[arg-type]
 

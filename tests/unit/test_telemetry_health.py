@@ -94,8 +94,9 @@ def test_a_rollout_is_timed_and_counted_and_what_is_healed_is_too(is_ok: bool, r
         )
     ]  # fmt: skip
     healed = Happening(time=9.0, origin=origin, about="App/shop", reason="Healed", message="")
+    signals: tuple[Signal, ...] = (*spans, healed)
     with hub.joined(ear.hear), hub.joined(heard.append):
-        for signal in (*spans, healed):
+        for signal in signals:
             hub.publish(signal)
     (took,) = [each for each in heard if isinstance(each, Sample)]
     assert (took.name, took.value, took.labels) == (

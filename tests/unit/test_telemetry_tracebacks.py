@@ -310,7 +310,8 @@ def test_one_that_is_cut_off_is_told_without_a_type(tmp_path: Path) -> None:
 
 def test_it_is_whole_once_nothing_came_for_a_while() -> None:
     reader = Tracebacks()
-    assert reader.deadline is None
+    before = reader.deadline
+    assert before is None
     for line in ["Traceback (most recent call last):", "ValueError: x"]:
         assert reader.line(line, 5.0, 10.0) == []
     assert reader.deadline == 10.0 + QUIET
