@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def count_spawns(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     spawned: list[str] = []
     spawn = asyncio.create_subprocess_exec
 
-    async def counting(*argv: str, **options: object) -> object:
+    async def counting(*argv: str, **options: Any) -> object:
         spawned.append(" ".join(argv))
         return await spawn(*argv, **options)
 

@@ -33,8 +33,8 @@ SCHEMA = {"properties": {"port": {"type": "integer", "maximum": 65535, "descript
 def chart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CHART_SECRET", "hunter2-hunter2")
-    for folder, name in (("STATE", ""), ("CONFIG", "config"), ("CACHE", "cache")):
-        monkeypatch.setenv(f"XDG_{folder}_HOME", str(tmp_path / name))
+    for kind, name in (("STATE", ""), ("CONFIG", "config"), ("CACHE", "cache")):
+        monkeypatch.setenv(f"XDG_{kind}_HOME", str(tmp_path / name))
     folder = Path("fleet")
     (folder / "templates").mkdir(parents=True)
     (folder / "Chart.yaml").write_text(

@@ -88,7 +88,7 @@ def test_a_browser_is_not_given_the_key_as_an_argument(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(dashboard.webbrowser, "open", opened.append)
+    monkeypatch.setattr("webbrowser.open", opened.append)
     page = tmp_path / "dashboard.html"
     dashboard._open(f"http://127.0.0.1:4000/dashboard/#token={KEY}", page)
     assert opened == [page.as_uri()]

@@ -91,7 +91,7 @@ def test_a_failure_is_one_sentence_and_exits_1(tmp_path: Path) -> None:
 
 def test_a_bug_is_one_line_that_says_how_to_see_more(capsys: pytest.CaptureFixture[str]) -> None:
     try:
-        {}["gone"]  # type: ignore[misc]
+        {}["gone"]  # type: ignore[index]
     except KeyError as error:
         report(error, is_debugging=False)
         assert exit_code(error) == 1

@@ -201,7 +201,9 @@ def test_columns_line_up() -> None:
 )
 def test_text_that_looks_like_something_else_stays_text(text: str) -> None:
     written = write_documents([{"a": text}], "yaml")
-    (_, node), *_ = yaml.compose(written).value
+    root = yaml.compose(written)
+    assert root is not None
+    (_, node), *_ = root.value
     tag = None if node.style is None else "tag:yaml.org,2002:str"
     assert read_scalar(node.value, tag, is_plain=node.style is None) == text
 

@@ -153,7 +153,8 @@ DOCUMENTS = st.recursive(
 @st.composite
 def walks(draw: st.DrawFn) -> tuple[Any, str, Any]:
     """Return a document, a path into it written in some way, and what stands there."""
-    document = here = draw(st.dictionaries(KEYS, DOCUMENTS, min_size=1))
+    document: Any = draw(st.dictionaries(KEYS, DOCUMENTS, min_size=1))
+    here = document
     path = draw(st.sampled_from(["", "$", "@"]))
     while isinstance(here, dict | list) and here and (not path.strip("$@") or draw(st.booleans())):
         if isinstance(here, list):

@@ -50,11 +50,13 @@ def apply(steer: Steer, folder: Path, *docs: dict[str, Any]) -> str:
 
 
 def said(steer: Steer, what: str) -> dict[str, Any]:
-    return yaml.safe_load(steer("get", what, "-o", "yaml")[0])
+    found: dict[str, Any] = yaml.safe_load(steer("get", what, "-o", "yaml")[0])
+    return found
 
 
 def labels(steer: Steer, what: str = "host/h1") -> dict[str, str]:
-    return said(steer, what)["metadata"]["labels"]
+    found: dict[str, str] = said(steer, what)["metadata"]["labels"]
+    return found
 
 
 def test_labels_are_set_replaced_and_removed(steer: Steer) -> None:
@@ -289,7 +291,8 @@ def test_a_status_that_changes_meanwhile_is_no_conflict(
 ) -> None:
     from steersman.control.editing import Editing
 
-    original, calls = Editing.put, []
+    original = Editing.put
+    calls: list[tuple[Any, ...]] = []
 
     async def put(self: Editing, *args: Any, **kwargs: Any) -> Any:
         if not calls:

@@ -82,9 +82,9 @@ async def test_watch_only_leaves_out_what_is_there(store: SqliteStore) -> None:
         # Nothing tells when it has begun to watch: a first change may be before that.
         for count in range(1, 1000):
             await store.put_status("App", "shop", ready("True", release=count))
-            assert process.stdout is not None
             if process.poll() is None and _has_line(process):
                 break
+        assert process.stdout is not None
         text = ""
         while not text.endswith("\n}\n"):
             text += process.stdout.readline()
@@ -94,6 +94,7 @@ async def test_watch_only_leaves_out_what_is_there(store: SqliteStore) -> None:
 def _has_line(process: subprocess.Popen[str]) -> bool:
     import select
 
+    assert process.stdout is not None
     return bool(select.select([process.stdout], [], [], 0.1)[0])
 
 

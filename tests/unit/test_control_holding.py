@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
+from operator import contains
 from pathlib import Path
 from typing import Any, cast
 
@@ -123,7 +125,7 @@ async def test_a_host_with_another_release_is_left_until_its_turn(scene: Scene) 
     scene.fleet.hosts["h3"].current = "releases/0-another"
     for _ in range(2):
         unit = scene.damage("h2")
-        await scene.until(lambda unit=unit: unit in scene.fleet.hosts["h2"].active)
+        await scene.until(partial(contains, scene.fleet.hosts["h2"].active, unit))
     assert scene.fleet.hosts["h3"].current == "releases/0-another"
     await scene.promote()
     assert (await rolling).is_good

@@ -38,6 +38,6 @@ async def test_a_worse_canarys_last_lines_are_masked() -> None:
     spec = {"source": {"path": "/src"}, "processes": {"web": {"command": "x"}}}
     app = App.model_validate({"metadata": {"name": "shop"}, "spec": spec})
     stage = SimpleNamespace(moved=("h1",), others=())
-    fault = await judge(app, 2, stage, {"h1": Link()})  # type: ignore[arg-type]
+    fault = await judge(app, 2, stage, {"h1": Link()})  # type: ignore[arg-type, dict-item]
     assert fault is not None and "restarted 99 times" in str(fault)
     assert fault.logs == (f"password is {MASK}",)

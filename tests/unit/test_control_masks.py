@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from laws.fleet import HELLO, FakeHost, Fleet
+from laws.fake_host import FakeHost
+from laws.fleet import HELLO, Fleet
 from steersman.api.mask import Masks
 from steersman.api.secret import MASK
 from steersman.control.converge import Unhealthy, take_steps

@@ -14,8 +14,9 @@ from steersman.api.app import App, AppStatus
 from steersman.api.errors import SteersmanError
 from steersman.api.host import CORDON, Host
 from steersman.api.release import Release
+from steersman.control.choice import Choice
 from steersman.control.outcome import HostOutcome, Outcome
-from steersman.control.rollout import Choice, Rollout
+from steersman.control.rollout import Rollout
 
 RELEASE = wanted(1).release
 
@@ -38,7 +39,7 @@ class Recorded(Rollout):
 
         self._session = SimpleNamespace(connect_all=connect_all)  # type: ignore[assignment]
         self._memory = SimpleNamespace(releases=releases)  # type: ignore[assignment]
-        self._report = SimpleNamespace(host_ended=lambda *_: None)  # type: ignore[assignment]
+        self._report = SimpleNamespace(host_ended=lambda *_: None)
 
     async def _choice(self, app: App, links: Any, shares: Any, aim: Any) -> Choice:
         return Choice(app, RELEASE, [RELEASE], links, shares)

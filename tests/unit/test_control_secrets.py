@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from steersman.api.secret import Secret
 from steersman.control.secrets import PUSHED, SecretReader, SecretUnresolved
 from steersman.manifests import Sourced, load
 from steersman.sealing.age import new_key, parse_key
@@ -51,6 +52,7 @@ def prints(text: str, code: int = 0) -> list[str]:
 
 async def values(reader: SecretReader, sourced: Sourced) -> dict[str, str]:
     (read,) = await reader.read([sourced])
+    assert isinstance(read.obj, Secret)
     return read.obj.given()
 
 
