@@ -104,7 +104,7 @@ async def test_a_signed_delivery_is_accepted_and_only_wakes(door: Door) -> None:
     assert (await door.post("fleet")).status_code == 202
     assert door.woken == ["App/shop", "Repository/fleet"]
     with_older = signed(b"{}", "the one before", "2")
-    assert (await door.post("fleet", **with_older)).status_code == 202
+    assert (await door.post("fleet", b"{}", **with_older)).status_code == 202
 
 
 async def test_a_replay_wakes_nobody_for_a_week_and_across_a_restart(tmp_path: Path) -> None:

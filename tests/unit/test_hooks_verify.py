@@ -37,7 +37,7 @@ GOOD: dict[str, Case] = {
 }
 
 
-@pytest.fixture(params=GOOD.values(), ids=GOOD.keys())
+@pytest.fixture(params=GOOD.values(), ids=list(GOOD))
 def case(request: pytest.FixtureRequest) -> Case:
     found: Case = request.param
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -333,11 +333,12 @@ async def test_only_a_believed_signature_is_applied(
     good = ann.commit({"h1.yaml": HOST.format("h1")})
     followed = await fleet.look()
     assert followed.is_good, followed.error
-    for make_one in (
+    unbelieved: tuple[Callable[[], str], ...] = (
         lambda: eve.commit({"h2.yaml": HOST.format("h2")}),
         lambda: fleet.sources.commit({"h3.yaml": HOST.format("h3")}),
         lambda: _forged(fleet.sources, good),
-    ):
+    )
+    for make_one in unbelieved:
         commit = make_one()
         followed = await fleet.look()
         assert followed.commit == commit

@@ -14,6 +14,7 @@ from steersman.builds.settled import BeingWritten, is_being_written
 from steersman.control.apply import Applied
 from steersman.control.memory import Memory
 from steersman.manifests import Sourced
+from steersman.planning.inventory import marked
 from steersman.server import folders
 from steersman.server.folders import Manifests
 from steersman.store.sqlite import SqliteStore
@@ -40,7 +41,7 @@ class Bench:
 
     async def _apply(self, sourced: Sequence[Sourced], is_complete: bool) -> Applied:
         for each in sourced:
-            obj = folders.marked(each.obj, folders.INVENTORY)
+            obj = marked(each.obj, folders.INVENTORY)
             await self.memory.put(obj)
         self.applied.append(([each.obj.name for each in sourced], is_complete))
         return Applied((), ())
@@ -63,7 +64,7 @@ class Bench:
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        def wake(key: str, *, asked: bool = True) -> None:
+        def wake(key: str, *, asked: bool = True, after: float = 0.0) -> None:
             self.woken.put_nowait(key)
 
         async with beside(self.manifests.watch(wake)):
