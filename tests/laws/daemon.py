@@ -106,6 +106,7 @@ async def daemon(
             errors=ErrorLog(folder / ERRORS),
         )
         change(parts)
+        assert parts.samples is not None and isinstance(parts.errors, ErrorLog)
         config, ca = _tls(folder) if is_tls else (ApiConfig(), "")
         app = make_app(parts, **options)
         try:

@@ -57,8 +57,21 @@ class Person:
         loop = asyncio.get_running_loop()
         self.cut = lambda: loop.call_soon_threadsafe(cable.cut)
 
-    def start(self, *args: str, **how: int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([*STEER, *args], cwd=self.folder, env=self.env, **how)
+    def start(
+        self,
+        *args: str,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+    ) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [*STEER, *args],
+            cwd=self.folder,
+            env=self.env,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+        )
 
     def ended(
         self, *args: str, env: Mapping[str, str] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -19,7 +19,8 @@ from steersman.store.sqlite import SqliteStore
 NAMES = ("h1", "h2", "h3", "h4")
 STEPS = [{"hosts": 1}, {"pause": {}}, {"hosts": "50%"}, {"pause": {}}]
 ANSWERED = {"current": {"requests": 30, "errors": 3}, "old": {"requests": 50, "errors": 1}}
-CANARY = {"strategy": "Canary", "canary": {"steps": STEPS}}
+CANARY: dict[str, Any] = {"strategy": "Canary", "canary": {"steps": STEPS}}
+Kind = TypeVar("Kind", bound=s.Step)
 
 
 class Port:
@@ -77,7 +78,7 @@ class Port:
         found = await self._store.events("App", "shop", 100)
         return [event.message for event in found if event.reason == "CutOver"]
 
-    def steps(self, *kinds: type[s.Step]) -> list[tuple[str, s.Step]]:
+    def steps(self, *kinds: type[Kind]) -> list[tuple[str, Kind]]:
         return [(name, step) for name, step in self.fleet.made if isinstance(step, kinds)]
 
 

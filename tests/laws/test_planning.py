@@ -344,7 +344,9 @@ def test_a_user_that_the_manifest_names_is_neither_made_nor_removed() -> None:
     planned = plan(FakeHost(), target(1, app))
     assert not [step for step in planned if step.op == "ensure_user"]
     assert b"User=deploy\n" in next(
-        s.data for s in planned if getattr(s, "path", "").endswith("web.g1@.service")
+        step.data
+        for step in planned
+        if isinstance(step, WriteFile) and step.path.endswith("web.g1@.service")
     )
 
 

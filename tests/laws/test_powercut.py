@@ -295,7 +295,12 @@ def test_a_run_of_a_job_begins_only_behind_its_record(tmp_path: Path) -> None:
     for name in ("env", "jobs"):
         (home / name).mkdir()
     (home / "env/1").write_text('MOOD="calm"\n')
-    definition = {"job": "backup", "home": str(home), "run": str(tmp_path / "run"), "user": ""}
+    definition: dict[str, Any] = {
+        "job": "backup",
+        "home": str(home),
+        "run": str(tmp_path / "run"),
+        "user": "",
+    }
     definition |= {"process": "", "argv": ["true"], "retries": 0}
     runs = "apps/shop/jobs/backup.runs"
 

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -154,7 +154,7 @@ def test_chance_finds_it(broken: Broken, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(samples, "WITHIN", 0.5)
 
     class Machine(StoreMachine):
-        opened: Callable[[], AbstractAsyncContextManager[Store]] = staticmethod(
+        opened: ClassVar[Callable[[], AbstractAsyncContextManager[Store]]] = staticmethod(
             asynccontextmanager(lambda: opened(broken))
         )
 

@@ -57,6 +57,7 @@ async def main() -> None:
 
     async def tracked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
+        assert task is not None
         tasks.add(task)
         await answer(reader, writer)
         tasks.discard(task)
