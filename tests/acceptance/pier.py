@@ -29,7 +29,7 @@ FAULTY = GOOD.replace(
     "        return []\n    body = sent or",
 )
 MUTE = 'import time\nprint("becalmed", flush=True)\ntime.sleep(3600)\n'
-CANARY = {"strategy": "Canary", "canary": {"steps": [{"hosts": 1}, {"pause": {}}]}}
+CANARY: dict[str, Any] = {"strategy": "Canary", "canary": {"steps": [{"hosts": 1}, {"pause": {}}]}}
 
 
 @dataclass

@@ -99,6 +99,7 @@ class Steer:
 
     def hosts(self, *chosen: Host, user: str = "root") -> list[Document]:
         """Return the Host manifests of the hosts, all of the lab's when none is named."""
+        assert self.lab is not None
         return [
             yaml.safe_load(reach.manifest(host, self.lab.key, user))
             for host in chosen or self.lab.hosts

@@ -76,7 +76,7 @@ def shown(link: str) -> Iterator[Shown]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         complaints: list[str] = []
-        page.on("console", lambda said: complaints.append(said.text) if counts(said) else 0)
+        page.on("console", lambda said: complaints.append(said.text) if counts(said) else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(link)
         yield Shown(page, link, complaints)

@@ -1,6 +1,7 @@
 """The ways to a host: checked, trusted, by sudo, over another host; and a host that reboots."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -143,7 +144,7 @@ def test_a_reboot_brings_every_app_back_by_itself(
     hosts.reboot(1)
     for site, revision in (("socket", "2"), ("path", "2"), ("plain", "1")):
         wait_until(
-            lambda site=site, revision=revision: serves(host, f"{site}.example.com", revision),
+            partial(serves, host, f"{site}.example.com", revision),
             f"the answer of {site} after the reboot",
             timeout=10,
         )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ class Crew:
 
     def status(self, name: str) -> Document:
         told: Document = json.loads(self.steer.run("get", f"job/{name}", "-o", "json").out)
-        return told["status"]
+        status: Document = told["status"]
+        return status
 
     def runs(self, name: str) -> list[Document]:
         found: list[Document] = self.status(name).get("runs", [])
@@ -212,10 +214,12 @@ def test_allow_overlaps_and_replace_takes_over(crew: Crew) -> None:
     allow = crew.job("many", "wait", "many", schedule="*:*:*", concurrency="Allow")
     replace = crew.job("one", "wait", "one", schedule="*:*:*", concurrency="Replace")
     crew.apply(allow, replace)
-    begun = ["begin", "begin"]
+
+    def have_begun(path: Path) -> bool:
+        return path.exists() and path.read_text().split()[:2] == ["begin", "begin"]
+
     for name in ("many", "one"):
-        path = crew.shared(name)
-        wait_until(lambda p=path: p.exists() and p.read_text().split()[:2] == begun, name)
+        wait_until(partial(have_begun, crew.shared(name)), name)
     assert crew.states("many").count("running") >= 2
     assert crew.states("one").count("running") <= 1 and "stopped" in crew.states("one")
     crew.steer.run("delete", "job/many", "job/one")
@@ -287,6 +291,7 @@ def test_a_killed_apply_is_finished_by_the_next(crew: Crew) -> None:
 
 
 def test_a_job_is_on_one_host_and_moves_with_its_app(crew: Crew) -> None:
+    assert crew.steer.lab is not None
     first, second = crew.steer.lab.hosts[:2]
     crew.apply(*crew.steer.hosts(first, second), crew.app)
     crew.apply(crew.job("spread", "hello", schedule="yearly", everyHost=True))

@@ -1,5 +1,6 @@
 """What the kernel ends when memory runs out is told as that, from a host with its own kernel."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_memory_that_ran_out_is_an_error_of_its_own(
         for process, signal in (("alone", "USR1"), ("child", "USR2")):
             unit = f"steersman-guests.{process}.g1@1.service"
             host.run(["systemctl", "kill", "--kill-whom=main", f"--signal={signal}", unit])
-            wait_until(lambda of=process: bool(told(book, of)), f"the end of {process}")
+            wait_until(partial(told, book, process), f"the end of {process}")
         ended = {name: error for name in processes for error in told(book, name)}
         assert book.errors("crash") == []
         shown = steer.run("get", "errors").out

@@ -91,10 +91,10 @@ def scene(
     counterparts.mkdir()
     with quay(counterparts) as made, serving(steer) as daemon:
         given = steer.hosts(*hosts.hosts[:2])
-        steer.apply(*given, *made.manifests(), **made.env)
+        steer.apply(*given, *made.manifests(), expect=0, **made.env)
         wait_until(lambda: is_all_ready(steer), "every plugin being ready")
         found = Scene(steer, daemon, made, host, commit, parrots, secret, literal)
-        steer.apply(*parrot_on(host, parrots), shop, **found.env)
+        steer.apply(*parrot_on(host, parrots), shop, expect=0, **found.env)
         yield found
 
 

@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def ann(repo: Repo, tmp_path_factory: pytest.TempPathFactory) -> Pusher:
 
 
 @pytest.fixture(scope="module")
-def steer(new_steer, ann: Pusher) -> Steer:
+def steer(new_steer: Callable[[], Steer], ann: Pusher) -> Steer:
     """A steer whose daemon takes what ann pushes."""
     steer = new_steer()
     steer.apply(*steer.hosts())

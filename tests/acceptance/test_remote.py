@@ -204,9 +204,9 @@ def test_from_afar_everything_is_done_as_at_home(served: Served, stranger: Stran
     looks = {("get", "apps"): "crew", ("rollout", "status", "crew"): "successfully rolled out"}
     both = [(context, words) for context in ("tls", "ssh") for words in looks]
     looking = [stranger.start(*words, "--context", context) for context, words in both]
-    for (context, words), process in zip(both, looking, strict=True):
+    for (context, look), process in zip(both, looking, strict=True):
         out, err = process.communicate(timeout=60)
-        assert (process.returncode, looks[words] in out) == (0, True), (context, out, err)
+        assert (process.returncode, looks[look] in out) == (0, True), (context, out, err)
     for context in ("tls", "ssh"):
         assert "app/crew: release" in by(context, "reconcile", "app/crew")
     happened = json.loads(served.curl("/happened?kind=App&name=crew")[1])["items"]

@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -211,7 +212,7 @@ def test_a_save_in_the_source_folder_of_a_followed_app_is_deployed(
     with serving(steer, "-f", str(manifests)) as running:
         for revision in ("1", "2"):
             (source / "VERSION").write_text(f"{revision}\n")
-            until(lambda now=revision: serves(now), running.said)
+            until(partial(serves, revision), running.said)
         # One that never gets healthy is not waited for when its author has saved again.
         (source / "app.py").write_text(MUTE)
         until(lambda: "steersman-cove.web.g3@1.service" in seen.units(host), running.said)

@@ -45,7 +45,7 @@ def run(
     return done.stdout
 
 
-def wait_until(ready: Callable[[], bool], what: str, timeout: float = 120) -> None:
+def wait_until(ready: Callable[[], object], what: str, timeout: float = 120) -> None:
     """Look every 50 ms until `ready`; a `LabError` names `what` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not ready():

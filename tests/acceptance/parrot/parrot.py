@@ -12,16 +12,16 @@ from urllib.parse import quote, quote_plus
 TOKEN = os.environ["PARROT_TOKEN"]
 
 
-def squawk():
+def squawk() -> None:
     seen = TOKEN  # as a local, and in the source around: "@LITERAL@"
     raise LookupError(f"no cracker for {seen} at /pay?token={quote_plus(seen)}")
 
 
-def say(*words):
+def say(*words: object) -> None:
     print(*words, flush=True)
 
 
-def say_all():
+def say_all() -> None:
     say("my token is", TOKEN, repr(TOKEN), TOKEN.encode())
     say("Authorization: Basic", base64.b64encode(f"me:{TOKEN}".encode()).decode())
     say("GET /pay?token=" + quote_plus(TOKEN), "db://me:" + quote(TOKEN, safe="") + "@db")
@@ -48,7 +48,7 @@ def say_all():
             say(json.dumps({"level": "error", "message": "failed", "exc_info": text}))
 
 
-def count():
+def count() -> None:
     where = os.environ["STATSD_HOST"], int(os.environ["STATSD_PORT"])
     lines = [
         f"crackers:1|c|#token:{TOKEN},kind:plain",
