@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from steersman.hand import nginx
+from steersman.hand import files, nginx
 from steersman.hand.nginx import Nginx
 from steersman.hand.place import place_from
 from steersman.hand.wire import Refused
@@ -92,7 +92,7 @@ def test_a_removal_that_is_cut_off_is_begun_again(
         if cut == "by nginx":
             cutting.setattr(proxy, "_reload", refuse)
         else:
-            cutting.setattr(nginx.files, "remove", lambda path: refuse())
+            cutting.setattr(files, "remove", lambda path: refuse())
         with pytest.raises(Refused):
             proxy.remove_site(str(site))
     assert site.exists(), "no plan would name it any more"
