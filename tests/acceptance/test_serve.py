@@ -56,7 +56,12 @@ class Victim:
 
 
 def edit(path: str) -> Callable[[Victim], object]:
-    return lambda v: v.run("sed", "-i", "$ a # by hand", path.format(n=v.number))
+    return lambda v: append(v, "# by hand", path.format(n=v.number))
+
+
+def append(victim: Victim, line: str, path: str) -> None:
+    """Write into the file itself: what an editor leaves beside it is cleared away."""
+    victim.host.run(["tee", "-a", path], stdin=line + "\n")
 
 
 def remove(path: str) -> Callable[[Victim], object]:
@@ -71,7 +76,7 @@ def disguise(victim: Victim) -> None:
     """Start the process with another variable, and leave no trace of that in any file."""
     env, kept = f"{APP}/env/{victim.number}", "/root/kept"
     victim.run("cp", "-p", env, kept)
-    victim.run("sed", "-i", '$ a BY_HAND="yes"', env)
+    append(victim, 'BY_HAND="yes"', env)
     victim.run("systemctl", "restart", victim.unit, may_fail=True)
     victim.run("mv", kept, env)
 
@@ -91,6 +96,9 @@ DAMAGES: dict[str, Callable[[Victim], object]] = {
     "a stopped unit": lambda v: v.run("systemctl", "stop", v.unit, may_fail=True),
     "a killed process": lambda v: v.run("systemctl", "kill", "-s", "KILL", v.unit),
     "a process of another environment": disguise,
+    "a site that nginx may not have read": lambda v: v.run("chmod", "600", SITE_FILE),
+    "an nginx that was stopped": lambda v: v.run("systemctl", "stop", "nginx"),
+    "an nginx that was killed": lambda v: v.run("systemctl", "kill", "-s", "KILL", "nginx"),
 }
 
 

@@ -32,6 +32,7 @@ class FakeHost:
     sick: set[int] = field(default_factory=set)
     blobs: set[str] = field(default_factory=set)
     may_go_down: bool = False
+    proxy: str = "active"
     app: str = "shop"
     """The one app that it may hold."""
 
@@ -55,6 +56,7 @@ class FakeHost:
             units=units,
             foreign_names={"taken.example.com": "/etc/nginx/sites-enabled/blog"},
             ports=frozenset(),
+            proxy=self.proxy,
         )
 
     def make(self, step: s.Step) -> None:
@@ -160,6 +162,12 @@ class FakeHost:
         import hashlib
 
         self.files[step.path] = FileSeen(hashlib.sha256(step.data).hexdigest(), 0o644, "root:root")
+        self.proxy = "active"
+
+    def _StartProxy(self, step: s.StartProxy) -> None:
+        if self.proxy == "active":
+            raise Hurt("a proxy that runs is started")
+        self.proxy = "active"
 
     def _RemoveSite(self, step: s.RemoveSite) -> None:
         del self.files[step.path]

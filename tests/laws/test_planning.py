@@ -27,6 +27,7 @@ from steersman.planning.steps import (
     PassGate,
     ReloadUnits,
     Soak,
+    StartProxy,
     StartUnits,
     Step,
     StopUnits,
@@ -257,6 +258,27 @@ def test_a_site_that_the_proxy_has_not_read_is_written_again() -> None:
     assert isinstance(step, WriteSite) and step.why == "the proxy may not have read it"
     run(host, (step,))
     check_end(host, 1)
+
+
+@pytest.mark.parametrize("state", ["inactive", "failed", "absent", "deactivating"])
+def test_a_proxy_that_does_not_run_is_started_for_what_has_routes(state: str) -> None:
+    host = deployed(1)
+    host.proxy = state
+    (step,) = plan(host, target(1))
+    assert isinstance(step, StartProxy) and state in step.why
+    run(host, (step,))
+    check_end(host, 1)
+    host.proxy = state
+    routeless = deployed(1, app_of(routes=[]))
+    routeless.proxy = state
+    assert plan(routeless, target(1, app_of(routes=[]))) == ()
+
+
+@pytest.mark.parametrize("state", ["", "active", "activating", "reloading"])
+def test_a_proxy_that_runs_or_that_nobody_can_ask_for_is_left_alone(state: str) -> None:
+    host = deployed(1)
+    host.proxy = state
+    assert plan(host, target(1)) == ()
 
 
 def test_scaling_touches_neither_links_nor_site() -> None:

@@ -12,6 +12,14 @@ DISK = "tests/unit/test_disk_room.py"
 JOBS = "tests/unit/test_planning_jobs.py"
 
 FAULTS = (
+    # What serves.
+    Fault(
+        "a-proxy-that-is-down-is-left-so",
+        f"{PLANNING}/app.py",
+        "    elif seen.is_proxy_down:\n",
+        "    elif False:\n",
+        f"{LAWS}::test_a_proxy_that_does_not_run_is_started_for_what_has_routes",
+    ),
     # The hand-over.
     Fault(
         "no-gate",

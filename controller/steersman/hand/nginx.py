@@ -29,6 +29,8 @@ _INCLUDE_FOLDERS = ("conf.d", "sites-enabled")
 class Nginx:
     """The site files named `steersman-*.conf` in its include folder."""
 
+    unit = "nginx.service"
+
     def __init__(self, place: Place) -> None:
         self._sites = place.sites
         self._etc = os.path.dirname(place.sites)
@@ -63,6 +65,9 @@ class Nginx:
             found = [name.strip("\"'") for group in groups for name in group.split()]
             known = self._names[path] = (signature, found)
         return known[1]  # type: ignore[index,no-any-return]
+
+    def start(self) -> None:
+        must(["systemctl", "start", self.unit])
 
     def write_site(self, path: str, data: bytes) -> None:
         """Test `data` in a copy of the configuration, put it in place, reload.
@@ -111,7 +116,7 @@ class Nginx:
         """Make nginx serve what its files say, and return when it does."""
         master = _master()
         if not master:
-            must(["systemctl", "start", "nginx.service"])
+            self.start()
             return
         before = _workers(master)
         must(["systemctl", "reload", "nginx.service"])

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 
 class NoProxy:
+    unit = ""
+
     def foreign_names(self) -> Dict[str, str]:
         return {}
 

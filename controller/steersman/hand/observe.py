@@ -103,6 +103,7 @@ class Eye:
             "files": self._managed(),
             "units": units,
             "names": self._proxy.foreign_names(),
+            "proxy": self._supervisor.state(self._proxy.unit) if self._proxy.unit else "",
             "ports": listening(PORTS),
         }
 

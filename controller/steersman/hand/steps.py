@@ -122,6 +122,10 @@ class Steps:
         self._proxy.write_site(path, binascii.a2b_base64(data))
         return {}
 
+    def start_proxy(self) -> Result:
+        self._proxy.start()
+        return {}
+
     def remove_site(self, path: str) -> Result:
         self._allowed(path)
         self._proxy.remove_site(path)

@@ -69,6 +69,10 @@ class Supervisor:
     def _has_file(self, unit: str) -> bool:
         return os.path.exists(os.path.join(self._place.units, unit + ".conf"))
 
+    def state(self, unit: str) -> str:
+        """supervisord knows nothing of systemd's units."""
+        return ""
+
     def quiet(self) -> bool:
         """supervisord tells nobody what changes: every look must be a real one."""
         return False

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     Answer = TypeVar("Answer")
 
 PATTERN = "steersman-*"
-# What stands in a signal about a unit of ours, or about all of them.
-CHANGES = (b"steersman", b"Reloading")
+# What stands in a signal about a unit of ours, about the proxy's, or about all of them.
+CHANGES = (b"steersman", b"Reloading", b"nginx_2eservice")
 LIVING = ("active", "activating", "deactivating", "reloading")
 
 
@@ -45,6 +45,11 @@ class Systemd:
             }
 
         return self._ask(ask)
+
+    def state(self, unit: str) -> str:
+        """Return the active state of any unit, or "absent"."""
+        found = self._ask(lambda bus: bus.units(unit))
+        return found[0][1] if found else "absent"
 
     def quiet(self) -> bool:
         """Return whether no unit of ours changed since the last call, as far as is known."""

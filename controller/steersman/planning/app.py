@@ -20,6 +20,7 @@ from steersman.planning.steps import (
     ReloadUnits,
     RemoveSite,
     Soak,
+    StartProxy,
     StartUnits,
     Step,
     StopUnits,
@@ -218,6 +219,9 @@ def _plan_site(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
         why = "it is not what its routes ask for"
     elif now.mode != site.mode:
         why = "the proxy may not have read it"
+    elif seen.is_proxy_down:
+        yield StartProxy(f"nothing answers: it is {seen.proxy}")
+        return
     else:
         return
     yield WriteSite(why, target.site_path, site.data)

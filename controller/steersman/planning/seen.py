@@ -126,6 +126,8 @@ class HostSeen:
     units: Mapping[str, tuple[str, str]]
     foreign_names: Mapping[str, str]
     ports: frozenset[int]
+    proxy: str = ""
+    """The state of the proxy's unit; empty where it is no unit that anybody could ask for."""
     runs: Mapping[str, str] = field(default_factory=dict)
     """Of instances: the release that their process was started with, `!` behind it if with other
     variables than that release has."""
@@ -151,6 +153,10 @@ class HostSeen:
     def is_running(self, unit: str) -> bool:
         return self.units.get(unit, ("absent", ""))[0] in RUNNING
 
+    @property
+    def is_proxy_down(self) -> bool:
+        return self.proxy not in {"", *RUNNING}
+
     def is_stale(self, unit: str) -> bool:
         """Whether an instance runs something else than its name says, by its own process."""
         name, runs = parse_unit(unit), self.runs.get(unit)
@@ -169,6 +175,7 @@ def parse_seen(answer: Mapping[str, Any]) -> HostSeen:
             runs={str(n): str(row[2]) for n, row in answer["units"].items() if row[2]},
             foreign_names={str(name): str(path) for name, path in answer["names"].items()},
             ports=frozenset(int(port) for port in answer["ports"]),
+            proxy=str(answer["proxy"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise BadAnswer(f"the host's answer to observe makes no sense: {error!r}") from error

@@ -189,6 +189,18 @@ class WriteSite(Step):
 
 
 @dataclass(frozen=True, slots=True)
+class StartProxy(Step):
+    """Have the host's own proxy run again."""
+
+    op = "start_proxy"
+    phase = "switch"
+
+    @property
+    def text(self) -> str:
+        return "start nginx"
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveSite(Step):
     op = "remove_site"
     phase = "switch"
