@@ -214,6 +214,12 @@ class FakeSession:
         }
         return {name: self._link(hosts[name]) for name in wanted if name not in lost}, dict(lost)
 
+    async def connect(self, host: Host, hosts: Mapping[str, Host]) -> FakeLink:
+        links, errors = await self.connect_all([host.name], {**hosts, host.name: host})
+        for error in errors.values():
+            raise error
+        return links[host.name]
+
     def _link(self, host: Host) -> FakeLink:
         if host.name not in self._links:
             self._links[host.name] = self._open(host)

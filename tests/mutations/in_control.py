@@ -17,6 +17,14 @@ MOVING = "tests/unit/test_control_moving.py"
 UNITS = "tests/unit/test_drivers.py"
 
 FAULTS = (
+    # What has drifted.
+    Fault(
+        "a-host-that-is-well-speaks-for-all",
+        f"{CONTROL}/keeping.py",
+        "            self._wake(app.key)\n            return\n",
+        "            await self._report(app, {host: ()})\n            return\n",
+        "tests/unit/test_control_keeping.py::test_a_host_that_is_well_does_not_speak_for_another",
+    ),
     # Keys are looked at in turns.
     Fault(
         "a-crowd-begun-at-once",

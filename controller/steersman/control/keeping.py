@@ -79,13 +79,12 @@ class Apps:
             app, hosts = await self._memory.app(app_name), await self._memory.hosts()
         except NotFound:
             return
-        target = await self._target(app, hosts, host)
-        if target is None:
-            return
-        steps = await self._drift.look(target)
         if not is_healed(app):
-            await self._report(app, {host: steps})
-        elif steps:
+            # One host says nothing of the others: they are told of together, in the app's turn.
+            self._wake(app.key)
+            return
+        target = await self._target(app, hosts, host)
+        if target is not None and await self._drift.look(target):
             await self._heal(app, target, host)
 
     async def _target(self, app: App, hosts: Mapping[str, Host], host: str) -> Target | None:
