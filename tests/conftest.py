@@ -6,6 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
+
+# How long an example takes is the machine's affair: neither a limit of each, which is 200 ms
+# unless one is set, nor one of how fast they are made may fail a test where others work too.
+settings.register_profile("steersman", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steersman")
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would every `steer`
 # that they start; a handler here is the default again in a child.
