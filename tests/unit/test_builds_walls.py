@@ -73,7 +73,9 @@ async def test_a_step_leaves_no_process_behind(bench: Bench) -> None:
     pipe = bench.home / "alive"
     os.mkfifo(pipe)
     pipe.chmod(0o666)
-    script = f"exec 3> {pipe}; setsid sh -c 'echo here >&3; exec sleep 600' & sleep 0.2; true"
+    # The step ends as soon as what it leaves has spoken.
+    left = "setsid sh -c 'echo here >&3; echo > /tmp/spoken; exec sleep 600'"
+    script = f"mkfifo /tmp/spoken; exec 3> {pipe}; {left} & read line < /tmp/spoken"
     task = asyncio.create_task(bench.run(script))
     with await asyncio.to_thread(pipe.open) as alive:
         await task

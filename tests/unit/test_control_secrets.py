@@ -1,8 +1,8 @@
 """The values of Secrets: from the manifest, sealed, a file, a variable or a command."""
 
+import asyncio
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -144,11 +144,17 @@ async def test_a_command_that_hangs_is_ended_with_its_children(
     wanted = manifest(
         tmp_path / "m", A={"fromExec": ["sh", "-c", "sleep 600 & echo $! > pid; wait"]}
     )
-    began = time.monotonic()
-    faults = await reasons(SecretReader(keys, os.environ, patience=0.5), wanted)
-    assert "did not end within 0.5 s" in faults["A"]
-    assert time.monotonic() - began < 20
-    assert not is_alive(int((tmp_path / "m/pid").read_text()))
+    pid = tmp_path / "m/pid"
+    # On a busy machine a short patience may be over before the command has a child.
+    for patience in (0.5, 5, 50):
+        async with asyncio.timeout(patience + 60):
+            faults = await reasons(SecretReader(keys, os.environ, patience=patience), wanted)
+        assert f"did not end within {patience:g} s" in faults["A"]
+        if pid.exists() and pid.read_text():
+            break
+    async with asyncio.timeout(30):
+        while is_alive(int(pid.read_text())):  # noqa: ASYNC110 - it dies by itself, if killed
+            await asyncio.sleep(0.01)
 
 
 async def test_a_command_that_floods_its_errors_is_ended_too(tmp_path: Path, keys: Keyring) -> None:
