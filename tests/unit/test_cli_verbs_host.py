@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from transport_lab import SSHD, Server, free_port, make_key, run_sshd
+from transport_lab import SSHD, Server, make_key, run_sshd
 
 pytestmark = pytest.mark.skipif(SSHD is None, reason="needs an sshd")
 
@@ -118,8 +119,11 @@ def test_the_checklist_ends_where_the_way_in_does(person: Person, tmp_path: Path
     refused = person.steer("check")
     assert "✓ host key" in refused.stdout and "✗ login" in refused.stdout
     assert "authorized_keys" in refused.stdout
-    person.write(port=free_port())
-    absent = person.steer("check")
+    with socket.socket() as taken:
+        # Taken by us, who do not listen: nobody else can come to do so meanwhile.
+        taken.bind(("127.0.0.1", 0))
+        person.write(port=taken.getsockname()[1])
+        absent = person.steer("check")
     assert absent.returncode == 1
     assert "✗ reachable  Connection refused" in absent.stdout
     assert "✓" not in absent.stdout
