@@ -48,10 +48,11 @@ class Ran:
 
     @property
     def plain(self) -> tuple[int, str, str]:
-        """Without what differs from run to run: how long things took, how old they are, and where
-        the state is."""
-        times = re.compile(r"\(\d+\.\d+s\)|\b\d+(m\d+)?s\b|\d{4}-\d\d-\d\dT[0-9:.+Z]+")
-        out, err = (times.sub("T", text.replace("/twin", "/steersman")) for text in self.said)
+        """Without what differs from run to run: how long things took, how old they are and how
+        wide that makes their column, and where the state is."""
+        times = re.compile(r"\(\d+\.\d+s\)|\b\d+(m\d+s|[ms])\b|\d{4}-\d\d-\d\dT[0-9:.+Z]+")
+        timeless = (times.sub("T", text.replace("/twin", "/steersman")) for text in self.said)
+        out, err = (re.sub(" {3,}", "   ", text) for text in timeless)
         return self.code, out, err
 
     @property
@@ -371,6 +372,7 @@ def test_what_is_sealed_from_afar_opens_in_the_daemon_alone(
 def test_names_complete_as_the_daemon_of_the_context_knows_them(
     steer: Steer, state: Path, served: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(kinds, "PATIENCE", 60.0)
     made = steer("token", "create", "ci", "--scope", "deploy:shop")
     remember(served, state, "prod", made.out.strip(), ca=served.ca)
     steer("delete", "app/shop", "--context", "local", f"--state-dir={state / 'twin'}")
