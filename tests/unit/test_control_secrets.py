@@ -2,8 +2,11 @@
 
 import asyncio
 import os
+import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -44,6 +47,13 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
     except FileNotFoundError:
         return False
+
+
+async def ended(pid: int) -> None:
+    """Return when a process is gone, which it soon is once it was killed."""
+    async with asyncio.timeout(30):
+        while is_alive(pid):  # noqa: ASYNC110 - the kernel tells its parent alone
+            await asyncio.sleep(0.01)
 
 
 def prints(text: str, code: int = 0) -> list[str]:
@@ -152,9 +162,30 @@ async def test_a_command_that_hangs_is_ended_with_its_children(
         assert f"did not end within {patience:g} s" in faults["A"]
         if pid.exists() and pid.read_text():
             break
-    async with asyncio.timeout(30):
-        while is_alive(int(pid.read_text())):  # noqa: ASYNC110 - it dies by itself, if killed
-            await asyncio.sleep(0.01)
+    await ended(int(pid.read_text()))
+
+
+async def test_a_command_that_is_given_up_as_it_starts_leaves_no_children_either(
+    tmp_path: Path, keys: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = tmp_path / "m/pid"
+
+    class Slow(subprocess.Popen[bytes]):
+        """Takes as long to start a child as that needs for one of its own."""
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            while not (pid.exists() and pid.read_text()):
+                time.sleep(0.01)
+
+    monkeypatch.setattr(subprocess, "Popen", Slow)
+    wanted = manifest(
+        tmp_path / "m", A={"fromExec": ["sh", "-c", "sleep 600 & echo $! > pid; wait"]}
+    )
+    async with asyncio.timeout(60):
+        faults = await reasons(SecretReader(keys, os.environ, patience=0.001), wanted)
+    assert "did not end within 0.001 s" in faults["A"]
+    await ended(int(pid.read_text()))
 
 
 async def test_a_command_that_floods_its_errors_is_ended_too(tmp_path: Path, keys: Keyring) -> None:

@@ -77,21 +77,38 @@ async def started(
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Start `argv` in a session of its own, without a terminal to prompt on."""
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    child = await asyncio.create_subprocess_exec(
-        *argv,
-        env=dict(env),
-        cwd=cwd,
-        stdin=pipe if stdin else null,
-        stdout=pipe,
-        stderr=asyncio.subprocess.STDOUT if merge else pipe,
-        start_new_session=True,
+    starting = asyncio.create_task(
+        asyncio.create_subprocess_exec(
+            *argv,
+            env=dict(env),
+            cwd=cwd,
+            stdin=pipe if stdin else null,
+            stdout=pipe,
+            stderr=asyncio.subprocess.STDOUT if merge else pipe,
+            start_new_session=True,
+        )
     )
+    try:
+        child = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.shield(_give_up(starting))
+        raise
     try:
         yield child
     finally:
-        if child.returncode is None:
-            _kill(child)
-            await asyncio.shield(_reap(child))
+        await _end(child)
+
+
+async def _give_up(starting: asyncio.Task[asyncio.subprocess.Process]) -> None:
+    """End a child that nobody waits for any more; asyncio would leave what it started itself."""
+    with suppress(OSError):
+        await _end(await starting)
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    if child.returncode is None:
+        _kill(child)
+        await asyncio.shield(_reap(child))
 
 
 def _kill(child: asyncio.subprocess.Process) -> None:
