@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,15 @@ from steersman.charting.problems import ChartErrors
 from steersman.charting.process import Ended, ask
 from steersman.charting.render import Installing, Rendered, render
 from steersman.charting.values import flagged, value_from
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patience() -> Iterator[None]:
+    """Have the wall's clock end nothing: what may compute 3 s takes 30 where many compute."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "PATIENCE", 300.0)
+        yield
+
 
 APP = "kind: App\napiVersion: steersman/v1\nmetadata: {name: x}\nspec: {source: {path: x}}\n"
 
