@@ -283,6 +283,16 @@ async def test_a_run_that_died_is_given_up(world: World) -> None:
     assert "interrupted" in (await late.history("shop"))[0].status.message
 
 
+async def test_what_has_ended_is_not_signed_as_pending_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steersman.control.installations.SIGN_EVERY", 0.0)
+    installations = Installations(world.store)
+    async with installations.under_way(world.wish(1, app()).spec) as revision:
+        await installations.supersede(revision)
+        assert [await world.states() for _ in range(200)] == [["deployed"]] * 200
+
+
 async def test_the_oldest_revisions_are_forgotten(world: World) -> None:
     installations = Installations(world.store)
     for number in range(1, KEPT + 3):

@@ -74,6 +74,7 @@ class Installations:
     ) -> None:
         self._store = store
         self._clock = clock
+        self._signing: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
 
     async def all(self) -> list[Installation]:
         """Return every revision of everything, by name and number."""
@@ -112,7 +113,8 @@ class Installations:
         made = Installation(metadata=ObjectMeta(name=name), spec=spec)
         await self._store.put(dump_object(made), 0)
         await self._sign(made)
-        signing = asyncio.create_task(self._keep_signing(made))
+        over = asyncio.Event()
+        self._signing[name] = over, asyncio.create_task(self._keep_signing(made, over))
         try:
             yield made
         except BaseException as error:
@@ -120,13 +122,13 @@ class Installations:
             await self.mark(made, "failed", said)
             raise
         finally:
-            signing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await signing
+            await self._end_signing(made)
 
     async def mark(
         self, revision: Installation, state: InstallationState, message: str = ""
     ) -> None:
+        # A sign of life that came after this would say that it is still pending.
+        await self._end_signing(revision)
         await self._put_status(revision, state, message)
 
     async def supersede(self, by: Installation) -> None:
@@ -156,10 +158,20 @@ class Installations:
         signed = revision.status.updated or revision.metadata.creation_timestamp
         return signed is not None and self._clock() - signed < timedelta(seconds=DEAD_AFTER)
 
-    async def _keep_signing(self, revision: Installation) -> None:
-        while True:
-            await asyncio.sleep(SIGN_EVERY)
+    async def _keep_signing(self, revision: Installation, over: asyncio.Event) -> None:
+        while not over.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SIGN_EVERY):
+                    await over.wait()
+                    return
             await self._sign(revision)
+
+    async def _end_signing(self, revision: Installation) -> None:
+        if revision.name in self._signing:
+            over, signing = self._signing.pop(revision.name)
+            over.set()
+            # One that is under way may be on its way to a daemon, where it cannot be called back.
+            await asyncio.gather(signing, return_exceptions=True)
 
     async def _sign(self, revision: Installation) -> None:
         await self._put_status(revision, "pending", "", f"{whoever()} (pid {os.getpid()})")
