@@ -15,7 +15,7 @@ import httpx
 import yaml
 
 from acceptance.steer import EXAMPLES, Document, Steer
-from acceptance.wires import Carbon, MuninMaster, PrometheusServer, StatsdServer, running
+from acceptance.wires import WITHIN, Carbon, MuninMaster, PrometheusServer, StatsdServer, running
 from lab.commands import wait_until
 from plugin_lab import Asked, HttpServer
 from plugin_lab.decoding import PROJECT, events_in, read_otlp
@@ -118,9 +118,8 @@ class Quay:
 
     def scraped(self, query: str) -> float:
         """Return the largest value that Prometheus has for a query, -1 where it has none."""
-        answer = httpx.get(self.prometheus.url("query"), params={"query": query})
-        found = answer.json().get("data", {}).get("result", [])
-        return max((float(one["value"][1]) for one in found), default=-1.0)
+        answer = httpx.get(self.prometheus.url("query"), params={"query": query}, timeout=WITHIN)
+        return max((value for _, value in self.prometheus.found(answer)), default=-1.0)
 
     async def received(self) -> dict[str, bytes]:
         """Return everything that every counterpart has, by who has it."""
@@ -147,7 +146,7 @@ class Quay:
 
 def shown(port: int, token: str) -> bytes:
     """Return what /metrics says, with its head."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
+    with socket.create_connection(("127.0.0.1", port), timeout=WITHIN) as link:
         head = f"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
         link.sendall(head.encode())
         return b"".join(iter(lambda: link.recv(65536), b""))

@@ -1,6 +1,7 @@
 """Real daemons that metrics are sent to or read by, from Debian and npm, on loopback."""
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from transport_lab import free_port
@@ -18,7 +20,10 @@ from transport_lab import free_port
 WITHIN = 90.0
 MUNIN_UPDATE = "/usr/share/munin/munin-update"
 _STATSD = "statsd@0.9.0"
+_LONGEST_ANSWER = 1 << 24
 _CACHE = Path(__file__).parents[2] / ".lab" / "statsd"
+# A head, the head of its one archive, and 3600 points of 12 bytes.
+_WHOLE = 16 + 12 + 3600 * 12
 
 
 async def until(what: Callable[[], Awaitable[bool]], why: Callable[[], str]) -> None:
@@ -97,9 +102,10 @@ class Carbon:
         return [program, "--nodaemon", *config, f"--pidfile={self.folder}/pid", "start"]
 
     def files(self) -> list[str]:
-        """Return the whisper files, by their paths below its folder."""
+        """Return the whisper files that are whole, by their paths below its folder."""
         below = self.folder / "whisper"
-        return sorted(str(file.relative_to(below)) for file in below.rglob("*.wsp"))
+        whole = [file for file in below.rglob("*.wsp") if file.stat().st_size == _WHOLE]
+        return sorted(str(file.relative_to(below)) for file in whole)
 
     def points(self, file: str, begin: float) -> list[float]:
         """Return the values in a whisper file since `begin`, read by whisper's own program."""
@@ -120,17 +126,7 @@ class StatsdServer:
     def words(self) -> list[str]:
         """Return how to run it, fetched from npm once."""
         node, npm = (needs(one, one, "install Node.js with npm") for one in ("node", "npm"))
-        program = _CACHE / "node_modules" / "statsd" / "stats.js"
-        if not program.exists():
-            quiet = ["--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"]
-            fetched = subprocess.run(
-                [npm, "install", *quiet, "--prefix", str(_CACHE), _STATSD],
-                capture_output=True,
-                text=True,
-                timeout=60,
-            )
-            if fetched.returncode != 0:
-                pytest.skip(f"npm cannot install {_STATSD}: {fetched.stderr[-200:]}")
+        program = _fetched(npm)
         said = {
             "port": self.port,
             "address": "127.0.0.1",
@@ -144,15 +140,38 @@ class StatsdServer:
 
     async def ask(self, command: str) -> str:
         """Return what it answers to `counters`, `gauges` or `stats`."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.management)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.management, limit=_LONGEST_ANSWER
+        )
         writer.write(f"{command}\n".encode())
         answer = await reader.readuntil(b"END\n\n")
         writer.close()
         return answer.decode()
 
 
+def _fetched(npm: str) -> Path:
+    """Return the program: it is there whole or not at all, whoever else wants it just now."""
+    modules = _CACHE / "node_modules"
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    with (_CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not modules.exists():
+            with tempfile.TemporaryDirectory(dir=_CACHE) as folder:
+                _install(npm, folder)
+                Path(folder, "node_modules").rename(modules)
+    return modules / "statsd" / "stats.js"
+
+
+def _install(npm: str, folder: str) -> None:
+    quiet = ["--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"]
+    argv = [npm, "install", *quiet, "--prefix", folder, _STATSD]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=300)
+    if done.returncode != 0:
+        pytest.skip(f"npm cannot install {_STATSD}: {done.stderr[-200:]}")
+
+
 class PrometheusServer:
-    """Debian's prometheus, which scrapes five times a second."""
+    """Debian's prometheus, which scrapes once a second."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -163,7 +182,7 @@ class PrometheusServer:
         """Return how to run it, having written its configuration."""
         program = needs("prometheus", "prometheus")
         config = {
-            "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
             "scrape_configs": [
                 {
                     "job_name": "steersman",
@@ -184,6 +203,12 @@ class PrometheusServer:
 
     def url(self, what: str) -> str:
         return f"http://127.0.0.1:{self.port}/api/v1/{what}"
+
+    def found(self, answer: httpx.Response) -> list[tuple[dict[str, str], float]]:
+        """Return the labels and the value of each series that a query found."""
+        # It listens before it is ready, and says so in plain words.
+        told = answer.json().get("data", {}).get("result", []) if answer.is_success else []
+        return [(one["metric"], float(one["value"][1])) for one in told]
 
 
 class MuninMaster:
