@@ -5,6 +5,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,11 +65,13 @@ def files(host: Host, top: str) -> dict[str, str]:
     while waiting:
         path = waiting.pop()
         name = path[len(base) :]
-        if is_restless(name) or not os.path.lexists(path):
+        if is_restless(name):
             continue
-        found[name] = _tell(path)
-        if stat.S_ISDIR(os.lstat(path).st_mode):
-            waiting += [f"{path}/{entry}" for entry in os.listdir(path)]
+        # It may be gone since its folder was listed: what is written now is written beside it.
+        with suppress(FileNotFoundError):
+            found[name] = _tell(path)
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                waiting += [f"{path}/{entry}" for entry in os.listdir(path)]
     return found
 
 
