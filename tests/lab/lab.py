@@ -66,7 +66,7 @@ class Lab:
         machine.prepare()
         image = base_image(CACHE)
         try:
-            with _lock():
+            with locked():
                 remove_dead()
                 network = self._claim()
             make_key(self.key, f"steersman-lab-{self.run_id}")
@@ -152,7 +152,7 @@ def kept_for(folder: Path) -> list[str]:
 
 
 def remove_dead() -> None:
-    """Remove the labs whose process is gone, and those from before a reboot."""
+    """Remove the labs whose process is gone, and those from before a reboot; to be `locked`."""
     for state in standing():
         wanted = state.get("kept_for") is not None or _lives(state["owner"])
         if state["boot"] != _boot_id() or not wanted:
@@ -174,7 +174,8 @@ def erase(run_id: str) -> None:
 
 
 @contextmanager
-def _lock() -> Iterator[None]:
+def locked() -> Iterator[None]:
+    """Be the only one on this machine who makes a lab or removes dead ones."""
     FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (FOLDER / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
