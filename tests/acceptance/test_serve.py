@@ -12,7 +12,7 @@ import yaml
 from acceptance.daemon import Daemon, serving
 from acceptance.pier import GOOD, MUTE, SITE, Pier
 from acceptance.steer import PULSE, Repo, Steer, app, changes
-from acceptance.web import get
+from acceptance.web import serves
 from lab import seen
 from lab.commands import CommandFailed
 from lab.host import Host
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.lab
 WITHIN = 90.0
 UNITS, APP, RUN = "/etc/systemd/system", "/srv/steersman/apps/pier", "/run/steersman/pier"
 SITE_FILE = "/etc/nginx/conf.d/steersman-pier.conf"
+COVE = "cove.example.com"
 
 
 def until(what: Callable[[], bool], why: Callable[[], str] = lambda: "not in time") -> None:
@@ -53,6 +54,15 @@ class Victim:
     @property
     def pid(self) -> int:
         return int(self.run("systemctl", "show", "-P", "MainPID", self.unit))
+
+    @property
+    def environment(self) -> str:
+        """What its process was started with; "" while it has none."""
+        return self.run("cat", f"/proc/{self.pid}/environ", may_fail=True)
+
+    def has_own_environment(self) -> bool:
+        told = self.environment
+        return "STEER_RELEASE=" in told and "BY_HAND" not in told
 
 
 def edit(path: str) -> Callable[[Victim], object]:
@@ -124,22 +134,11 @@ def test_what_is_changed_by_hand_comes_back(served: Pier, hosts: Lab, damage: st
         return not changes(before, victim.host) and bool(victim.pid)
 
     until(is_back, lambda: "\n".join(changes(before, victim.host)))
-    until(lambda: get(victim.host, SITE).revision == str(served.version))
+    until(lambda: serves(victim.host, SITE, str(served.version)))
     if damage == "a process of another environment":
-        until(lambda: "BY_HAND" not in Path(f"/proc/{_outside(victim)}/environ").read_text())
+        until(victim.has_own_environment, lambda: victim.environment)
     elif "process" not in damage and "stopped" not in damage:
         assert victim.pid == pid, "the app was started anew for a file"
-
-
-def _outside(victim: Victim) -> int:
-    """Return the pid by which this machine knows the instance."""
-    inside = str(victim.pid)
-    for status in Path("/proc").glob("[0-9]*/status"):
-        rows = status.read_text().splitlines()
-        names = next((row.split()[1:] for row in rows if row.startswith("NSpid:")), [])
-        if len(names) > 1 and names[-1] == inside and "gunicorn" in rows[0]:
-            return int(names[0])
-    raise AssertionError(f"no process is {inside} inside")
 
 
 def test_what_was_healed_is_told(served: Pier, hosts: Lab) -> None:
@@ -213,19 +212,15 @@ def test_a_save_in_the_source_folder_of_a_followed_app_is_deployed(
     manifests.mkdir()
     (manifests / "cove.yaml").write_text(yaml.safe_dump_all([*steer.hosts(host), cove]))
 
-    def serves(revision: str) -> bool:
-        answer = get(host, "cove.example.com")
-        return (answer.status, answer.revision) == (200, revision)
-
     with serving(steer, "-f", str(manifests)) as running:
         for revision in ("1", "2"):
             (source / "VERSION").write_text(f"{revision}\n")
-            until(partial(serves, revision), running.said)
+            until(partial(serves, host, COVE, revision), running.said)
         # One that never gets healthy is not waited for when its author has saved again.
         (source / "app.py").write_text(MUTE)
         until(lambda: "steersman-cove.web.g3@1.service" in seen.units(host), running.said)
         (source / "VERSION").write_text("3\n")
         (source / "app.py").write_text(GOOD)
-        until(lambda: serves("3"), running.said)
+        until(lambda: serves(host, COVE, "3"), running.said)
         until(lambda: steer.run("diff", "app/cove", expect=None).code == 0, running.said)
     steer.run("delete", "app/cove")
