@@ -1,6 +1,7 @@
 """One app of a shared host, as a recipe runs it: changed, deployed, loaded and looked at."""
 
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -59,6 +60,11 @@ class Recipe:
         stem = f"steersman-{self.name}.web.g{self.release}@"
         (found,) = [unit for unit in seen.units(self.host) if unit.startswith(stem)]
         return found
+
+    @property
+    def switched_at(self) -> float:
+        """Return when traffic was led to the generation that it goes to now, in Unix time."""
+        return os.lstat(self.host.root / f"run/steersman/{self.name}/web.sock").st_mtime
 
     def states(self) -> list[str]:
         """Return what each generation of it does, the oldest first."""
