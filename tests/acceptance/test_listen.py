@@ -59,7 +59,8 @@ class Hearer:
     def _read(self) -> None:
         assert self._child.stdout is not None
         for line in self._child.stdout:
-            self.signals.append(json.loads(line))
+            if line.endswith(b"\n"):  # the last one may be cut off, with the daemon or with curl
+                self.signals.append(json.loads(line))
 
     def end(self) -> None:
         """Hear the rest, where the daemon has ended the stream."""
