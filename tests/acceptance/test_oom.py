@@ -13,28 +13,22 @@ from lab.lab import Lab
 
 pytestmark = pytest.mark.lab
 
+HUNGRY = "/srv/steersman/apps/guests/shared"
 GUESTS = """
 '''Eats all the memory it may have when it is told to: itself, or by a child.'''
 
 import os
 import signal
+from pathlib import Path
 
-
-def eat(*_: object) -> None:
-    print("guests are at the door", flush=True)
-    kept = [bytearray(1 << 20) for _ in range(1024)]
-    print("fed", len(kept), flush=True)
-
-
-def have_a_child_eat(*_: object) -> None:
-    if os.fork() == 0:
-        eat()
-
-
-signal.signal(signal.SIGUSR1, eat)
-signal.signal(signal.SIGUSR2, have_a_child_eat)
-while True:
+ASKED = [signal.SIGUSR1, signal.SIGUSR2]
+signal.pthread_sigmask(signal.SIG_BLOCK, ASKED)
+Path(os.environ["HOME"], os.environ["STEER_PROCESS"]).touch()
+if signal.sigwait(ASKED) == signal.SIGUSR2 and os.fork() > 0:
     signal.pause()
+print("guests are at the door", flush=True)
+kept = [bytearray(1 << 20) for _ in range(1024)]
+print("fed", len(kept), flush=True)
 """
 
 
@@ -54,6 +48,7 @@ def test_memory_that_ran_out_is_an_error_of_its_own(
         book = Book(steer)
         # An app that comes while a daemon listens is heard from its first line on.
         steer.apply(app("guests", repo, routes=[], processes=processes))
+        wait_until(lambda: host.run(["ls", HUNGRY]).split() == [*processes], "who can be told")
         for process, signal in (("alone", "USR1"), ("child", "USR2")):
             unit = f"steersman-guests.{process}.g1@1.service"
             host.run(["systemctl", "kill", "--kill-whom=main", f"--signal={signal}", unit])
