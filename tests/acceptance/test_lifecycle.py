@@ -194,9 +194,13 @@ def pids(host: Host, app: str) -> set[str]:
 
 def test_a_killed_process_comes_back(fleet: Fleet) -> None:
     host = fleet.hosts[0]
-    had = pids(host, "board")
-    host.run(["kill", "-KILL", *had])
-    wait_until(lambda: len(pids(host, "board") - had) >= 2, "the restart of the killed processes")
+    had, units = pids(host, "board"), fleet.running(host, "board")
+    host.run(["systemctl", "kill", "--signal=KILL", *units])
+
+    def is_back() -> bool:
+        return len(pids(host, "board") - had) >= 2 and fleet.running(host, "board") == units
+
+    wait_until(is_back, "the restart of the killed processes")
     wait_until(lambda: serves(host, BOARD, "2"), "the answer after the restart")
     assert fleet.steer.run("diff", "app/board").code == 0
 
