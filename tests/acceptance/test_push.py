@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from acceptance.daemon import Daemon, serving
 from acceptance.steer import AS_NOBODY_WE_KNOW, PULSE, Ran, Repo, Steer
 from acceptance.web import serves
 from lab.lab import Lab
+from transport_lab import free_port
 
 pytestmark = pytest.mark.lab
 
@@ -69,11 +69,9 @@ def steer(new_steer: Callable[[], Steer], ann: Pusher) -> Steer:
     """A steer whose daemon takes what ann pushes."""
     steer = new_steer()
     steer.apply(*steer.hosts())
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     keys = {"ann": {"key": ann.public, "apps": ["pushed"]}}
     hooks = {"fleet": {"provider": "gitea", "secret": "fleet-hook", "repository": "fleet"}}
-    settings = {"git": {"listen": f"127.0.0.1:{port}", "keys": keys}, "hooks": hooks}
+    settings = {"git": {"listen": f"127.0.0.1:{free_port()}", "keys": keys}, "hooks": hooks}
     (steer.folder / "state/steersman/serve.yaml").write_text(yaml.safe_dump(settings))
     return steer
 
