@@ -153,7 +153,7 @@ def test_curl_reads_watches_and_scales(served: Served) -> None:
     outcome = lines[-1]["outcome"]
     assert (outcome["app"], outcome["error"]) == ("crew", None)
     assert served.person.runs("worker.py")
-    watch = f"/apps?watch=true&resourceVersion={revision}&timeoutSeconds=1"
+    watch = f"/apps?watch=true&resourceVersion={revision}&timeoutSeconds=10"
     changes = [json.loads(line) for line in served.curl(watch)[1].splitlines()]
     assert {each["object"]["metadata"]["name"] for each in changes} == {"crew"}
     events = json.loads(served.curl("/happened?kind=App&name=crew")[1])["items"]
