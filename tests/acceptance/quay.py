@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,11 +138,18 @@ class Quay:
         found["statsd"] = "".join(counted).encode()
         found["scraped"] = shown(self.metrics_port, TOKEN)
         for folder in (self.folder, self.munin.folder):
-            for path in folder.rglob("*"):
-                found[str(path)] = str(path).encode() + (
-                    path.read_bytes() if path.is_file() else b""
-                )
+            found |= {path: path.encode() + data for path, data in contents(folder).items()}
         return found
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return what is below a folder: files with what they hold, but for those that go meanwhile."""
+    found: dict[str, bytes] = {}
+    for top, folders, files in os.walk(folder):
+        for path in (Path(top, name) for name in (*folders, *files)):
+            with suppress(FileNotFoundError):
+                found[str(path)] = path.read_bytes() if path.is_file() else b""
+    return found
 
 
 def shown(port: int, token: str) -> bytes:
@@ -168,7 +176,8 @@ def quay(folder: Path) -> Iterator[Quay]:
         made = Quay(
             folder,
             stack.enter_context(HttpServer()),
-            [stack.enter_context(HttpServer())],
+            # It goes away and comes back on its port, which must be nobody else's meanwhile.
+            [stack.enter_context(HttpServer(free_port()))],
             StatsdServer(folder),
             Carbon(folder),
             PrometheusServer(folder),

@@ -79,10 +79,7 @@ async def test_statsd_counts_what_we_count(statsd: StatsdServer, tags: str) -> N
 
     name = "prod.log_lines_total;app=shop" if tags == "datadog" else "prod.log_lines_total.shop"
 
-    async def has_all() -> bool:
-        return "prod.a_b_1_c" in await statsd.ask("gauges")
-
-    await until(has_all, statsd.log.read_text)
+    await statsd.wait_for("prod.a_b_1_c", "gauges")
     assert f"'{name}': 4" in await statsd.ask("counters")
     assert "'prod.debt': -5" in await statsd.ask("gauges")
     counted = await statsd.ask("counters")

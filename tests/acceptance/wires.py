@@ -148,6 +148,14 @@ class StatsdServer:
         writer.close()
         return answer.decode()
 
+    async def wait_for(self, wanted: str, command: str) -> None:
+        """Wait until an answer holds `wanted`: nobody is told that a datagram was read."""
+
+        async def has_it() -> bool:
+            return wanted in await self.ask(command)
+
+        await until(has_it, lambda: f"{wanted} is not among the {command}")
+
 
 def _fetched(npm: str) -> Path:
     """Return the program: it is there whole or not at all, whoever else wants it just now."""

@@ -36,6 +36,12 @@ def events_in(http: HttpServer) -> list[dict[str, Any]]:
     return events
 
 
+def frame_of(event: dict[str, Any], function: str) -> dict[str, Any]:
+    """Return an event's frame of a function, of what was raised last."""
+    frames: list[dict[str, Any]] = event["exception"]["values"][-1]["stacktrace"]["frames"]
+    return next(each for each in frames if each["function"] == function)
+
+
 def read_otlp(asked: Asked) -> Any:
     """Return what was posted as the official definitions read it; ids in OTLP are hex, though."""
     data = json.loads(asked.body)
