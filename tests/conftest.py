@@ -8,15 +8,16 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-# How long an example takes is the machine's affair: neither a limit of each, which is 200 ms
-# unless one is set, nor one of how fast they are made may fail a test where others work too.
-settings.register_profile("steersman", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("steersman")
-
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would every `steer`
 # that they start; a handler here is the default again in a child.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes is told by who else uses the machine; what fails is told with its seed.
+settings.register_profile(
+    "steersman", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("steersman")
 
 
 @pytest.fixture(scope="session", autouse=True)
