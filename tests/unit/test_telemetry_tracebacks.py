@@ -12,7 +12,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from steersman.api.signals import Frame, Raised
@@ -292,9 +292,10 @@ def test_two_different_ones_that_interleave(is_by_call: bool, tmp_path: Path) ->
     ]
 
 
-def test_lines_of_others_in_between_do_not_belong(tmp_path: Path) -> None:
+@pytest.mark.parametrize("client", ["127.0.0.1", "192.0.2.7:40404", "::1", "2001:db8::a:5000"])
+def test_lines_of_others_in_between_do_not_belong(tmp_path: Path, client: str) -> None:
     lines = [line for line in printed(PLAIN, tmp_path) if line]
-    other = '127.0.0.1 - - [25/Nov/2026:22:10:00 +0000] "GET / HTTP/1.1" 500 -'
+    other = f'{client} - - [25/Nov/2026:22:10:00 +0000] "GET / HTTP/1.1" 500 -'
     mixed = list(chain.from_iterable((line, other) for line in lines))
     (raised,) = only([*mixed, "INFO:     Started", "said by nobody"])
     assert raised.message == "division by zero"
@@ -503,6 +504,7 @@ def expected(error: BaseException) -> list[Raised]:
 
 
 @given(errors())
+@example(raised_here(ValueError("a\nbad - an e::b - c"), None, False, 0))
 def test_what_traceback_prints_is_read_back_exactly(error: Exception) -> None:
     stream = io.StringIO()
     stream.writelines(traceback.format_exception(error))

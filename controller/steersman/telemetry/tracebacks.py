@@ -48,7 +48,8 @@ _ENTRY = re.compile(
     | \[?\d\d:\d\d:\d\d                           # 22:10:00
     | [A-Z][a-z]{2}[ ][ \d]\d[ ]\d\d:\d\d         # Nov 25 22:10
     | [\[<]?(?:DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)\b[\]>:|\s]
-    | [0-9a-fA-F.:]+(?::\d+)?[ ]-[ ]              # an access log: 127.0.0.1 - - [25/Nov/2026:…
+    | (?:\d+\.){3}\d+(?::\d+)?[ ]-[ ]             # an access log: 127.0.0.1 - - [25/Nov/2026:…
+    | (?=\S*\d)[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F.:]*[ ]-[ ]  # one of IPv6: ::1 - - [25/…
     | \{"                                         # JSON
     | Exception[ ](?:ignored[ ])?in[ :]           # … thread Thread-1
     """,
