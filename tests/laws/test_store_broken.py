@@ -138,10 +138,10 @@ CAUGHT: list[tuple[Broken, str]] = [
 
 @pytest.mark.parametrize(("broken", "law"), CAUGHT)
 async def test_a_law_fails_it(broken: Broken, law: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    await obey(law, MemoryStore())
     # What never comes is not waited for.
     monkeypatch.setattr(samples, "WITHIN", 0.5)
     monkeypatch.setattr(watch_laws, "WITHIN", 0.5)
-    await obey(law, MemoryStore())
     with pytest.raises((AssertionError, TimeoutError, pytest.fail.Exception)):
         await obey(law, broken())
 
