@@ -33,7 +33,14 @@ APP = {
         },
     },
 }
-WORKER = "import os, time\ntime.sleep(float(os.environ.get('LIFE', 9999)))\n"
+# Where SERVING is the link that says whose the traffic is, it ends a moment after it has some.
+WORKER = """\
+import os, time
+link, mine = os.environ.get("SERVING"), os.environ["STEER_RELEASE"]
+while not link or os.path.basename(os.readlink(link)).partition("-")[0] != mine:
+    time.sleep(0.1 if link else 9999)
+time.sleep(1)
+"""
 STEER = [sys.executable, "-m", "steersman.cli"]
 
 
@@ -126,6 +133,11 @@ def at_home(folder: Path) -> Iterator[Person]:
         thread.join()
 
 
+def lasting(seconds: int) -> str:
+    """Return a command that lasts so long, in words that no other process of tests has."""
+    return f"sleep {seconds}.{os.getpid():07}"
+
+
 def running(words: str) -> list[int]:
     """Return the pids of programs, but steer itself, with these words among their arguments."""
     found = []
@@ -140,13 +152,13 @@ def running(words: str) -> list[int]:
 
 
 def until_running(words: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not running(words):
         assert time.monotonic() < deadline, f"{words} does not run"
         time.sleep(0.05)
 
 
-def until_gone(words: str, within: float) -> None:
+def until_gone(words: str, within: float = 30) -> None:
     deadline = time.monotonic() + within
     while running(words):
         assert time.monotonic() < deadline, f"{words} still runs"

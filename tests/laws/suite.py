@@ -280,7 +280,7 @@ class SupervisorOnlyLaws:
             except HandError:
                 return False  # supervisord is on its way
 
-        await until(serves, within=20)
+        await until(serves)
         assert (await bench.get("boot"))[1]["x-revision"] == "1"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from laws.person import STEER, Person, at_home, until_gone, until_running
+from laws.person import STEER, Person, at_home, lasting, until_gone, until_running
 from laws.terminal import Terminal
 
 pytestmark = pytest.mark.slow
@@ -73,8 +73,8 @@ def test_keys_reach_the_program_and_not_steer(terminal: Callable[..., Terminal])
 def test_a_shell_has_job_control_and_the_release(terminal: Callable[..., Terminal]) -> None:
     there = terminal("bash", "--norc", "-i")
     there.until(rb"[$#] ")
-    there.type(b"sleep 4246\r")
-    until_running("sleep 4246")  # until then a key is the shell's own
+    there.type(lasting(4242).encode() + b"\r")
+    until_running(lasting(4242))  # until then a key is the shell's own
     there.type(b"\x1a")
     there.until(rb"Stopped")
     there.type(b"kill -KILL %1; disown -a; echo $MOOD-$STEER_RELEASE-$TERM; exit 3\r")
@@ -86,11 +86,11 @@ def test_a_shell_has_job_control_and_the_release(terminal: Callable[..., Termina
 def test_a_steer_that_is_ended_restores_the_terminal_and_ends_the_program(
     terminal: Callable[..., Terminal], number: signal.Signals
 ) -> None:
-    there = terminal("sh", "-c", "trap '' HUP TERM; echo up; sleep 4243; sleep 4243")
+    there = terminal("sh", "-c", f"trap '' HUP TERM; echo up; {lasting(4243)}; {lasting(4243)}")
     there.until(rb"up\r\n")
     there.process.send_signal(number)
     assert there.end() == 128 + number
-    until_gone("sleep 4243", 10)
+    until_gone(lasting(4243))
 
 
 def test_pipes_carry_bytes_unchanged_and_errors_apart(person: Person) -> None:
@@ -128,41 +128,41 @@ def test_input_comes_as_it_is_written(person: Person) -> None:
 def test_what_a_program_leaves_behind_ends_with_it(person: Person) -> None:
     began = time.monotonic()
     out, _ = person.steer(
-        "run", "app/crew", "--", "sh", "-c", "sleep 4244 & echo done; exit 5", expect=5
+        "run", "app/crew", "--", "sh", "-c", f"{lasting(4244)} & echo done; exit 5", expect=5
     )
-    assert out == b"done\n" and time.monotonic() - began < 20
-    until_gone("sleep 4244", 5)
+    assert out == b"done\n" and time.monotonic() - began < 60
+    until_gone(lasting(4244))
 
 
 DAEMON = """\
-import os, signal
+import os, signal, sys
 ready, told = os.pipe()
 if os.fork() == 0:
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.write(told, b".")
     os.closerange(0, 3)
-    os.execlp("sleep", "sleep", "4246")
+    os.execlp("sleep", *sys.argv[1].split())
 os.read(ready, 1)
 print("done")
 """
 
 
 def test_a_daemon_that_a_program_started_ends_with_it(person: Person) -> None:
-    out, _ = person.steer("run", "app/crew", "--", "python", "-c", DAEMON)
+    out, _ = person.steer("run", "app/crew", "--", "python", "-c", DAEMON, lasting(4246))
     assert out == b"done\n"
-    until_gone("sleep 4246", 5)
+    until_gone(lasting(4246))
 
 
 def test_a_lost_link_ends_the_program_and_is_told(
     person: Person, terminal: Callable[..., Terminal]
 ) -> None:
-    there = terminal("sh", "-c", "trap '' HUP TERM; echo up; sleep 4245; sleep 4245")
+    there = terminal("sh", "-c", f"trap '' HUP TERM; echo up; {lasting(4245)}; {lasting(4245)}")
     there.until(rb"up\r\n")
     person.cut()
     assert there.end() == 1
     assert b"run it again" in there.seen
-    until_gone("sleep 4245", 20)
+    until_gone(lasting(4245))
 
 
 @pytest.mark.parametrize(
