@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -33,3 +34,15 @@ def main_thread_loop() -> Iterator[None]:
 def own_logs() -> None:
     """Forget how a verb that ran in this process has set up the log: it may have silenced it."""
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """Return a port of 127.0.0.1 on which nobody listens, and which nobody else is given.
+
+    A server of the test's own may take it, if it sets SO_REUSEADDR as most do.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]

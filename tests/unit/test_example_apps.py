@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,13 +26,12 @@ Server = tuple[int, subprocess.Popen[bytes]]
 
 
 @pytest.fixture
-def server(unused_tcp_port_factory: Callable[[], int], tmp_path: Path) -> Iterator[Server]:
-    port = unused_tcp_port_factory()
-    env = {"PORT": str(port), "STATE_DIR": str(tmp_path), "GREETING": "hello"}
+def server(closed_port: int, tmp_path: Path) -> Iterator[Server]:
+    env = {"PORT": str(closed_port), "STATE_DIR": str(tmp_path), "GREETING": "hello"}
     script = str(EXAMPLES / "port-plain/src/server.py")
     with subprocess.Popen([sys.executable, script], env=env, stdout=subprocess.PIPE) as process:
-        wait_for_port(port, process)
-        yield port, process
+        wait_for_port(closed_port, process)
+        yield closed_port, process
         process.kill()
 
 
