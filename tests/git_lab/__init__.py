@@ -116,10 +116,12 @@ class FakeDeploys(Deploys):
         self.at_once = self.most_at_once = self.ended = 0
         self.gives_up = self.given_up = False
         self.overtaken_by: list[str] = []
+        self.overtaken = asyncio.Event()
         return self
 
     async def overtake(self, app: str, commit: str) -> None:
         self.overtaken_by.append(commit)
+        self.overtaken.set()
         if self.gives_up:
             self.given_up = True
             self.may_end.set()

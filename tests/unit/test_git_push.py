@@ -121,7 +121,7 @@ async def test_who_leaves_cancels_nothing(lab: Lab) -> None:
     assert (await pushing).code != 0
     assert lab.deploys.at_once == 1, "it goes on"
     lab.deploys.may_end.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await lab.at("main") != commit:  # noqa: ASYNC110 - git is another process
             await asyncio.sleep(0.02)
 
@@ -160,7 +160,7 @@ async def test_who_pushes_is_reminded_of_what_is_waited_for(
         lab.deploys.may_end.set()
         said = await pushing
     assert said.code == 0, said
-    assert said.text.count(f"remote: still at: shop: deploying {commit[:12]} (0 s)") >= 3
+    assert said.text.count(f"remote: still at: shop: deploying {commit[:12]} (") >= 3
 
 
 @pytest.mark.parametrize("gate", ["rollout", "none"])
@@ -196,6 +196,8 @@ async def test_two_pushes_at_once_go_one_after_the_other(lab: Lab, tmp_path: Pat
     one = asyncio.create_task(lab.ann.push("shop"))
     await lab.deploys.began.wait()
     two = asyncio.create_task(lab.ann.push("shop", "late:main"))
+    await lab.deploys.overtaken.wait()
+    # One that waits for nobody has the time to show it.
     await asyncio.wait([two], timeout=0.5)
     assert not two.done()
     lab.deploys.may_end.set()

@@ -9,6 +9,7 @@ import os
 import random
 import select
 import shutil
+import signal
 import socket
 import statistics
 import time
@@ -274,11 +275,11 @@ def test_what_runs_once_is_no_process_and_told_so(place: Place) -> None:
 def test_an_ear_outlives_its_hand_and_tells_the_next_what_it_heard(place: Place) -> None:
     port = free_port()
     variables(place, 3, port, 'DEBUG="1"\n')
-    with listening(place, 3) as first:
+    with listening(place, 60) as first:
         told_of(first, "steersman_statsd_datagrams_total", release="3", process="web", app="shop")
         send(port, b"orders:1|c")
         said = told_of(first, "orders_total")
-        assert totals(said, "orders_total") == [0, 1]
+        assert totals(said, "orders_total")[:2] == [0, 1], "and later batches, if it was slow"
         (ear,) = (int(each.parent.name) for each in Path("/proc").glob("[0-9]*/cmdline")
                   if place.run.encode() in _read(each))  # fmt: skip
         # A hand takes its whole process group along.
@@ -300,6 +301,7 @@ def test_an_ear_outlives_its_hand_and_tells_the_next_what_it_heard(place: Place)
         # Told again or not, it never goes back: nobody takes it for a counter begun anew.
         counted = totals(said, "orders_total")
         assert counted == sorted(counted)
+    os.kill(ear, signal.SIGKILL)
 
 
 def test_ports_come_and_go_with_releases_and_two_hands_share_one_ear(place: Place) -> None:
@@ -324,12 +326,8 @@ def test_ports_come_and_go_with_releases_and_two_hands_share_one_ear(place: Plac
 
 
 def is_held(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
-        try:
-            mine.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
+    """Look without trying: who tries has the port for a moment, and the ear may not get it."""
+    return bool(dropped([port]))
 
 
 def test_a_file_of_the_same_tick_is_not_missed(place: Place) -> None:
@@ -376,7 +374,7 @@ def test_the_first_app_of_a_host_is_heard_from_its_first_datagram(place: Place) 
         while not is_held(port):
             select.select((), (), (), 0.01)
         send(port, b"orders:1|c")
-        assert totals(told_of(source, "orders_total"), "orders_total") == [0, 1]
+        assert totals(told_of(source, "orders_total"), "orders_total")[:2] == [0, 1]
 
 
 def _read(path: Path) -> bytes:
