@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -51,6 +52,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_one_request(self) -> None:
         self.server.idle.add(self.connection)
+        if self.server.closing:  # `end` may have looked before this one was among the idle
+            end_reading(self.connection)
         super().handle_one_request()
 
     def parse_request(self) -> bool:
@@ -80,7 +83,12 @@ class Server(ThreadingHTTPServer):
         self.closing = True
         self.shutdown()
         for connection in list(self.idle):
-            connection.shutdown(socket.SHUT_RD)
+            end_reading(connection)
+
+
+def end_reading(connection: socket.socket) -> None:
+    with suppress(OSError):  # the client was faster
+        connection.shutdown(socket.SHUT_RD)
 
 
 def main() -> None:
