@@ -88,8 +88,8 @@ def test_term_lets_a_request_under_way_end_and_closes_idle_connections(
     server: tuple[int, subprocess.Popen[bytes]],
 ) -> None:
     port, process = server
-    idle = socket.create_connection(("127.0.0.1", port), timeout=10)
-    busy = socket.create_connection(("127.0.0.1", port), timeout=10)
+    idle = socket.create_connection(("127.0.0.1", port), timeout=60)
+    busy = socket.create_connection(("127.0.0.1", port), timeout=60)
     busy.sendall(
         b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\nExpect: 100-continue\r\n\r\n"
     )
@@ -102,6 +102,6 @@ def test_term_lets_a_request_under_way_end_and_closes_idle_connections(
     assert answer.startswith(b"HTTP/1.1 201")
     assert b"Connection: close" in answer
     assert answer.endswith(b"order-2")
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=60) == 0
     idle.close()
     busy.close()

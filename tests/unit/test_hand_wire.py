@@ -102,7 +102,7 @@ def test_a_hand_answers_and_ends_with_its_input(hand: Hand) -> None:
     assert hand.ask(2, "hello")["python"] == f"{sys.version_info[0]}.{sys.version_info[1]}"
     assert hand.process.stdin is not None
     hand.process.stdin.close()
-    assert hand.process.wait(10) == -9  # it takes its own process group along
+    assert hand.process.wait(60) == -9  # it takes its own process group along
 
 
 def test_changes_need_an_epoch_that_is_not_old(hand: Hand, tmp_path: Path) -> None:
