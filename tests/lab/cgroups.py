@@ -24,18 +24,33 @@ def folders(name: str) -> list[Path]:
 
 def members(name: str) -> set[int]:
     """Return the processes in the group and all groups below it."""
-    pids: set[int] = set()
-    for folder in folders(name):
-        for listing in [folder / "cgroup.procs", *folder.rglob("cgroup.procs")]:
-            pids.update(_read(listing))
-    return pids
+    # Groups come and go while we look, which `rglob` does not forgive.
+    return {
+        pid
+        for folder in folders(name)
+        for path, _, _ in os.walk(folder)
+        for pid in _read(Path(path, "cgroup.procs"))
+    }
 
 
 def first(name: str) -> int | None:
-    """Return the oldest process directly in the group."""
-    return min(
-        (pid for each in folders(name) for pid in _read(each / "cgroup.procs")), default=None
-    )
+    """Return the oldest process directly in the group; a younger one may have a smaller pid."""
+    ages = []
+    for pid in {pid for each in folders(name) for pid in _read(each / "cgroup.procs")}:
+        try:
+            ages.append((start_time(pid), pid))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended while we looked
+    return min(ages)[1] if ages else None
+
+
+def start_time(pid: int) -> int:
+    """Return when a process started, in clock ticks since the boot; a zombie is none."""
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    state, *fields = stat[stat.rindex(")") + 2 :].split()
+    if state == "Z":
+        raise ProcessLookupError(pid)
+    return int(fields[18])
 
 
 def _read(listing: Path) -> list[int]:

@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,11 @@ class Lab:
 
 def standing() -> list[dict[str, Any]]:
     """Return what each lab on this machine wrote down about itself."""
-    return [json.loads(path.read_text()) for path in sorted(FOLDER.glob("*/lab.json"))]
+    found = []
+    for path in sorted(FOLDER.glob("*/lab.json")):
+        with suppress(FileNotFoundError):  # taken down while we look
+            found.append(json.loads(path.read_text()))
+    return found
 
 
 def kept_for(folder: Path) -> list[str]:
@@ -187,20 +191,12 @@ def _boot_id() -> str:
 
 
 def _this_process() -> dict[str, int]:
-    return {"pid": os.getpid(), "started": _start_time(os.getpid())}
+    return {"pid": os.getpid(), "started": cgroups.start_time(os.getpid())}
 
 
 def _lives(owner: dict[str, int]) -> bool:
     try:
-        return _start_time(owner["pid"]) == owner["started"]
+        # A pid may be used again.
+        return cgroups.start_time(owner["pid"]) == owner["started"]
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def _start_time(pid: int) -> int:
-    """Return when a process started, in clock ticks since the boot: its pid may be used again."""
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    state, *fields = stat[stat.rindex(")") + 2 :].split()
-    if state == "Z":
-        raise ProcessLookupError(pid)
-    return int(fields[18])
