@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 # Seconds between two looks whether a command that writes nothing has ended.
 LOOK = 0.2
-# How long the words of what a command left behind are read after its end.
-LAST_WORDS = 1.0
+# Looks for what was still on its way as the command ended, each of up to as many seconds. Looks and
+# no deadline: a reader that pauses in between must not cost it the end of a dump.
+LAST_LOOKS, LAST_LOOK = 20, 0.05
 
 _running: "List[Session]" = []
 
@@ -122,9 +123,10 @@ class Session:
                 if not parts or time.monotonic() - looked > LOOK:
                     code, looked = self._job.exit_code(), time.monotonic()
             self.end()
-            deadline = time.monotonic() + LAST_WORDS
-            while not self._streams.is_over and time.monotonic() < deadline:
-                yield from self._move(0.05)
+            for _ in range(LAST_LOOKS):
+                if self._streams.is_over:
+                    break
+                yield from self._move(LAST_LOOK)
             yield {"exit": code}, b""
         finally:
             _running.remove(self)
