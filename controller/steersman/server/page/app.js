@@ -1,7 +1,7 @@
 // One app: its rollout as it goes, charts with its releases marked, processes, errors and logs.
 import { events, get, lines, list } from "./api.js";
 import { Chart } from "./charts.js";
-import { ago, badge, bytes, card, h, number, readiness, table } from "./dom.js";
+import { ago, badge, bytes, card, h, number, readiness, redraw, table } from "./dom.js";
 import { errorTable } from "./errors.js";
 import { SPANS, named, samples } from "./samples.js";
 
@@ -37,7 +37,7 @@ export function app(page, content, name) {
       get("/instances", { app: name, host: object.status?.hosts ?? [] }, signal),
     ]);
     head.replaceChildren(...summary(object));
-    tables.replaceChildren(processes(running.instances), history(releases, object));
+    redraw(tables, processes(running.instances), history(releases, object));
   });
   page.every(async (signal) => {
     const load = async () => {
@@ -50,7 +50,7 @@ export function app(page, content, name) {
   }, 10000);
   page.every(async (signal) => {
     const found = (await list("/errors", { app: name }, signal)).slice(-10);
-    faults.replaceChildren(card("Errors", errorTable(found, "No errors.")));
+    redraw(faults, card("Errors", errorTable(found, "No errors.")));
   }, 5000);
   follow(page, name, rollout);
 }

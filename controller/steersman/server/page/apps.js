@@ -1,6 +1,6 @@
 // The first page: every app, how it is, and what it does.
 import { list } from "./api.js";
-import { ago, bytes, card, h, number, readiness, table } from "./dom.js";
+import { ago, bytes, card, h, number, readiness, redraw, table } from "./dom.js";
 import { spark } from "./charts.js";
 import { SPANS, samples } from "./samples.js";
 
@@ -47,5 +47,5 @@ function draw(known, text, place) {
     { name: "Created", class: "wide", cell: (app) => ago(app.metadata.creationTimestamp) },
   ];
   const empty = text ? "No app has that in its name." : "No app yet: `steer apply -f app.yaml` makes one.";
-  place.replaceChildren(card("All apps", table(columns, rows, empty)));
+  redraw(place, card("All apps", table(columns, rows, empty)));
 }

@@ -21,6 +21,15 @@ export function table(columns, rows, empty) {
     h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, body)));
 }
 
+// Draw a place anew; whoever works by keys stays on the link that they had come to.
+export function redraw(place, ...children) {
+  const held = place.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  const alike = () => [...place.querySelectorAll("a")].filter((each) => each.getAttribute("href") === held);
+  const which = held === null ? -1 : alike().indexOf(document.activeElement);
+  place.replaceChildren(...children);
+  if (which >= 0) alike()[which]?.focus({ preventScroll: true });
+}
+
 export function card(title, ...children) {
   return h("section", { class: "card", "aria-label": title }, h("h2", {}, title), children);
 }

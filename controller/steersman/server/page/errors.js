@@ -1,6 +1,6 @@
 // Errors: each once, however often it came, with the code around the line that raised it.
 import { Refused, list } from "./api.js";
-import { ago, badge, card, h, table } from "./dom.js";
+import { ago, badge, card, h, redraw, table } from "./dom.js";
 
 export function errorTable(items, empty) {
   const columns = [
@@ -18,7 +18,7 @@ export function errors(page, content) {
   const place = h("div", {});
   content.append(h("h1", {}, "Errors"), h("p", { class: "sub" }, "What went wrong, newest first; apps need no change for it."), place);
   page.every(async (signal) => {
-    place.replaceChildren(card("All errors", errorTable(await list("/errors", {}, signal), "Nothing went wrong lately.")));
+    redraw(place, card("All errors", errorTable(await list("/errors", {}, signal), "Nothing went wrong lately.")));
   });
 }
 

@@ -1,6 +1,6 @@
 // What happened, newest first.
 import { list } from "./api.js";
-import { ago, card, h, table } from "./dom.js";
+import { ago, card, h, redraw, table } from "./dom.js";
 
 export function events(page, content) {
   const place = h("div", {});
@@ -14,6 +14,6 @@ export function events(page, content) {
       { name: "Host", class: "wide", cell: (each) => each.host || "" },
       { name: "What", cell: (each) => each.message },
     ];
-    place.replaceChildren(card("The newest", table(columns, items, "Nothing happened yet.")));
+    redraw(place, card("The newest", table(columns, items, "Nothing happened yet.")));
   });
 }

@@ -1,7 +1,7 @@
 // Hosts: how loaded each is, and what runs there.
 import { get, list } from "./api.js";
 import { Chart, spark } from "./charts.js";
-import { ago, bytes, card, h, number, readiness, table } from "./dom.js";
+import { ago, bytes, card, h, number, readiness, redraw, table } from "./dom.js";
 import { SPANS, named, samples } from "./samples.js";
 
 export function hosts(page, content) {
@@ -27,7 +27,7 @@ export function hosts(page, content) {
       { name: "Memory free", class: "num", cell: (each) => bytes(known.free.get(each.metadata.name)?.at(-1)?.[1]) },
       { name: "Since", class: "wide", cell: (each) => ago(each.metadata.creationTimestamp) },
     ];
-    place.replaceChildren(card("All hosts", table(columns, known.hosts, "No host yet.")));
+    redraw(place, card("All hosts", table(columns, known.hosts, "No host yet.")));
   };
   page.every(async (signal) => { known.hosts = await list("/hosts", {}, signal); draw(); });
   page.every(async (signal) => {
@@ -70,7 +70,7 @@ export function host(page, content, name) {
       { name: "State", cell: (each) => each.state ?? "–" },
       { name: "Restarts", class: "num", cell: (each) => each.restarts ?? 0 },
     ];
-    running.replaceChildren(card("Processes", table(columns, now.instances ?? [], "Nothing of ours runs here.")));
+    redraw(running, card("Processes", table(columns, now.instances ?? [], "Nothing of ours runs here.")));
   });
   page.every(async (signal) => {
     const match = { host: name };
