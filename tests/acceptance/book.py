@@ -18,7 +18,7 @@ class Book:
 
     def errors(self, kind: str) -> list[Error]:
         transport = httpx.HTTPTransport(uds=self._door)
-        with httpx.Client(transport=transport, base_url="http://localhost") as client:
+        with httpx.Client(transport=transport, base_url="http://localhost", timeout=60) as client:
             answer = client.get("/apis/steersman/v1/errors")
         items: list[Error] = answer.json()["items"]
         return [each for each in items if each["spec"]["kind"] == kind]

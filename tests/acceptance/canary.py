@@ -188,7 +188,11 @@ def is_open(path: Path, tops: list[Path]) -> bool:
 
 
 def env_files(place: Place, app: str) -> set[Path]:
-    return {path for top in place.folders for path in top.rglob(f"apps/{app}/env/*")}
+    # Other folders come and go on a host that lives, which `rglob` does not forgive.
+    below = [Path(folder) for top in place.folders for folder, _, _ in os.walk(top)]
+    return {
+        path for folder in below if folder.match(f"apps/{app}/env") for path in folder.iterdir()
+    }
 
 
 def holders(folders: list[Path], values: list[str]) -> dict[Path, bytes]:
@@ -201,7 +205,10 @@ def holders(folders: list[Path], values: list[str]) -> dict[Path, bytes]:
                 path = Path(folder, name)
                 if path.is_symlink() or not path.is_file():
                     continue
-                data = path.read_bytes()
+                try:
+                    data = path.read_bytes()
+                except FileNotFoundError:
+                    continue
                 first = next((one for one in wanted if one in data), None)
                 if first is not None:
                     found[path] = first

@@ -46,11 +46,13 @@ class Daemon:
             pass
 
     def said(self) -> str:
-        return self.log_path.read_text()
+        return self.log_path.read_text(errors="replace")
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the log's records of one name, oldest first."""
-        lines = [json.loads(line) for line in self.said().splitlines() if line.startswith("{")]
+        # The last line may be half written.
+        whole = self.said().split("\n")[:-1]
+        lines = [json.loads(line) for line in whole if line.startswith("{")]
         return [line for line in lines if line["event"] == name]
 
     def cpu_seconds(self) -> float:

@@ -38,11 +38,12 @@ def _outline(host: Host, top: str) -> Iterator[str]:
             continue
         try:
             found = os.lstat(path)
+            line = f"{name} {stat.filemode(found.st_mode)} {found.st_uid}:{found.st_gid}{_to(path)}"
+            entries = os.listdir(path) if stat.S_ISDIR(found.st_mode) else []
         except FileNotFoundError:
             continue
-        yield f"{name} {stat.filemode(found.st_mode)} {found.st_uid}:{found.st_gid}{_to(path)}"
-        if stat.S_ISDIR(found.st_mode):
-            waiting += [f"{path}/{entry}" for entry in os.listdir(path)]
+        yield line
+        waiting += [f"{path}/{entry}" for entry in entries]
 
 
 def _to(path: str) -> str:

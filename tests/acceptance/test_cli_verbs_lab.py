@@ -67,7 +67,7 @@ class Person:
 
     def answers(self) -> bool:
         process = self.start("host", "check")
-        process.communicate(timeout=60)
+        process.communicate(timeout=240)
         return process.returncode == 0
 
     def runs(self, words: str) -> bool:

@@ -49,7 +49,8 @@ def of_release(pier: Pier, number: int) -> dict[str, Any]:
 def test_the_figures_are_what_the_clients_counted(pier: Pier) -> None:
     forget_others(pier.hosts)
     pier.commit(TENTH)
-    file = pier.write(strategy="BlueGreen", minReadySeconds=5)
+    # The load must end before what is measured does.
+    file = pier.write(strategy="BlueGreen", minReadySeconds=15)
     with ExitStack() as ending:
         with pier.load() as load:
             # Answers of the old release, to compare with.
@@ -95,8 +96,9 @@ def test_a_site_of_an_older_steersman_is_brought_up_to_date(pier: Pier) -> None:
     site = host.root / SITE_FILE
     wanted = site.read_text()
     site.write_text(older(wanted))
+    before = seen.nginx_reloads(host) + 1
     host.run(["nginx", "-s", "reload"])
-    before = seen.nginx_reloads(host)
+    wait_until(lambda: seen.nginx_reloads(host) == before, "the reload")
     with pier.load() as load:
         ran = pier.apply()
     # Nothing but what the release itself does since the test before.

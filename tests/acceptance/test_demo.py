@@ -25,11 +25,11 @@ def left_of(folder: str) -> list[str]:
     found = [folder] if Path(folder).exists() else []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            words = Path("/proc", pid, "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            words = Path("/proc", pid, "cmdline").read_bytes().replace(b"\0", b" ")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if folder in words:
-            found.append(words)
+        if folder.encode() in words:
+            found.append(str(words))
     return found
 
 

@@ -74,7 +74,8 @@ def sick(
     steer, folder = new_steer(), tmp_path_factory.mktemp("repos")
     repos = {name: Repo(folder / name, PULSE) for name in BAD}
     web = {"command": "gunicorn app:app --timeout 3600", "port": "http", "health": HEALTH}
-    rollout = {"progressDeadlineSeconds": 8}
+    # A good release must begin within it, four of them at once.
+    rollout = {"progressDeadlineSeconds": 20}
     apps = [app(n, repo, processes={"web": web}, rollout=rollout) for n, repo in repos.items()]
     for each in apps:
         chosen = hosts_of(each["metadata"]["name"], hosts.hosts)

@@ -146,7 +146,6 @@ def test_a_reboot_brings_every_app_back_by_itself(
         wait_until(
             partial(serves, host, f"{site}.example.com", revision),
             f"the answer of {site} after the reboot",
-            timeout=10,
         )
     for name in ("socket", "path", "plain"):
         assert steer.run("diff", f"app/{name}").code == 0

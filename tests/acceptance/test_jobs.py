@@ -185,6 +185,7 @@ def test_a_schedule_fires_and_forbid_does_not_overlap(crew: Crew) -> None:
     assert row[:4] == ["tick", "crew", "*:*:*", "no"]
     crew.apply(crew.job("tick", "wait", "ticks", schedule="*:*:*", suspend=True))
     assert "nextRun" not in crew.status("tick")
+    wait_until(lambda: "running" not in crew.states("tick"), "the end of the last that was due")
     count = len(crew.shared("ticks").read_text())
     assert crew.steer.run("job", "run", "tick").out.endswith("late 1\n")
     assert len(crew.shared("ticks").read_text()) == count + len("begin\nend\n")
@@ -212,7 +213,8 @@ def test_a_run_that_was_missed_is_caught_up_after_a_reboot_and_only_once(
 
 def test_allow_overlaps_and_replace_takes_over(crew: Crew) -> None:
     allow = crew.job("many", "wait", "many", schedule="*:*:*", concurrency="Allow")
-    replace = crew.job("one", "wait", "one", schedule="*:*:*", concurrency="Replace")
+    # Each of these must come as far as to write, before the next one takes over.
+    replace = crew.job("one", "wait", "one", schedule="*:*:0/4", concurrency="Replace")
     crew.apply(allow, replace)
 
     def have_begun(path: Path) -> bool:

@@ -43,7 +43,7 @@ def post(host: Host, site: str, path: str, body: bytes) -> Answer:
 def _ask(
     host: Host, site: str, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
 ) -> Answer:
-    link = http.client.HTTPConnection(host.address, timeout=10)
+    link = http.client.HTTPConnection(host.address, timeout=30)
     try:
         link.request(method, path, body, {"Host": site, **headers})
         answer = link.getresponse()
@@ -57,7 +57,7 @@ def serves(host: Host, site: str, revision: str) -> bool:
     """Whether the site answers now, with this revision."""
     try:
         answer = get(host, site)
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
     return answer.status == 200 and answer.revision == revision
 
