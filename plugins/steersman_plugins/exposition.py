@@ -63,7 +63,8 @@ def series_key(sample: Sample) -> Key:
 
 def _name(sample: Sample) -> str:
     name = _NOT_IN_NAME.sub("_", sample.name[:MOST_TEXT]) or "_"
-    name = f"_{name}" if name[0].isdigit() else name
+    # A counter is called what is before its `_total`: something must be.
+    name = f"_{name}" if name[0].isdigit() or name == "_total" else name
     if sample.kind == "counter":
         # The count and sum of a summary are counters with names of their own.
         return name if name.endswith(("_total", "_count", "_sum")) else f"{name}_total"

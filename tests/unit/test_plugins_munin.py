@@ -177,7 +177,7 @@ async def said_to(port: int, words: bytes) -> bytes:
     writer.write(words)
     try:
         return await reader.read()
-    except ConnectionResetError:
+    except ConnectionError:
         return b"reset"
     finally:
         writer.close()
