@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import getpass
+import itertools
 import os
 import shutil
 import socket
@@ -18,6 +20,9 @@ from steersman.transport.bundle import Bundle, make_bundle
 from steersman.transport.target import Target
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+# Between the ports that apps are given and those that the system hands out: nobody else's.
+_PORTS = range(30_000, 32_768)
+_AT_A_TIME = 64
 _CONFIG = """\
 ListenAddress 127.0.0.1
 Port {port}
@@ -43,9 +48,27 @@ def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> str:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port that stays free until it is used: one of those that this process has claimed.
+
+    One that the system hands out is anybody's again, as soon as it was seen to be free.
+    """
+    return next(port for port in _claimed() if _is_free(port))
+
+
+@functools.cache
+def _claimed() -> Iterator[int]:
+    """Claim ports of our own, by holding the first of them for as long as this process lives."""
+    for first in _PORTS[::_AT_A_TIME]:
+        with contextlib.suppress(OSError):
+            socket.create_server(("127.0.0.1", first)).detach()
+            return itertools.cycle(range(first + 1, first + _AT_A_TIME))
+    raise RuntimeError(f"all ports from {_PORTS[0]} to {_PORTS[-1]} are claimed")
+
+
+def _is_free(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        return True
+    return False
 
 
 def fake_bundle(**modules: bytes) -> Bundle:

@@ -122,7 +122,7 @@ async def test_a_command_ends_with_its_channel(target: Target) -> None:
     asyncio.get_running_loop().add_reader(pidfd, ended.set)
     assert not ended.is_set()
     connection.abort()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await ended.wait()
     asyncio.get_running_loop().remove_reader(pidfd)
     os.close(pidfd)

@@ -39,6 +39,8 @@ from transport_lab import SSHD, Cutter, Server, fake_bundle, make_key, run_sshd
 pytestmark = pytest.mark.skipif(SSHD is None, reason="needs OpenSSH's sshd")
 
 BUNDLE = fake_bundle()
+# Seconds that anything may take on a machine that is busy with other tests.
+WITHIN = 60
 HASTY = Timing(ping=0.1, silence=0.6)
 Programs = tuple[Server, Callable[[str, str], None]]
 
@@ -56,6 +58,13 @@ async def opened(target: Target, **options: Any) -> AsyncIterator[Link]:
         yield link
     finally:
         await link.close()
+
+
+def hurry(link: Link) -> None:
+    """Have a link that stands be given up soon, for its opening takes as long as it takes."""
+    link._pulse.stop()
+    link._pulse._timing = HASTY
+    link._pulse.begin()
 
 
 @pytest.fixture
@@ -208,44 +217,46 @@ async def test_a_hand_that_dies_tells_its_last_twenty_lines(link: Link) -> None:
 
 async def test_the_hand_ends_with_its_link(server: Server) -> None:
     async with opened(server.target()) as link:
-        pid = link.hello["pid"]
+        descriptor = os.pidfd_open(link.hello["pid"])
         waiting = asyncio.create_task(link.call("wait"))
         await link.call("ping")
     with pytest.raises(HostUnreachable, match="the link was closed"):
         await waiting
-    descriptor = None
-    with contextlib.suppress(ProcessLookupError):
-        descriptor = os.pidfd_open(pid)
-    if descriptor is not None:
-        gone = asyncio.Event()
-        asyncio.get_running_loop().add_reader(descriptor, gone.set)
-        async with asyncio.timeout(5):
-            await gone.wait()
-        asyncio.get_running_loop().remove_reader(descriptor)
-        os.close(descriptor)
+    gone = asyncio.Event()
+    asyncio.get_running_loop().add_reader(descriptor, gone.set)
+    async with asyncio.timeout(WITHIN):
+        await gone.wait()
+    asyncio.get_running_loop().remove_reader(descriptor)
+    os.close(descriptor)
 
 
 async def test_a_frozen_hand_is_declared_dead(server: Server) -> None:
-    async with opened(server.target(), timing=HASTY) as link:
+    async with opened(server.target()) as link:
+        hurry(link)
         with pytest.raises(HostUnreachable, match="silent for"):
             await link.call("freeze")
 
 
 async def test_pings_keep_an_idle_link_alive(server: Server) -> None:
-    async with opened(server.target(), timing=HASTY) as link:
-        with pytest.raises(CallTimedOut):
-            await link.call("wait", timeout=1.5)
+    timing = Timing(ping=0.1)
+    async with opened(server.target(), timing=timing) as link, asyncio.timeout(WITHIN):
+        for _ in range(3):
+            heard_at = link._pulse._heard_at
+            while link._pulse._heard_at == heard_at:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
         assert link.is_alive
-        assert link.round_trip is not None and 0 < link.round_trip < 1.5
+        assert link.round_trip is not None and link.round_trip > 0
 
 
-async def test_a_call_is_one_packet(link: Link) -> None:
-    assert link._connection is not None
-    ssh = link._connection.tunnel
-    await link.call("ping")
-    sent = ssh._send_seq
-    await link.call("ping")
-    assert ssh._send_seq - sent == 1
+async def test_a_call_is_one_packet(server: Server) -> None:
+    no_pings = Timing(ping=3600, silence=3600)
+    async with opened(server.target(), timing=no_pings) as link:
+        assert link._connection is not None
+        ssh = link._connection.tunnel
+        await link.call("ping")
+        sent = ssh._send_seq
+        await link.call("ping")
+        assert ssh._send_seq - sent == 1
 
 
 async def test_a_link_whose_hand_answers_is_kept_alive_by_our_pings_alone(link: Link) -> None:
@@ -267,7 +278,7 @@ async def cut_session(
     """Open a link through a relay with `limits`, use it, and return what ended it."""
     relay = Cutter(server.port)
     relay.limits, relay.stalls = limits, stalls
-    async with relay.running(), asyncio.timeout(20):
+    async with relay.running(), asyncio.timeout(WITHIN):
         try:
             async with opened(server.target(port=relay.port)) as link:
                 calls = [link.call("echo", args=n, body=b"x" * 5000) for n in range(3)]
@@ -295,11 +306,12 @@ async def test_a_cut_at_any_byte_fails_every_pending_call_at_once(server: Server
 async def test_a_link_that_stalls_without_a_word_is_declared_dead(server: Server) -> None:
     relay = Cutter(server.port)
     async with (
-        asyncio.timeout(30),
+        asyncio.timeout(WITHIN),
         relay.running(),
-        opened(server.target(port=relay.port), timing=HASTY) as link,
+        opened(server.target(port=relay.port)) as link,
     ):
         relay.stalls = True
+        hurry(link)
         calls = [link.call("echo", args=n) for n in range(5)]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [HostUnreachable] * 5

@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import inspect
 import pkgutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -162,12 +163,23 @@ async def test_a_missing_identity_is_named(server: Server, tmp_path: Path) -> No
 def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], object]]:
     path = tmp_path / "agent"
     process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
-    while not path.exists():
+    while not answers(path):
         assert process.poll() is None
     monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
     yield lambda *words: subprocess.run(["ssh-add", "-q", *words], check=True)
     process.terminate()
     process.wait()
+
+
+def answers(path: Path) -> bool:
+    """Whether somebody listens at a socket: it is there for a moment before that."""
+    with (
+        contextlib.suppress(FileNotFoundError, ConnectionRefusedError),
+        socket.socket(socket.AF_UNIX) as link,
+    ):
+        link.connect(str(path))
+        return True
+    return False
 
 
 def encrypt(private: Path, copy: Path) -> Path:
