@@ -64,7 +64,7 @@ class Daemon:
             transport, base = httpx.AsyncHTTPTransport(verify=context), self.url
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         async with httpx.AsyncClient(
-            transport=transport, base_url=base, headers=headers, trust_env=False, timeout=20
+            transport=transport, base_url=base, headers=headers, trust_env=False, timeout=60
         ) as client:
             yield client
 

@@ -214,8 +214,8 @@ async def test_who_polls_is_answered_while_nothing_is_shipped(
     try:
         await process.open(type_, "law", server.config)
         shipped = signal("metrics", 1)
-        await process.ship([shipped], timeout=10)
+        await process.ship([shipped], timeout=60)
         await arrived(server, [shipped])
-        await process.close(timeout=10)
+        await process.close(timeout=60)
     finally:
         await process.end()

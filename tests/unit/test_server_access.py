@@ -260,9 +260,8 @@ async def test_names_that_are_not_ours_are_refused(served: Daemon) -> None:
 
 
 async def test_bodies_are_bounded_and_must_come(tmp_path: Path) -> None:
-    limits = Limits(body=1000, body_wait=0.2)
-    async with daemon(tmp_path / "s", limits=limits) as one, one.client() as client:
-        path = f"{ROOT}/apply"
+    path = f"{ROOT}/apply"
+    async with daemon(tmp_path / "s", limits=Limits(body=1000)) as one, one.client() as client:
         big = await client.post(
             path, content=b"x" * 1001, headers={"Content-Type": "application/json"}
         )
@@ -276,6 +275,7 @@ async def test_bodies_are_bounded_and_must_come(tmp_path: Path) -> None:
             path, content=chunks(), headers={"Content-Type": "application/json"}
         )
         assert chunked.status_code == 413
+    async with daemon(tmp_path / "t", limits=Limits(body_wait=0.2)) as one:
         reader, writer = await asyncio.open_unix_connection(str(one.socket))
         head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         writer.write(f"{head}Content-Length: 10\r\n\r\n{{".encode())

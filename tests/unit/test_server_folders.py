@@ -19,7 +19,7 @@ from steersman.server import folders
 from steersman.server.folders import Manifests
 from steersman.store.sqlite import SqliteStore
 
-WITHIN = 20
+WITHIN = 60
 
 
 def host(name: str, address: str = "192.0.2.1") -> str:

@@ -34,7 +34,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 @pytest.fixture(scope="module")
 def client(served: Daemon) -> Iterator[httpx.Client]:
     transport = httpx.HTTPTransport(uds=str(served.socket))
-    with httpx.Client(transport=transport, base_url="http://localhost", timeout=30) as made:
+    with httpx.Client(transport=transport, base_url="http://localhost", timeout=60) as made:
         for path, each in (
             ("secrets", secret("token", TOKEN="c4n4ry-Zx9!")),
             ("hosts", host()),
@@ -198,7 +198,7 @@ def test_strange_paths_are_refused(served: Daemon, path: str) -> None:
     async def ask() -> bytes:
         reader, writer = await asyncio.open_unix_connection(str(served.socket))
         writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-        answer = await asyncio.wait_for(reader.read(), 20)
+        answer = await asyncio.wait_for(reader.read(), 60)
         writer.close()
         return answer
 

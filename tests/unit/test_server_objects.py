@@ -18,6 +18,7 @@ from steersman.api.errors import HostUnreachable
 from steersman.api.host import CORDON
 from steersman.control.cordon import Cordons
 from steersman.control.outcome import HostOutcome, Outcome
+from steersman.server import watch
 from steersman.server.ask import APPLY
 from steersman.server.objects import MERGE, OPERATIONS
 
@@ -229,7 +230,10 @@ async def test_a_watch_without_a_revision_begins_with_what_there_is(api: httpx.A
     assert [each["type"] for each in over] == ["ADDED"]
 
 
-async def test_a_watch_of_what_was_compacted_is_410(served: Daemon, api: httpx.AsyncClient) -> None:
+async def test_a_watch_of_what_was_compacted_is_410(
+    served: Daemon, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "FIRST", 60.0)
     for number in range(3):
         await api.post(f"{ROOT}/hosts", json=host(f"h{number}"))
     await served.parts.store.compact()
@@ -258,10 +262,13 @@ async def test_a_watch_shows_a_deployer_only_its_own(served: Daemon) -> None:
 
 async def test_watches_end_when_the_daemon_stops(tmp_path: Path) -> None:
     async with daemon(tmp_path / "s") as one, one.client() as client:
-        watching = asyncio.create_task(lines(client, "/hosts?watch=true&resourceVersion=0", 9))
         await client.post(f"{ROOT}/hosts", json=host("h1"))
-        one.parts.stopping.set()
-        assert [each["type"] for each in await watching] == ["ADDED"]
+        path = f"{ROOT}/hosts?watch=true&resourceVersion=0"
+        async with client.stream("GET", path) as answer:
+            told = answer.aiter_lines()
+            assert json.loads(await anext(told))["type"] == "ADDED"
+            one.parts.stopping.set()
+            assert [line async for line in told] == []
 
 
 async def test_no_value_of_a_secret_ever_comes_back(served: Daemon, api: httpx.AsyncClient) -> None:

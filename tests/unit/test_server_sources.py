@@ -24,7 +24,7 @@ from steersman.server.folders import INVENTORY
 from steersman.server.sources import Sources
 from steersman.store.sqlite import SqliteStore
 
-WITHIN = 30
+WITHIN = 60
 
 
 class Counting(Memory):

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from steersman.store import feed as feeds
 from steersman.store.feed import Feed
 from steersman.store.protocol import EVERYTHING, Change
@@ -71,6 +73,7 @@ async def test_watchers_are_woken_a_few_at_a_time() -> None:
     await asyncio.gather(*tasks)
 
 
+@pytest.mark.looptime
 async def test_watchers_come_last_but_they_come() -> None:
     log = Log()
     tasks, heard = await listening(log, 40)

@@ -15,6 +15,7 @@ from steersman.api.signals import ErrorReport, Exited, Frame, LogRecord, Origin,
 from steersman.telemetry.errorform import written
 from steersman.telemetry.errorlog import FILE, Bounds, ErrorLog
 from steersman.telemetry.hub import Hub
+from steersman.testing.samples import WITHIN
 
 NOW = 1_764_072_000.0
 
@@ -89,7 +90,7 @@ async def test_reports_of_one_group_are_one_error(path: Path) -> None:
 async def test_it_is_written_without_being_asked(path: Path) -> None:
     async with kept(path) as (book, hub):
         hub.publish(report())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WITHIN):
             while not await book.errors():
                 await asyncio.to_thread(path.exists)
 

@@ -8,6 +8,7 @@ from steersman.control.memory import Memory
 from steersman.store.memory import MemoryStore
 from steersman.telemetry.happenings import Happenings
 from steersman.telemetry.hub import Hub
+from steersman.testing.samples import WITHIN
 
 
 async def test_events_since_a_revision_are_told_once_each_time_they_happen() -> None:
@@ -19,10 +20,10 @@ async def test_events_since_a_revision_are_told_once_each_time_they_happen() -> 
     with hub.joined(told.put_nowait):
         task = asyncio.create_task(Happenings(Memory(store), Masks(), hub, since).run())
         try:
-            first = await asyncio.wait_for(told.get(), 5)
+            first = await asyncio.wait_for(told.get(), WITHIN)
             await store.add_event("App", "shop", "Normal", "Healed", "wrote a file")
             await store.add_event("Host", "h2", "Warning", "HostLost", "no route", "h2")
-            others = [await asyncio.wait_for(told.get(), 5) for _ in range(2)]
+            others = [await asyncio.wait_for(told.get(), WITHIN) for _ in range(2)]
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

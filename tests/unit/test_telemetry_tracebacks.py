@@ -33,7 +33,7 @@ def printed(script: str, folder: Path) -> list[str]:
     path = folder / "app.py"
     path.write_text(textwrap.dedent(script))
     argv = [sys.executable, "-u", "app.py"]
-    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
     return done.stderr.split("\n")
 
 

@@ -16,6 +16,7 @@ from steersman.store.sqlite import SqliteStore
 from steersman.telemetry.happenings import Happenings
 from steersman.telemetry.hub import Hub
 from steersman.telemetry.tracing import Tracer
+from steersman.testing.samples import WITHIN
 
 CANARY = "hunter2-canary"
 STEP: Step = EnsureUser(why=f"there is no user {CANARY}", name="shop", home="/srv/shop")
@@ -33,7 +34,7 @@ class Ear:
         self._come.set()
 
     async def until(self, count: int) -> list[Signal]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WITHIN):
             while len(self.heard) < count:
                 self._come.clear()
                 await self._come.wait()

@@ -19,7 +19,7 @@ from steersman.testing.signals import HOSTILE, hostile, marker_of, signal
 
 __all__ = ["PluginLaws", "Server"]
 
-ARRIVING = 10.0
+ARRIVING = 60.0
 """Seconds in which what was shipped must be there."""
 
 
