@@ -125,6 +125,15 @@ async def test_a_host_that_does_not_answer_is_left_alone_for_a_while(fault: str)
     assert (await sources.around("h1", "shop", raised()))[0].frames[1].before
 
 
+async def test_an_answer_that_comes_late_is_there_for_the_next_error() -> None:
+    session = FakeSession(delay=2 * PATIENCE)
+    sources = HostSources(session)  # type: ignore[arg-type]
+    assert await sources.around("h1", "shop", raised()) == raised()
+    await asyncio.sleep(2 * PATIENCE)
+    assert (await sources.around("h1", "shop", raised()))[0].frames[1].before
+    assert len(session.asked) == 1
+
+
 async def test_the_commit_of_a_release() -> None:
     sources = HostSources(FakeSession())  # type: ignore[arg-type]
     assert await sources.commit("shop", 8) == "c8"

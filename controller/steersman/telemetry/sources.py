@@ -51,6 +51,7 @@ class HostSources:
         self._patience = patience
         self._kept: OrderedDict[tuple[str, str, int], Around] = OrderedDict()
         self._slow: dict[str, float] = {}
+        self._asking: set[asyncio.Task[None]] = set()
 
     async def commit(self, app: str, release: int) -> str:
         for each in await self._session.memory.releases(app) if release else ():
@@ -82,15 +83,28 @@ class HostSources:
         return replace(frame, before=before, after=after, code=line.rstrip())
 
     async def _read(self, host: str, app: str, places: Sequence[Place]) -> None:
-        now = asyncio.get_running_loop().time()
-        if self._slow.get(host, 0.0) > now:
+        if self._slow.get(host, 0.0) > asyncio.get_running_loop().time():
             return  # the errors behind this one would wait as well
+        asking = asyncio.create_task(self._keep(host, app, places))
+        self._asking.add(asking)
+        asking.add_done_callback(self._asking.discard)
+        # What comes too late for this error is there for the next one of these places.
+        await asyncio.wait({asking}, timeout=self._patience)
+        if not asking.done():
+            self._rest(host, app, "no answer in time")
+
+    def _rest(self, host: str, app: str, why: str) -> None:
+        self._slow[host] = asyncio.get_running_loop().time() + REST
+        log.info("source_not_read", host=host, app=app, why=why)
+
+    async def _keep(self, host: str, app: str, places: Sequence[Place]) -> None:
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(REST):
                 answer = await self._ask(host, app, places)
-        except (SteersmanError, TimeoutError) as error:
-            self._slow[host] = now + REST
-            log.info("source_not_read", host=host, app=app, why=str(error) or "no answer in time")
+        except TimeoutError:
+            return  # which was told long ago
+        except SteersmanError as error:
+            self._rest(host, app, str(error))
             return
         for place, told in zip(places, answer, strict=False):
             self._kept[(host, *place)] = _parsed(place[1], told)
