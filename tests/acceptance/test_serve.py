@@ -62,7 +62,7 @@ class Victim:
 
     def has_own_environment(self) -> bool:
         told = self.environment
-        return "STEER_RELEASE=" in told and "BY_HAND" not in told
+        return "STEER_RELEASE=" in told and "STATSD_PORT=" in told
 
 
 def edit(path: str) -> Callable[[Victim], object]:
@@ -83,12 +83,14 @@ def mislead(path: str) -> Callable[[Victim], object]:
 
 
 def disguise(victim: Victim) -> None:
-    """Start the process with another variable, and leave no trace of that in any file."""
-    env, kept = f"{APP}/env/{victim.number}", "/root/kept"
-    victim.run("cp", "-p", env, kept)
-    append(victim, 'BY_HAND="yes"', env)
+    """Start the process without one of its variables, and leave no trace of that in any file."""
+    folder = f"/run/systemd/system/{victim.unit}.d"
+    victim.run("mkdir", folder)
+    append(victim, "[Service]\nUnsetEnvironment=STATSD_PORT", f"{folder}/by-hand.conf")
+    victim.run("systemctl", "daemon-reload")
     victim.run("systemctl", "restart", victim.unit, may_fail=True)
-    victim.run("mv", kept, env)
+    victim.run("rm", "-r", folder)
+    victim.run("systemctl", "daemon-reload")
 
 
 DAMAGES: dict[str, Callable[[Victim], object]] = {
