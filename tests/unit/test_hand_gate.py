@@ -18,6 +18,10 @@ ROUGH = Verdict("GET / answered 500")
 SILENT = Verdict("web.sock: Connection refused", False)
 
 
+class EndOfLink(Exception):
+    """The host is down."""
+
+
 class Ship:
     """A generation and a clock that only moves while somebody waits."""
 
@@ -28,9 +32,13 @@ class Ship:
         self.last = FINE
         self.asked = 0
         self.restarts_at: float | None = None
+        self.goes_down_until = 0.0
+        self.ends_at: float | None = None
 
     def pause(self, seconds: float, stop: threading.Event) -> None:
         self.now += seconds
+        if self.ends_at is not None and self.now >= self.ends_at:
+            raise EndOfLink
         if self.restarts_at is not None and self.now >= self.restarts_at:
             self.unit["restarts"] += 1
             self.up_since, self.restarts_at = self.restarts_at, None
@@ -42,6 +50,9 @@ class Ship:
 
     def details(self, units: list[str]) -> dict[str, dict[str, Any]]:
         return {UNIT: {**self.unit, "ran": self.now - self.up_since}}
+
+    def is_going_down(self) -> bool:
+        return self.now < self.goes_down_until
 
     def tail(self, units: list[str], count: int) -> list[str]:
         return ["ahoy"]
@@ -106,6 +117,31 @@ def test_one_that_failed_or_exits_again_and_again_is_refused(ship: Ship) -> None
     ship.unit["restarts"] += 2
     with pytest.raises(Refused, match="exits again and again"):
         health.gate(watch, 60, 1, 30, threading.Event())
+
+
+@pytest.mark.parametrize("wrong", ["a crash", "no answer", "bad answers"])
+@pytest.mark.parametrize("where", ["gate", "soak"])
+def test_a_host_that_goes_down_says_nothing_of_a_release(
+    ship: Ship, wrong: str, where: str
+) -> None:
+    def judge() -> None:
+        if where == "gate":
+            health.gate(ship.watch(), 60, 1, 30, threading.Event())
+        else:
+            health.soak(ship.watch(), 60, 3, threading.Event())
+
+    ship.unit["active"] = "failed" if wrong == "a crash" else "active"
+    ship.last = {"a crash": FINE, "no answer": SILENT, "bad answers": ROUGH}[wrong]
+    ship.goes_down_until, ship.ends_at = ship.now + 600, ship.now + 300
+    with pytest.raises(EndOfLink):
+        judge()
+    ship.ends_at, ship.goes_down_until = None, ship.now + 100
+    with pytest.raises(Refused, match="about to shut down") as refused:
+        judge()
+    assert refused.value.kind == "going-down"
+    with pytest.raises(Refused) as refused:
+        judge()
+    assert refused.value.kind == "unhealthy"
 
 
 def test_a_release_proves_itself_for_all_of_its_seconds(ship: Ship) -> None:

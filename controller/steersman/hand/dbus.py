@@ -49,6 +49,13 @@ class Bus:
         body += _pad(body, 4) + _string(name)
         return self._call("Get", "ss", body, path, "org.freedesktop.DBus.Properties")[0]
 
+    def is_stopping(self) -> bool:
+        """Return whether the host shuts down: from before the first unit is stopped for that."""
+        manager = "org.freedesktop.systemd1.Manager"
+        return bool(
+            self.property("/org/freedesktop/systemd1", manager, "SystemState") == "stopping"
+        )
+
     def close(self) -> None:
         self._socket.close()
 

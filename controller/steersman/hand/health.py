@@ -22,6 +22,8 @@ ANYTHING = "OPTIONS /.well-known/steersman"
 
 # Two workers' tracebacks, and then what their server has to say of its own end, must fit.
 LAST_LINES = 60
+# Seconds between two looks whether a host still goes down.
+GOING_DOWN = 0.5
 
 
 class Verdict(namedtuple("Verdict", ("wrong", "answered"), defaults=(True,))):
@@ -136,8 +138,15 @@ class Watch:
                     return Verdict("%s: %s" % (process["process"], wrong), answered)
         return FINE
 
-    def logs(self) -> List[str]:
-        return list(self._supervisor.tail(self.units, LAST_LINES))
+    def refuse(self, why: str, stop: threading.Event) -> None:
+        """Say that the release is bad, unless the host goes down: that ends what is well, too."""
+        if self._supervisor.is_going_down():
+            # The link ends with the host, and whoever waits for this knows it by that.
+            while self._supervisor.is_going_down():
+                _pause(GOING_DOWN, stop)
+            raise Refused("going-down", "the host was about to shut down, and did not")
+        logs = list(self._supervisor.tail(self.units, LAST_LINES))
+        raise Refused("unhealthy", why, logs=logs)
 
     @property
     def good_in_a_row(self) -> int:
@@ -159,7 +168,7 @@ def gate(
         watch.look()
         crash = watch.crashed(allowed=1)
         if crash:
-            raise Refused("unhealthy", crash, logs=watch.logs())
+            watch.refuse(crash, stop)
         waiting = watch.waiting()
         wrong, answered = Verdict(waiting, False) if waiting else watch.judge()
         now = time.monotonic()
@@ -172,7 +181,7 @@ def gate(
         if late or (bad_since is not None and now - bad_since > patience):
             limit = deadline if late else patience
             why = wrong or "too few good answers in a row"
-            raise Refused("unhealthy", "%s for %g s" % (why, limit), logs=watch.logs())
+            watch.refuse("%s for %g s" % (why, limit), stop)
         # Good answers must not all fall into one lucky instant, and a slow boot costs nothing.
         left = settle - watch.ran() if good >= watch.good_in_a_row else 0.0
         _pause(max(0.05, left), stop)
@@ -188,7 +197,7 @@ def soak(watch: Watch, seconds: float, failures: int, stop: threading.Event) -> 
         wrong = watch.judge(serving=True).wrong
         bad = bad + 1 if wrong else 0
         if crash or bad >= failures:
-            raise Refused("unhealthy", crash or wrong, logs=watch.logs())
+            watch.refuse(crash or wrong, stop)
         _pause(0.1, stop)
 
 

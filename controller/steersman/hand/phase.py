@@ -172,7 +172,8 @@ class Transient(Phase):
             result = self._result(self.stem)
             if result is None:
                 return {"exit": None, "timed_out": False}
-            if result["exit"] is None:
+            if result["exit"] is None or self._supervisor.is_going_down():
+                # A shutdown ends it as it likes: nobody is to take that for what it did.
                 return None
             record = {**record, **result}
             self._write(exit=record["exit"], timed_out=record["timed_out"])

@@ -73,6 +73,10 @@ class Supervisor:
         """supervisord knows nothing of systemd's units."""
         return ""
 
+    def is_going_down(self) -> bool:
+        """Return whether programs end because supervisord does."""
+        return self._call("getState")["statename"] in ("SHUTDOWN", "RESTARTING")
+
     def quiet(self) -> bool:
         """supervisord tells nobody what changes: every look must be a real one."""
         return False

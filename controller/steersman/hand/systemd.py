@@ -51,6 +51,10 @@ class Systemd:
         found = self._ask(lambda bus: bus.units(unit))
         return found[0][1] if found else "absent"
 
+    def is_going_down(self) -> bool:
+        """Return whether units end because the host does."""
+        return self._ask(lambda bus: bus.is_stopping())
+
     def quiet(self) -> bool:
         """Return whether no unit of ours changed since the last call, as far as is known."""
         try:
