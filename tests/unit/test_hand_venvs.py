@@ -16,7 +16,16 @@ from builds_lab.packages import make_pack, make_wheel
 from steersman.builds import BlobStore, Platform
 from steersman.hand import blobs, builds, garbage, venvs
 from steersman.hand.place import Place, place_from
+from steersman.hand.steps import Steps
 from steersman.hand.wire import Refused
+
+
+class CutOff(Exception):
+    """The hand was killed there."""
+
+
+def cut_off(*args: object) -> None:
+    raise CutOff
 
 
 @pytest.fixture
@@ -157,3 +166,35 @@ def test_a_hand_that_was_there_is_left_as_it_is(
     monkeypatch.setattr(Loader, "packed", b"")
     blobs.keep_hand(place)
     assert not kept.exists()
+
+
+def test_a_collection_that_was_cut_off_is_seen_and_begun_again(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = build(place, "1", wheel(place, tmp_path, "rope")), build(place, "2")
+    builds.make_release(place, "shop", "1-a", one, {})
+    kept = {path.name for path in Path(place.store).iterdir()}
+    with monkeypatch.context() as cutting:
+        cutting.setattr(garbage, "sweep_blobs", cut_off)
+        with pytest.raises(CutOff):
+            garbage.collect(place, "shop", ["1-a"], [one], [], set())
+    assert {path.name for path in Path(place.store).iterdir()} == kept
+    assert Path(place.app("shop", "releases", "1-a")).is_dir(), "nothing tells of what is left"
+    garbage.collect(place, "shop", ["1-a"], [], [], set())
+    left = {path.name for path in Path(place.store).iterdir()}
+    assert one not in left and two in left
+    assert not Path(place.app("shop", "releases", "1-a")).exists()
+
+
+def test_a_removal_of_an_app_that_was_cut_off_is_seen_and_begun_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(place, "1")
+    steps = Steps(place, None, None, blobs.Claims())
+    with monkeypatch.context() as cutting:
+        cutting.setattr(garbage, "sweep_blobs", cut_off)
+        with pytest.raises(CutOff):
+            steps.remove_app("shop")
+    assert Path(place.app("shop")).is_dir(), "nothing tells of what is left"
+    steps.remove_app("shop")
+    assert list(Path(place.root).iterdir()) == []

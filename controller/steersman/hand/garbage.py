@@ -19,9 +19,8 @@ def collect(
     """Remove the named releases, builds and env files of `app`, and blobs nothing refers to.
 
     Builds that a crash left without their mark go as well: an app's steps never run side by side.
+    The releases go last: while one is there, whoever comes after a crash collects again.
     """
-    for name in releases:
-        files.remove(place.app(app, "releases", name))
     for digest in files.entries(place.app(app, "builds")):
         folder = place.app(app, "builds", digest)
         if digest in builds or not os.path.exists(os.path.join(folder, MARK)):
@@ -32,6 +31,8 @@ def collect(
     for part in ("releases", "builds", "venvs", "env"):
         files.clean_temporaries(place.app(app, part))
     sweep_blobs(place, held)
+    for name in releases:
+        files.remove(place.app(app, "releases", name))
 
 
 def sweep_venvs(place: Place, app: str) -> None:

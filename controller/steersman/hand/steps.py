@@ -161,8 +161,11 @@ class Steps:
         """Remove every file of `app`; the last app takes the product's own folders with it."""
         place = self._place
         files.remove(place.run_of(app))
-        files.remove(place.app(app))
+        for name in os.listdir(place.app(app)) if os.path.isdir(place.app(app)) else ():
+            files.remove(place.app(app, name))
         garbage.sweep_blobs(place, self._claims.held())
+        # Last: while its folder is there, whoever comes after a crash removes the app again.
+        files.remove(place.app(app))
         if not files.entries(os.path.join(place.root, "apps")):
             # The fence stays: a lower epoch must be refused for as long as the host lives.
             for name in ("apps", "store"):
