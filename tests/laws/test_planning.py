@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import fields, replace
@@ -382,6 +383,44 @@ def test_old_releases_go_and_kept_ones_stay() -> None:
     assert {name.partition("-")[0] for name in host.releases} == {"3", "4"}
     assert host.builds == {"build3", "build4"}
     assert set(host.envs) == {"3", "4"}
+
+
+def booted(files: dict[str, str]) -> tuple[set[str], set[str]]:
+    """Return the units that a boot by these files starts, and those of them that links lead to."""
+    units = set(re.findall(r"^Wants=(\S+)$", files[f"{UNITS}/steersman-shop.target"], re.M))
+    links = re.findall(
+        r"^L\+ \S+/(\w+)\.sock .* \1-g(\d+)\.sock$",
+        files["/etc/tmpfiles.d/steersman-shop.conf"],
+        re.M,
+    )
+    assert links
+    return units, {f"steersman-shop.{process}.g{number}.socket" for process, number in links}
+
+
+def test_a_boot_between_any_two_steps_starts_what_traffic_goes_to() -> None:
+    host, files, both = FakeHost(), dict[str, str](), 0
+    run(host, planned := plan(host, target(1)))
+    files |= {step.path: step.data.decode() for step in planned if isinstance(step, WriteFile)}
+    for step in plan(host, target(2)):
+        if isinstance(step, WriteFile):
+            files[step.path] = step.data.decode()
+        units, served = booted(files)
+        assert served <= units, f"nothing answers after {step.text}"
+        both += len({unit for unit in units if unit.endswith(".socket")}) == 2
+        run(host, (step,))
+    assert both > 0
+    assert booted(files) == (units_of(2), {"steersman-shop.web.g2.socket"})
+
+
+def test_a_deploy_that_was_cut_off_between_its_boot_files_ends_as_any() -> None:
+    host = deployed(1)
+    planned = plan(host, target(2))
+    for survived in range(len(planned) + 1):
+        crashed = deepcopy(host)
+        run(crashed, planned[:survived])
+        run(crashed, plan(crashed, target(2)))
+        check_end(crashed, 2)
+        assert plan(crashed, target(2)) == ()
 
 
 def test_removing_leaves_no_trace_after_any_crash() -> None:

@@ -20,6 +20,14 @@ FAULTS = (
         "    elif False:\n",
         f"{LAWS}::test_a_proxy_that_does_not_run_is_started_for_what_has_routes",
     ),
+    # A power cut between two files.
+    Fault(
+        "a-boot-of-one-release-with-the-links-of-another",
+        f"{PLANNING}/booting.py",
+        "    if not units or not",
+        "    if units or not",
+        f"{LAWS}::test_a_boot_between_any_two_steps_starts_what_traffic_goes_to",
+    ),
     # The hand-over.
     Fault(
         "no-gate",

@@ -304,6 +304,24 @@ FAULTS = (
         "    elif False:\n",
         "tests/laws/test_planning.py::test_a_site_that_the_proxy_has_not_read_is_written_again",
     ),
+    # What a shutdown ends.
+    Fault(
+        "a-host-that-goes-down-rejects-a-release",
+        f"{HAND}/health.py",
+        "        if self._supervisor.is_going_down():\n",
+        "        if False:\n",
+        f"{GATE}::test_a_host_that_goes_down_says_nothing_of_a_release",
+    ),
+    # What is removed last.
+    Fault(
+        "releases-go-before-their-blobs",
+        f"{HAND}/garbage.py",
+        "    sweep_blobs(place, held)\n    for name in releases:\n"
+        '        files.remove(place.app(app, "releases", name))\n',
+        "    for name in releases:\n"
+        '        files.remove(place.app(app, "releases", name))\n    sweep_blobs(place, held)\n',
+        "tests/unit/test_hand_venvs.py::test_a_collection_that_was_cut_off_is_seen_and_begun_again",
+    ),
     # What runs once.
     Fault(
         "celery-workers-run-by-celery-alone",

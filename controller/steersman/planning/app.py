@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from steersman.api.errors import SteersmanError
+from steersman.planning.booting import plan_booting
 from steersman.planning.files import plan_file
 from steersman.planning.garbage import plan_garbage, spare_now
 from steersman.planning.retiring import STOP_LIMIT, plan_retire, stopping
@@ -196,11 +197,7 @@ def _hand_over(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
         watched = tuple(process.watch for process in target.processes)
         failures = min(process.failures for process in target.processes)
         yield Soak("a release proves itself first", watched, target.min_ready, failures)
-    for file in target.boot_files:
-        yield from plan_file(file, seen.files.get(file.path))
-    for path, link in target.boot_links.items():
-        if seen.files.get(path) != f"-> {link}":
-            yield Commit("a reboot must start the app", path, link)
+    yield from plan_booting(target, seen)
     app = seen.app(target.name)
     if app.current != f"releases/{target.release}":
         yield Commit(_was(app.current), target.current, f"releases/{target.release}")
