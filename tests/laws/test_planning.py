@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laws.fake_host import UNITS, FakeHost, Hurt
@@ -98,6 +98,14 @@ def deployed(number: int, app: App | None = None) -> FakeHost:
     return host
 
 
+def cut_off(host: FakeHost, planned: tuple[Step, ...]) -> Iterator[FakeHost]:
+    """Yield the host as it is after none of the steps, after the first, and so on to all."""
+    for survived in range(len(planned) + 1):
+        crashed = deepcopy(host)
+        run(crashed, planned[:survived])
+        yield crashed
+
+
 def units_of(number: int, web: int = 2) -> set[str]:
     stem = f"steersman-shop.web.g{number}"
     instances = {f"{stem}@{i}.service" for i in range(1, web + 1)}
@@ -173,9 +181,7 @@ def test_any_start_and_any_crash_reach_the_goal(start: Callable[[], FakeHost]) -
     host, goal = start(), target(3)
     planned = plan(host, goal)
     assert planned
-    for survived in range(len(planned) + 1):
-        crashed = deepcopy(host)
-        run(crashed, planned[:survived])
+    for survived, crashed in enumerate(cut_off(host, planned)):
         run(crashed, plan(crashed, goal))
         check_end(crashed, 3)
         assert plan(crashed, goal) == (), f"not settled after a crash behind step {survived}"
@@ -415,9 +421,7 @@ def test_a_boot_between_any_two_steps_starts_what_traffic_goes_to() -> None:
 def test_a_deploy_that_was_cut_off_between_its_boot_files_ends_as_any() -> None:
     host = deployed(1)
     planned = plan(host, target(2))
-    for survived in range(len(planned) + 1):
-        crashed = deepcopy(host)
-        run(crashed, planned[:survived])
+    for crashed in cut_off(host, planned):
         run(crashed, plan(crashed, target(2)))
         check_end(crashed, 2)
         assert plan(crashed, target(2)) == ()
@@ -427,9 +431,7 @@ def test_removing_leaves_no_trace_after_any_crash() -> None:
     host = deployed(1)
     gone = app_gone(app_of(), HOST, FACTS)
     planned = plan_absent(gone, host.seen())
-    for survived in range(len(planned) + 1):
-        crashed = deepcopy(host)
-        run(crashed, planned[:survived])
+    for crashed in cut_off(host, planned):
         run(crashed, plan_absent(gone, crashed.seen()))
         assert (crashed.users, crashed.files, crashed.active) == ({}, {}, set())
         assert (crashed.dirs, crashed.releases, crashed.links) == (set(), {}, {})
@@ -453,14 +455,12 @@ def test_units_that_the_supervisor_knows_are_read_again_before_they_start() -> N
     host = with_stale_units()
     host.active.clear()
     planned = plan(host, target(1))
-    for survived in range(len(planned) + 1):
-        crashed = deepcopy(host)
-        run(crashed, planned[:survived])
+    for crashed in cut_off(host, planned):
         run(crashed, plan(crashed, target(1)))
         check_end(crashed, 1)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     moves=st.lists(
         st.tuples(

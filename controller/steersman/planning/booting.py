@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from steersman.planning.files import plan_file
 from steersman.planning.seen import HostSeen, parse_unit
-from steersman.planning.steps import Commit, Step, WriteFile
+from steersman.planning.steps import Commit, Step
 from steersman.planning.target import AppTarget, File
 
 
@@ -17,16 +17,15 @@ def plan_booting(target: AppTarget, seen: HostSeen) -> Iterator[Step]:
     One file says which units start and another which of them traffic goes to. Between the two
     writes the first names the units of both releases, so that a boot serves one of them.
     """
-    files = [f for f in target.boot_files if [*plan_file(f, seen.files.get(f.path))]]
-    if len(files) > 1 and (bridge := _bridge(files[0], _serving_now(target, seen))):
-        yield from plan_file(bridge, seen.files.get(bridge.path))
-        last, *files = files
-        yield from (step for f in files for step in plan_file(f, seen.files.get(f.path)))
-        yield WriteFile(
-            "no boot needs both releases now", last.path, last.mode, last.owner, last.data
-        )
-    else:
-        yield from (step for f in files for step in plan_file(f, seen.files.get(f.path)))
+    writes = {f: step for f in target.boot_files for step in plan_file(f, seen.files.get(f.path))}
+    if len(writes) > 1:
+        first = next(iter(writes))
+        bridge = _bridge(first, _serving_now(target, seen))
+        if bridge is not None:
+            yield from plan_file(bridge, seen.files.get(bridge.path))
+            # Taken out and put back, it comes last.
+            writes[first] = replace(writes.pop(first), why="no boot needs both releases now")
+    yield from writes.values()
     for path, link in target.boot_links.items():
         if seen.files.get(path) != f"-> {link}":
             yield Commit("a reboot must start the app", path, link)
@@ -41,9 +40,11 @@ def _bridge(file: File, units: list[str]) -> File | None:
 
 def _serving_now(target: AppTarget, seen: HostSeen) -> list[str]:
     """Return the units of other releases that traffic can be sent to."""
-    links, found = seen.app(target.name).links, []
-    for unit in sorted(seen.units_of(target.name)):
-        name = parse_unit(unit)
-        if name is not None and name.number != target.number and f"{name.process}.sock" in links:
-            found += [unit] if seen.is_running(unit) else []
-    return found
+    links = seen.app(target.name).links
+    running = filter(seen.is_running, sorted(seen.units_of(target.name)))
+    named = [(unit, name) for unit in running if (name := parse_unit(unit)) is not None]
+    return [
+        unit
+        for unit, name in named
+        if name.number != target.number and f"{name.process}.sock" in links
+    ]
