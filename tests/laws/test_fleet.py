@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -179,7 +179,5 @@ def test_a_release_that_fails_does_so_on_one_host_and_is_taken_back(code: str) -
 Rollouts.TestCase.settings = settings(
     max_examples=60,
     stateful_step_count=12,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
 )
 TestRollouts = Rollouts.TestCase

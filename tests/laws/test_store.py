@@ -59,6 +59,6 @@ class SqliteMachine(StoreMachine):
 
 
 TestMemoryAtRandom = MemoryMachine.TestCase
-TestMemoryAtRandom.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestMemoryAtRandom.settings = settings(max_examples=60, stateful_step_count=30)
 TestSqliteAtRandom = SqliteMachine.TestCase
-TestSqliteAtRandom.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
+TestSqliteAtRandom.settings = settings(max_examples=20, stateful_step_count=30)

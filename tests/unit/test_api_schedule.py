@@ -163,7 +163,7 @@ def _field(low: int, high: int) -> st.SearchStrategy[str]:
 
 
 @needs_systemd
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.tuples(*(_field(*span) for span in LOWS_HIGHS)).map(" ".join))
 def test_systemd_agrees_with_cron_on_any_schedule(schedule: str) -> None:
     try:

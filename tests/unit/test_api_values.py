@@ -189,7 +189,7 @@ def test_refs_that_git_refuses_or_reads_as_options_are_refused(ref: str) -> None
         check_ref(ref)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(st.sampled_from("ab.@{}/-~^:?*[\\ lock"), min_size=1, max_size=8))
 def test_a_ref_is_taken_when_git_itself_takes_it(ref: str) -> None:
     # A lone "-…" is ours to refuse: git's plumbing would take some of those.

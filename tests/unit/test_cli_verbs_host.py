@@ -2,7 +2,6 @@
 
 import getpass
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -109,7 +108,9 @@ def test_the_manifests_own_key_counts_alone(person: Person, tmp_path: Path) -> N
     assert person.pinned == ""
 
 
-def test_the_checklist_ends_where_the_way_in_does(person: Person, tmp_path: Path) -> None:
+def test_the_checklist_ends_where_the_way_in_does(
+    person: Person, tmp_path: Path, closed_port: int
+) -> None:
     unknown = person.steer("check")
     assert unknown.returncode == 1
     assert "✓ reachable" in unknown.stdout and "✗ host key" in unknown.stdout
@@ -119,11 +120,8 @@ def test_the_checklist_ends_where_the_way_in_does(person: Person, tmp_path: Path
     refused = person.steer("check")
     assert "✓ host key" in refused.stdout and "✗ login" in refused.stdout
     assert "authorized_keys" in refused.stdout
-    with socket.socket() as taken:
-        # Taken by us, who do not listen: nobody else can come to do so meanwhile.
-        taken.bind(("127.0.0.1", 0))
-        person.write(port=taken.getsockname()[1])
-        absent = person.steer("check")
+    person.write(port=closed_port)
+    absent = person.steer("check")
     assert absent.returncode == 1
     assert "✗ reachable  Connection refused" in absent.stdout
     assert "✓" not in absent.stdout

@@ -58,13 +58,13 @@ def test_what_is_advertised_is_passed_on_though_it_looks_like_a_report() -> None
     assert rewritten(advertised, main="no") == advertised
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(0, len(BANDED)), max_size=8))
 def test_cuts_change_nothing(cuts: list[int]) -> None:
     assert rewritten(BANDED, *cuts, main="why") == rewritten(BANDED, main="why")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(1, len(NESTED) - 1))
 def test_a_report_in_two_packets_is_put_together(at: int) -> None:
     answer = ADVERTISED + band(NESTED[:at]) + band(NESTED[at:]) + b"0000"
@@ -78,7 +78,7 @@ def test_a_report_in_two_packets_is_put_together(at: int) -> None:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=300))
 def test_whatever_git_says_is_passed_on_whole(answer: bytes) -> None:
     assert rewritten(answer) == answer or b"\x01" in answer

@@ -297,7 +297,7 @@ HEADERS = st.dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=20), HEADERS, st.lists(st.binary(max_size=40000), max_size=4))
 def test_whatever_is_sent_is_answered_and_never_by_an_error_of_ours(
     name: str, headers: dict[str, str], chunks: list[bytes]

@@ -132,7 +132,7 @@ TEXTS = st.text(max_size=80)
 NAMES = st.sampled_from([n for _, _, headers, _ in GOOD.values() for n in headers])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(["github", "gitlab", "gitea", "forgejo", "bitbucket"]),
     st.lists(st.one_of(TEXTS, st.just(STANDARD_SECRET)), max_size=2),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from steersman.api.app import App
@@ -271,7 +271,7 @@ FRAGMENTS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(
     st.one_of(
         st.binary(max_size=200),
@@ -308,7 +308,7 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(["App", "Host", "Secret"]), VALUES)
 def test_any_spec_is_an_object_or_refused(kind: str, spec: object) -> None:
     data = {
