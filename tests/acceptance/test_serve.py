@@ -51,9 +51,24 @@ class Victim:
                 raise
             return ""
 
+    def stop(self, unit: str) -> None:
+        """Stop it; the daemon may be so fast that its start cancels what systemctl waits for."""
+        self.run("systemctl", "stop", unit, may_fail=True)
+
+    def kill(self, unit: str) -> None:
+        self.run("systemctl", "kill", "-s", "KILL", unit)
+
+    def main_pid(self, unit: str) -> int:
+        """Return 0 while it has none."""
+        return int(self.run("systemctl", "show", "-P", "MainPID", unit))
+
     @property
     def pid(self) -> int:
-        return int(self.run("systemctl", "show", "-P", "MainPID", self.unit))
+        return self.main_pid(self.unit)
+
+    @property
+    def current(self) -> str:
+        return self.run("readlink", f"{APP}/current").strip()
 
     @property
     def environment(self) -> str:
@@ -102,15 +117,18 @@ DAMAGES: dict[str, Callable[[Victim], object]] = {
     "a removed unit": remove(UNITS + "/steersman-pier.web.g{n}@.service"),
     "a removed site": remove(SITE_FILE),
     "a removed env file": remove(APP + "/env/{n}"),
-    "a removed release": lambda v: v.run("find", f"{APP}/releases", "-mindepth", "1", "-delete"),
+    "a removed release": lambda v: v.run("rm", "-r", f"{APP}/{v.current}"),
     "a link that traffic follows": mislead(f"{RUN}/web.sock"),
     "a link that a boot follows": mislead(f"{APP}/current"),
-    "a stopped unit": lambda v: v.run("systemctl", "stop", v.unit, may_fail=True),
-    "a killed process": lambda v: v.run("systemctl", "kill", "-s", "KILL", v.unit),
     "a process of another environment": disguise,
     "a site that nginx may not have read": lambda v: v.run("chmod", "600", SITE_FILE),
-    "an nginx that was stopped": lambda v: v.run("systemctl", "stop", "nginx"),
-    "an nginx that was killed": lambda v: v.run("systemctl", "kill", "-s", "KILL", "nginx"),
+}
+# Which process each of them ends.
+ENDINGS: dict[str, tuple[Callable[[Victim, str], None], Callable[[Victim], str]]] = {
+    "a stopped unit": (Victim.stop, lambda v: v.unit),
+    "a killed process": (Victim.kill, lambda v: v.unit),
+    "a stopped nginx": (Victim.stop, lambda _: "nginx"),
+    "a killed nginx": (Victim.kill, lambda _: "nginx"),
 }
 
 
@@ -139,8 +157,24 @@ def test_what_is_changed_by_hand_comes_back(served: Pier, hosts: Lab, damage: st
     until(lambda: serves(victim.host, SITE, str(served.version)))
     if damage == "a process of another environment":
         until(victim.has_own_environment, lambda: victim.environment)
-    elif "process" not in damage and "stopped" not in damage:
+    else:
         assert victim.pid == pid, "the app was started anew for a file"
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_is_ended_by_hand_is_started_again(served: Pier, hosts: Lab, ending: str) -> None:
+    victim = Victim(served, hosts.hosts[0])
+    end, which = ENDINGS[ending]
+    unit = which(victim)
+    before, pid = seen.snapshot(victim.host), victim.main_pid(unit)
+    end(victim, unit)
+
+    until(lambda: victim.main_pid(unit) not in (0, pid))
+    until(
+        lambda: not changes(before, victim.host),
+        lambda: "\n".join(changes(before, victim.host)),
+    )
+    until(lambda: serves(victim.host, SITE, str(served.version)))
 
 
 def test_what_was_healed_is_told(served: Pier, hosts: Lab) -> None:
