@@ -50,4 +50,7 @@ def foreign_name(host: EmbeddedHost) -> str:
 
 
 class TestEmbeddedHost(HandOverLaws, SupervisorOnlyLaws):
-    pass
+    async def test_its_port_is_none_that_connections_are_given(self, host: EmbeddedHost) -> None:
+        given = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+        first, last = map(int, given.split())
+        assert not first <= host.port <= last

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import getpass
 import os
+import random
 import socket
 import sys
 from collections.abc import AsyncGenerator, Sequence
@@ -26,6 +27,9 @@ log = structlog.get_logger(__name__)
 # run/<app>/<process>-g<N>.sock.0
 MOST_BYTES = 107
 LONGEST = len("/run/an-app-name-of-20-ch/a-process-name-of-24-chr-g9999.sock.0")
+# Between the ports of apps and those that Linux gives to connections: one that is free when we look
+# is still free when the proxy listens.
+PORTS = range(30_000, 32_768)
 SECONDS_TO_START = 20.0
 # What runs has up to its own stop timeout to end.
 SECONDS_TO_STOP = 45.0
@@ -108,9 +112,10 @@ def _check(folder: Path) -> None:
 
 
 def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    for port in random.sample(PORTS, len(PORTS)):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise CannotEmbed(f"no port from {PORTS[0]} to {PORTS[-1]} is free; name another with --port")
 
 
 def _environment() -> dict[str, str]:
