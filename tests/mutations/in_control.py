@@ -25,14 +25,29 @@ FAULTS = (
         "            await self._report(app, {host: ()})\n            return\n",
         "tests/unit/test_control_keeping.py::test_a_host_that_is_well_does_not_speak_for_another",
     ),
-    # Keys are looked at in turns.
+    # No more keys are begun at once than get on.
     Fault(
         "a-crowd-begun-at-once",
-        "controller/steersman/control/keeper.py",
-        "                if len(begun) == TOGETHER:\n",
-        "                if len(begun) < 0:\n",
+        f"{CONTROL}/underway.py",
+        "        while len(self._begun) >= MOST:\n",
+        "        while len(self._begun) < 0:\n",
         "tests/unit/test_control_keeper.py"
-        "::test_a_crowd_is_begun_in_turns_that_no_slow_one_holds_up",
+        "::test_a_crowd_is_not_under_way_at_once_and_no_slow_one_holds_it_up",
+    ),
+    Fault(
+        "computing-taken-for-waiting",
+        f"{CONTROL}/underway.py",
+        "                if self._computed() - computed < IDLE * QUIET:\n",
+        "                if computed >= 0:\n",
+        "tests/unit/test_control_underway.py::test_who_compute_are_not_taken_for_waiting",
+    ),
+    Fault(
+        "the-slow-counted-for-ever",
+        f"{CONTROL}/underway.py",
+        "            self._forget_slow()\n",
+        "",
+        "tests/unit/test_control_underway.py"
+        "::test_some_who_wait_do_not_slow_the_others_down_for_ever",
     ),
     # Hosts are claimed, and looked at again.
     Fault(

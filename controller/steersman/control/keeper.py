@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 
 from steersman.api.errors import SteersmanError
+from steersman.control.underway import Underway
 from steersman.control.workqueue import WorkQueue
 
 log = structlog.get_logger(__name__)
@@ -24,9 +25,6 @@ RESYNC = 300.0
 
 # A host or a server that fails is not asked more often than this.
 PATIENT = (1.0, 300.0)
-
-TOGETHER, AHEAD = 100, 0.05
-"""So many are begun before others are, unless they take longer than so many seconds."""
 
 Failed = Callable[[str, Exception], None]
 """Told of a key and of what its reconcile ended with."""
@@ -82,15 +80,12 @@ class Keeper:
 
     async def run(self) -> None:
         """Work until cancelled; what one key raises stops no other."""
-        begun: list[asyncio.Task[None]] = []
+        underway = Underway()
         async with asyncio.TaskGroup() as tasks:
             while True:
+                await underway.room()
                 key = await self._queue.get()
-                begun.append(tasks.create_task(self._worked(key), name=key))
-                if len(begun) == TOGETHER:
-                    # Thousands under way stand in one another's way; what takes long does not.
-                    await asyncio.wait(begun, timeout=AHEAD)
-                    begun.clear()
+                underway.add(tasks.create_task(self._worked(key), name=key))
 
     async def _worked(self, key: str) -> None:
         kind, _, name = key.partition("/")
