@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from steersman.cli.columns import phase
 from steersman.cli.documents import write_documents
-from steersman.cli.tables import age, phase, table
+from steersman.cli.tables import age, table
 from steersman.manifests.scalars import read_scalar
 from steersman.store.sqlite import SqliteStore
 

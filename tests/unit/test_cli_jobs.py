@@ -11,7 +11,7 @@ from steersman.api.job import Job
 from steersman.api.objects import dump_object
 from steersman.cli.app import run
 from steersman.cli.arguments import app_of
-from steersman.cli.tables import rows_of
+from steersman.cli.columns import rows_of
 
 NOW = datetime(2027, 1, 1, 12, 0, tzinfo=UTC)
 

@@ -7,12 +7,12 @@ import click
 
 from steersman.api.errors import SteersmanError
 from steersman.cli.app import Tools
+from steersman.cli.columns import Object
 from steersman.cli.jobs_now import refresh_jobs
 from steersman.cli.kinds import NOT_STORED, Reference, complete_objects, references
 from steersman.cli.options import common, field_selector, formatted, selector
 from steersman.cli.outputs import Format
 from steersman.cli.showing import Found, Style, show
-from steersman.cli.tables import Object
 from steersman.store.errors import NotStored
 from steersman.store.protocol import EVENT, Query, Store, Stored
 from steersman.store.selectors import FieldSelector, FieldTerm, Selector

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from steersman.cli.columns import Object, rows_of
 from steersman.cli.kinds import Kind, Reference
 from steersman.cli.outputs import (
     Format,
@@ -18,7 +19,7 @@ from steersman.cli.outputs import (
     sorted_by,
     write_template,
 )
-from steersman.cli.tables import Object, rows_of, table
+from steersman.cli.tables import table
 
 Found = list[tuple[Kind, Object]]
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 import click
 
+from steersman.cli.columns import Object
 from steersman.cli.kinds import Kind
 from steersman.cli.outputs import write_template
 from steersman.cli.showing import Style, rows_for
-from steersman.cli.tables import Object
 from steersman.cli.text import one_line
 from steersman.store.errors import Compacted
 from steersman.store.protocol import EVENT, Change, ObjectStore, Query, Stored
