@@ -203,24 +203,24 @@ FAULTS = (
     ),
     Fault(
         "way-back-stops-first",
-        f"{CONTROL}/rollout.py",
+        f"{CONTROL}/deploying.py",
         "        if choice.app.spec.rollout.auto_rollback:\n",
         "        if choice.app.spec.rollout.auto_rollback:\n"
         "            for link in choice.links if choice.previous else []:\n"
-        "                back = await self._wanted(choice, choice.previous)\n"
+        "                back = await self.wanted(choice, choice.previous)\n"
         "                await self._mover.stop(link, back[link.name])\n",
         f"{FLEET}::test_the_way_back_starts_the_old_before_it_stops_anything",
     ),
     Fault(
         "auto-rollback-ignored",
-        f"{CONTROL}/rollout.py",
+        f"{CONTROL}/deploying.py",
         "        if choice.app.spec.rollout.auto_rollback:\n",
         "        if True:\n",
         f"{FLEET}::test_without_auto_rollback_hosts_that_moved_stay",
     ),
     Fault(
         "rejected-release-tried-again",
-        f"{CONTROL}/rollout.py",
+        f"{CONTROL}/deploying.py",
         '        if state == "rejected":\n',
         '        if state == "never":\n',
         f"{FLEET}::test_a_rejected_release_is_not_tried_again",
@@ -271,8 +271,8 @@ FAULTS = (
     Fault(
         "shares-shrink-at-once",
         f"{CONTROL}/rollout.py",
-        "self._deploy(replace(choice, shares=moving.shares))",
-        "self._deploy(choice)",
+        "self._deploying.deploy(replace(choice, shares=moving.shares))",
+        "self._deploying.deploy(choice)",
         f"{MOVING}::test_a_host_that_comes_is_filled_before_others_are_emptied",
     ),
     # Secrets.

@@ -40,17 +40,19 @@ class Recorded(Rollout):
         self._session = SimpleNamespace(connect_all=connect_all)  # type: ignore[assignment]
         self._memory = SimpleNamespace(releases=releases)  # type: ignore[assignment]
         self._report = SimpleNamespace(host_ended=lambda *_: None)
+        told = SimpleNamespace(deploy=self._tell_deploy, remove=self._tell_remove)
+        self._deploying = told  # type: ignore[assignment]
 
     async def _choice(self, app: App, links: Any, shares: Any, aim: Any) -> Choice:
         return Choice(app, RELEASE, [RELEASE], links, shares)
 
-    async def _deploy(self, choice: Choice) -> Outcome:
+    async def _tell_deploy(self, choice: Choice) -> Outcome:
         self.told.append({link.name: choice.shares[link.name]["web"] for link in choice.links})
         hosts = [HostOutcome(link.name, "converged") for link in choice.links]
         hosts[-1] = replace(hosts[-1], error=self._fault)
         return Outcome("shop", RELEASE, tuple(hosts))
 
-    async def _remove(self, app: App, links: Any) -> list[HostOutcome]:
+    async def _tell_remove(self, app: App, links: Any) -> list[HostOutcome]:
         self.told.append([link.name for link in links])
         return [HostOutcome(link.name, "removed") for link in links]
 
