@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from beside import beside
 from steersman.api.host import Host
 from steersman.api.mask import Masks
 from steersman.control.memory import Memory
+from steersman.store.protocol import Query
 from steersman.store.sqlite import SqliteStore
 from steersman.telemetry import listening
+from steersman.telemetry.asking import Asking
 from steersman.telemetry.hub import Hub
 from steersman.telemetry.listening import Listeners
 from steersman.testing.samples import WITHIN, app, host
@@ -95,3 +98,29 @@ async def test_a_host_is_asked_anew_when_its_app_has_other_routes_and_at_no_othe
             asked = await session.listened.get()
     routes = [["shop.example.com", "/"], ["shop.example.com", "/new"]]
     assert sorted(asked["access"]["logs"]["shop"]["routes"]) == routes
+
+
+class Told:
+    """A store that tells of the changes that it is given."""
+
+    def __init__(self) -> None:
+        self.changes: asyncio.Queue[str] = asyncio.Queue()
+
+    async def revision(self) -> int:
+        return 1
+
+    async def watch(self, revision: int, query: Query) -> AsyncIterator[SimpleNamespace]:
+        while True:
+            yield SimpleNamespace(type=await self.changes.get())
+            # Whoever asks for the next has taken this one in.
+            self.changes.task_done()
+
+
+async def test_a_bookmark_is_no_change_of_an_app() -> None:
+    store = Told()
+    asking = Asking(SimpleNamespace(store=store))  # type: ignore[arg-type]
+    async with beside(asking.follow()), asyncio.timeout(WITHIN):
+        for told, changes in (("MODIFIED", 2), ("BOOKMARK", 2), ("DELETED", 3)):
+            store.changes.put_nowait(told)
+            await store.changes.join()
+            assert asking.changes == changes, told
