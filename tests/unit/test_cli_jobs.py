@@ -7,11 +7,14 @@ from typing import Any
 import click
 import pytest
 
-from steersman.api.job import Job
+from steersman.api.job import Job, JobStatus
 from steersman.api.objects import dump_object
 from steersman.cli.app import run
 from steersman.cli.arguments import app_of
 from steersman.cli.columns import rows_of
+from steersman.cli.outcomes import conclude
+from steersman.cli.progress import Lines
+from steersman.control.jobs import JobOutcome
 
 NOW = datetime(2027, 1, 1, 12, 0, tzinfo=UTC)
 
@@ -67,3 +70,19 @@ def test_a_job_that_nobody_applied_is_not_known(
 ) -> None:
     assert run(["job", "run", "backup", "--state-dir", str(tmp_path / "state")]) == 1
     assert "`steer get jobs` lists them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ({"nextRun": "2027-01-01T13:30:00Z"}, "on h1, next run 2027-01-01T13:30:00+00:00"),
+        ({"runs": [ran("running", "2027-01-01T11:00:00Z")]}, "on h1, runs now"),
+        ({"runs": [ran("succeeded", "2027-01-01T11:00:00Z")]}, "on h1, nothing runs it"),
+    ],
+)
+def test_apply_says_when_a_job_runs(
+    status: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = JobStatus.model_validate({"hosts": ["h1"], **status})
+    conclude((), Lines(click.echo, click.echo), [JobOutcome("backup", found)])
+    assert capsys.readouterr().out == f"job/backup: {told}\n"

@@ -11,6 +11,8 @@ from steersman.api.meta import is_true
 from steersman.cli.progress import Lines
 from steersman.control.outcome import Outcome, Rejected
 
+LIVE = ("running", "retrying")
+
 if TYPE_CHECKING:
     from steersman.api.job import JobStatus
     from steersman.control.jobs import JobOutcome
@@ -62,7 +64,11 @@ def _job_summary(status: "JobStatus") -> str:
         return f"{where}, next run {status.next_run.isoformat(timespec='seconds')}"
     known = ("Complete", "Failed")
     ended = next((type_ for type_ in known if is_true(status.conditions, type_)), None)
-    return f"{ended.lower()} {where}" if ended is not None else f"{where}, nothing runs it"
+    if ended is not None:
+        return f"{ended.lower()} {where}"
+    # A schedule has no next run while one goes on: systemd plans it from that one's end.
+    is_live = any(run.state in LIVE for run in status.runs)
+    return f"{where}, runs now" if is_live else f"{where}, nothing runs it"
 
 
 def raise_faults(
