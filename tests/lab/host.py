@@ -112,10 +112,13 @@ class Host:
         if state != "running":
             raise LabError(f"host {self.name} is {state}: {self.run(['systemctl', '--failed'])}")
 
+    def _console(self) -> str:
+        """Return the end of what it wrote to its console."""
+        return (self.folder / "console.log").read_text(errors="replace")[-2000:]
+
     def _answers(self) -> bool:
         if self._process is not None and self._process.poll() is not None:
-            log = (self.folder / "console.log").read_text(errors="replace")
-            raise LabError(f"host {self.name} died at its boot: {log[-2000:]}")
+            raise LabError(f"host {self.name} died at its boot: {self._console()}")
         try:
             with socket.create_connection((self.address, 22), timeout=2) as link:
                 return link.recv(4) == b"SSH-"
@@ -138,7 +141,10 @@ class Host:
         spawned = cgroups.first(f"{self._cgroup}/supervisor")
         self.run(["systemctl", "--no-block", "poweroff"])
         if spawned is not None:
-            cgroups.wait_for_exit(spawned, timeout=120)
+            try:
+                cgroups.wait_for_exit(spawned, timeout=120)
+            except LabError as error:
+                raise LabError(f"{self.name} does not end: {error}; {self._console()}") from error
         self.kill()
 
     def kill(self) -> None:
