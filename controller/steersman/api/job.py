@@ -87,6 +87,10 @@ class JobRun(Model):
     started: AwareDatetime
     ended: AwareDatetime | None = None
 
+    @property
+    def is_live(self) -> bool:
+        return self.state in ("running", "retrying")
+
 
 class JobStatus(Model):
     """What was last seen of a job; `runs` are oldest first."""

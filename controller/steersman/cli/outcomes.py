@@ -11,8 +11,6 @@ from steersman.api.meta import is_true
 from steersman.cli.progress import Lines
 from steersman.control.outcome import Outcome, Rejected
 
-LIVE = ("running", "retrying")
-
 if TYPE_CHECKING:
     from steersman.api.job import JobStatus
     from steersman.control.jobs import JobOutcome
@@ -67,8 +65,8 @@ def _job_summary(status: "JobStatus") -> str:
     if ended is not None:
         return f"{ended.lower()} {where}"
     # A schedule has no next run while one goes on: systemd plans it from that one's end.
-    is_live = any(run.state in LIVE for run in status.runs)
-    return f"{where}, runs now" if is_live else f"{where}, nothing runs it"
+    is_running = any(run.is_live for run in status.runs)
+    return f"{where}, runs now" if is_running else f"{where}, nothing runs it"
 
 
 def raise_faults(
