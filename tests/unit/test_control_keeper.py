@@ -170,8 +170,12 @@ async def test_a_crowd_is_not_under_way_at_once_and_no_slow_one_holds_it_up() ->
 
     keeper = Keeper({"App": reconcile})
     async with beside(keeper.run()):
+        began = asyncio.get_running_loop().time()
         for name in ("slow", *map(str, range(left))):
             keeper.wake(f"App/{name}", asked=False)
         await over.wait()
+        took = asyncio.get_running_loop().time() - began
         slow.set()
     assert most == MOST
+    # Beside the slow one there is room for all but one: three hundred have four turns.
+    assert took == pytest.approx(0.04)
